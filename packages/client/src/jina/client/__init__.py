@@ -1,0 +1,1 @@
+"""Synchronous and asynchronous client of the jina serving framework."""

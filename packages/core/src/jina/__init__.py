@@ -1,0 +1,1 @@
+"""The public names of the jina serving framework, loaded on first use."""

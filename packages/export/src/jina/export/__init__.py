@@ -1,0 +1,1 @@
+"""Docker Compose, Kubernetes and flowchart export of the jina serving framework."""

@@ -1,0 +1,1 @@
+"""Deployment and Flow: local processes of the jina serving framework."""

@@ -1,0 +1,1 @@
+"""Worker and gateway servers of the jina serving framework."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry and Prometheus set-up of the jina serving framework."""
