@@ -61,7 +61,7 @@ def tools() -> Path:
                 raise BootstrapError(
                     f'{sys.executable} cannot create virtual environments; install its venv module (Debian: python3-venv)'
                 )
-            pip = [str(folder / 'bin' / 'python'), '-m', 'pip', 'install', '--quiet', *TOOL_REQUIREMENTS]
+            pip = [str(folder / 'bin' / 'python'), '-m', 'pip', 'install', '-qq', *TOOL_REQUIREMENTS]
             subprocess.run(pip, check=True)
             (folder / '.stamp').write_text(stamp)
     return folder / 'bin'
@@ -118,9 +118,10 @@ def environment(
 def hatch_variables() -> dict[str, str]:
     """Environment variables under which ``hatch`` is on the path and keeps its environments in the cache."""
     binaries = tools()
+    folders = [str(binaries), *os.environ.get('PATH', '').split(os.pathsep), *map(str, _pyenv_folders())]
     return {
         **os.environ,
-        'PATH': f'{binaries}{os.pathsep}{os.environ.get("PATH", "")}',
+        'PATH': os.pathsep.join(folders),
         'HATCH_DATA_DIR': str(cache_folder() / 'hatch'),
         'HATCH_ENV_TYPE_VIRTUAL_UV_PATH': str(binaries / 'uv'),
     }
@@ -131,9 +132,22 @@ def interpreters(versions: Sequence[str] = ('3.10', '3.11', '3.12', '3.13')) -> 
     found: dict[str, Path] = {}
     for version in versions:
         result = uv('python', 'find', '--no-python-downloads', '--system', version, check=False, capture=True)
+        installed = [folder / f'python{version}' for folder in _pyenv_folders()]
         if result.returncode == 0:
             found[version] = Path(result.stdout.strip())
+        elif existing := [path for path in installed if path.exists()]:
+            found[version] = existing[-1]
     return found
+
+
+def _pyenv_folders() -> list[Path]:
+    """Folders of pyenv's interpreters, whose shims on the path work only for the versions that are switched on."""
+    root = Path(os.environ.get('PYENV_ROOT') or Path.home() / '.pyenv')
+    return [
+        folder
+        for version in ('3.10', '3.11', '3.12', '3.13')
+        for folder in sorted(root.glob(f'versions/{version}.*/bin'))
+    ]
 
 
 def _with_siblings(folders: Sequence[str]) -> list[str]:
