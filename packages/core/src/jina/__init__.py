@@ -1,1 +1,49 @@
-"""The public names of the jina serving framework, loaded on first use."""
+"""The public names of the jina serving framework, loaded on first use.
+
+``import jina`` does no work: each name is imported when it is first used, from the distribution that owns it. Import
+paths of the original package (``jina.clients``, ``jina.excepts`` and so on) are served by the table in
+`jina.core.aliases`.
+"""
+
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)  # distributions checked out side by side share this package
+
+from jina.core import aliases as _aliases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from docarray import DocList as DocumentArray
+    from docarray.documents.legacy import LegacyDocument as Document
+
+    from jina.client import Client
+    from jina.core.endpoints import dynamic_batching, monitor, requests, write
+    from jina.core.executor import Executor
+    from jina.core.version import __version__
+    from jina.orchestrate import Deployment, Flow
+
+__all__ = [
+    'Client',
+    'Deployment',
+    'Document',
+    'DocumentArray',
+    'Executor',
+    'Flow',
+    '__version__',
+    'dynamic_batching',
+    'monitor',
+    'requests',
+    'write',
+]
+
+_aliases.install()
+
+
+def __getattr__(name: str) -> object:
+    value = _aliases.public_name(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
