@@ -1,0 +1,1 @@
+"""Generated protobuf code and descriptors; written by tools/generate_protos.py."""

@@ -1,0 +1,560 @@
+"""Requests and responses: the objects that callbacks, gateways and servers work with.
+
+A request parses its envelope only (header, parameters, routes). Documents and parameters are decoded when they are
+first asked for, and kept; from then on they belong to the caller, who may change them in place, so ``to_bytes``
+serialises them again. What was never asked for is sent on as the bytes that came in.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from uuid import uuid4
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+from pydantic import BaseModel
+
+from jina.core import codec
+from jina.core.errors import InputError, RequestTypeError
+from jina.core.structs import dict_to_struct, struct_to_dict
+from jina.core.wire import DataRequestProto, HeaderProto, RouteProto, SingleDocumentRequestProto, StatusProto
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+    from typing_extensions import Self
+
+__all__ = ['DataRequest', 'DataView', 'DocumentView', 'Request', 'Response', 'SingleDocumentRequest', 'StatusMessage']
+
+
+class Request(ABC):
+    """What all requests have: header, parameters, routes and status.
+
+    Args:
+        proto: An envelope to wrap; it is used, not copied. None makes a fresh request with an id of its own.
+
+    Raises:
+        RequestTypeError: ``proto`` is something else.
+    """
+
+    _proto_class: ClassVar[type[DataRequestProto | SingleDocumentRequestProto]]
+    __slots__ = ('_parameters', '_proto')
+
+    def __init__(self, proto: Any = None) -> None:
+        if proto is None:
+            proto = self._proto_class()
+            proto.header.request_id = uuid4().hex
+        elif not isinstance(proto, self._proto_class):
+            raise RequestTypeError(
+                f'{type(self).__name__} can not be made from {type(proto).__name__} {proto!r}',
+                hint=f'use {type(self).__name__}.from_bytes for serialised requests',
+            )
+        self._proto: Any = proto
+        self._parameters: dict[str, Any] | None = None
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Parses the envelope of a serialised request; documents stay bytes.
+
+        Raises:
+            RequestTypeError: The bytes are no request.
+        """
+        try:
+            proto = cls._proto_class.FromString(raw)
+        except DecodeError as error:
+            raise RequestTypeError(f'{len(raw)} bytes are no {cls.__name__}: {error}') from error
+        return cls(proto)
+
+    def to_bytes(self) -> bytes:
+        """Serialises the request; documents that were not touched pass through as they came."""
+        self._synchronise()
+        return cast('bytes', self._proto.SerializeToString())
+
+    def _synchronise(self) -> None:
+        """Brings the envelope up to date with what was handed out."""
+        if self._parameters is not None:
+            self._proto.parameters.CopyFrom(dict_to_struct(self._parameters))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.to_bytes(),)
+
+    @property
+    def header(self) -> HeaderProto:
+        """The header: request id, endpoint, target Executor, status. Change it in place."""
+        return cast('HeaderProto', self._proto.header)
+
+    @property
+    def status(self) -> StatusProto:
+        """The status in the header. Change it in place, or assign one to copy it."""
+        return self.header.status
+
+    @status.setter
+    def status(self, value: StatusProto) -> None:
+        self.header.status.CopyFrom(value)
+
+    @property
+    def is_error(self) -> bool:
+        """True if the status is ERROR."""
+        return self.header.status.code == StatusProto.ERROR
+
+    @property
+    def request_id(self) -> str:
+        """Unique id of the request."""
+        return self.header.request_id
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self.header.request_id = value
+
+    @property
+    def exec_endpoint(self) -> str:
+        """The endpoint that the request is for, for example ``/index``."""
+        return self.header.exec_endpoint
+
+    @exec_endpoint.setter
+    def exec_endpoint(self, value: str) -> None:
+        self.header.exec_endpoint = value
+
+    @property
+    def target_executor(self) -> str:
+        """Regular expression for the names of the Executors that handle the request; empty means all."""
+        return self.header.target_executor
+
+    @target_executor.setter
+    def target_executor(self, value: str) -> None:
+        self.header.target_executor = value
+
+    @property
+    def routes(self) -> RepeatedCompositeFieldContainer[RouteProto]:
+        """The Executors that the request visited, in order."""
+        return cast('RepeatedCompositeFieldContainer[RouteProto]', self._proto.routes)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Arguments for Executors. A plain dict that may be changed in place.
+
+        Numbers that came over the wire are floats. Assign a dict or a pydantic model to replace all.
+
+        Raises:
+            InputError: On assignment of something else. Values that can't be sent are reported by ``to_bytes``.
+        """
+        if self._parameters is None:
+            self._parameters = struct_to_dict(self._proto.parameters)
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, value: Mapping[str, Any] | BaseModel) -> None:
+        if isinstance(value, BaseModel):
+            self._parameters = value.model_dump(mode='json')
+        elif isinstance(value, Mapping):
+            self._parameters = dict(value)
+        else:
+            raise InputError(f'parameters are a {type(value).__name__}: {value!r}', hint='give a dict or a pydantic model')
+
+    def add_route(self, executor: str) -> RouteProto:
+        """Appends a route for a Deployment and returns it, with the start time set to now."""
+        route: RouteProto = self._proto.routes.add()
+        route.executor = executor
+        route.start_time.GetCurrentTime()
+        return route
+
+    def add_exception(self, error: BaseException, executor: str = '') -> None:
+        """Records an exception as the status of the request.
+
+        Args:
+            error: What was raised.
+            executor: Class name of the Executor that raised it.
+        """
+        fill_status(self.header.status, error, executor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the request as a dict with ``header``, ``parameters``, ``routes`` and the documents.
+
+        Enums are numbers and times are ISO strings. Documents are the objects themselves, not dicts.
+        """
+        envelope = self.proto
+        return {
+            'header': message_to_dict(envelope.header),
+            'parameters': self.parameters,
+            'routes': [message_to_dict(route) for route in envelope.routes],
+        }
+
+    @property
+    def proto(self) -> Any:
+        """The envelope, up to date with documents and parameters."""
+        self._synchronise()
+        return self._proto
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the serialised request in bytes."""
+        return cast('int', self.proto.ByteSize())
+
+    def __repr__(self) -> str:
+        header = self.header
+        status = StatusProto.StatusCode.Name(header.status.code)
+        return (
+            f'<{type(self).__name__} request_id={header.request_id!r} exec_endpoint={header.exec_endpoint!r} '
+            f'status={status} {self._describe_data()}>'
+        )
+
+    @abstractmethod
+    def _describe_data(self) -> str:
+        """Returns what ``repr`` says about the documents."""
+
+
+class DataRequest(Request):
+    """A request, or a response, with a list of documents.
+
+    Args:
+        proto: An envelope to wrap; it is used, not copied. None makes a fresh request with an id of its own.
+    """
+
+    _proto_class = DataRequestProto
+    __slots__ = ('_docs', '_document_array_cls')
+
+    def __init__(self, proto: DataRequestProto | None = None) -> None:
+        super().__init__(proto)
+        self._docs: DocList[Any] | None = None
+        self._document_array_cls: type[DocList[Any]] | None = None
+
+    def _synchronise(self) -> None:
+        super()._synchronise()
+        if self._docs is not None:
+            self._proto.data = codec.encode_docs(self._docs)
+
+    @property
+    def proto(self) -> DataRequestProto:
+        """The envelope. Documents and parameters that were handed out are serialised at each access."""
+        self._synchronise()
+        return cast('DataRequestProto', self._proto)
+
+    @property
+    def docs(self) -> DocList[Any]:
+        """The documents, as ``document_array_cls``. They may be changed in place.
+
+        Assign a DocList or a list of documents to replace them; None means no documents.
+
+        Raises:
+            SchemaError: The documents don't fit ``document_array_cls``.
+            RequestTypeError: The request holds something that is no list of documents.
+        """
+        if self._docs is None:
+            self._docs = codec.decode_docs(self._proto.data, self.document_array_cls)
+        return self._docs
+
+    @docs.setter
+    def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
+        self._docs = _as_doc_list(value)
+        if self._docs.doc_type.__name__ != 'AnyDoc':
+            self._document_array_cls = type(self._docs)
+
+    @property
+    def document_array_cls(self) -> type[DocList[Any]]:
+        """The type that ``docs`` are decoded to, for example ``DocList[MyDoc]``. Default: ``DocList``, untyped.
+
+        When documents were decoded before as another type, they are converted at the next access to ``docs``.
+        """
+        if self._document_array_cls is None:
+            from docarray import DocList  # noqa: PLC0415 - docarray is heavy, a gateway must not need it
+
+            self._document_array_cls = DocList
+        return self._document_array_cls
+
+    @document_array_cls.setter
+    def document_array_cls(self, value: type[DocList[Any]]) -> None:
+        if self._docs is not None and type(self._docs) is not value:
+            self._proto.data = codec.encode_docs(self._docs)
+            self._docs = None
+        self._document_array_cls = value
+
+    @property
+    def raw_content(self) -> bytes:
+        """The serialised ``DataContentProto`` with the documents. Assign bytes to replace the documents."""
+        if self._docs is not None:
+            self._proto.data = codec.encode_docs(self._docs)
+        return cast('bytes', self._proto.data)
+
+    @raw_content.setter
+    def raw_content(self, value: bytes) -> None:
+        self._proto.data = value
+        self._docs = None
+
+    @property
+    def data(self) -> DataView:
+        """The documents as an object with ``docs`` and ``docs_bytes``."""
+        return DataView(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), 'data': self.docs}
+
+    def to_json(self) -> str:
+        """Returns the request as JSON, with the documents as a list of objects in ``data``."""
+        return json.dumps({**super().to_dict(), 'data': [codec.doc_to_json(doc) for doc in self.docs]})
+
+    def _describe_data(self) -> str:
+        if self._docs is not None:
+            return f'docs={len(self._docs)}'
+        return f'data={len(self._proto.data)} bytes'
+
+
+class Response(DataRequest):
+    """What a server answers: a ``DataRequest`` with results, routes and status."""
+
+    __slots__ = ()
+
+
+class DataView:
+    """The documents of a request: ``request.data``."""
+
+    __slots__ = ('_request',)
+
+    def __init__(self, request: DataRequest) -> None:
+        self._request = request
+
+    @property
+    def docs(self) -> DocList[Any]:
+        """The same as ``DataRequest.docs``."""
+        return self._request.docs
+
+    @docs.setter
+    def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
+        self._request.docs = value
+
+    @property
+    def docs_bytes(self) -> bytes:
+        """The documents as ``DocList.to_bytes()`` gives them. Assigned bytes are sent as they are."""
+        return codec.docs_bytes_of(self._request.raw_content)
+
+    @docs_bytes.setter
+    def docs_bytes(self, value: bytes) -> None:
+        self._request.raw_content = codec.content_of_docs_bytes(value)
+
+    @property
+    def document_array_cls(self) -> type[DocList[Any]]:
+        """The same as ``DataRequest.document_array_cls``."""
+        return self._request.document_array_cls
+
+    @document_array_cls.setter
+    def document_array_cls(self, value: type[DocList[Any]]) -> None:
+        self._request.document_array_cls = value
+
+    def __repr__(self) -> str:
+        return f'<DataView of {self._request!r}>'
+
+
+class SingleDocumentRequest(Request):
+    """A request, or one response of a stream, with exactly one document.
+
+    Args:
+        proto: An envelope to wrap; it is used, not copied. None makes a fresh request with an id of its own.
+    """
+
+    _proto_class = SingleDocumentRequestProto
+    __slots__ = ('_document', '_document_cls')
+
+    def __init__(self, proto: SingleDocumentRequestProto | None = None) -> None:
+        super().__init__(proto)
+        self._document: BaseDoc | None = None
+        self._document_cls: type[BaseDoc] | None = None
+
+    def _synchronise(self) -> None:
+        super()._synchronise()
+        if self._document is not None:
+            self._proto.document = codec.encode_doc(self._document)
+
+    @property
+    def proto(self) -> SingleDocumentRequestProto:
+        """The envelope. Document and parameters that were handed out are serialised at each access."""
+        self._synchronise()
+        return cast('SingleDocumentRequestProto', self._proto)
+
+    @property
+    def document(self) -> BaseDoc:
+        """The document, as ``document_cls``. It may be changed in place, or assigned.
+
+        Raises:
+            SchemaError: The document doesn't fit ``document_cls``.
+            RequestTypeError: The request holds something that is no document.
+            InputError: On assignment of something that is no document.
+        """
+        if self._document is None:
+            self._document = codec.decode_doc(self._proto.document, self.document_cls)
+        return self._document
+
+    @document.setter
+    def document(self, value: BaseDoc) -> None:
+        from docarray import BaseDoc  # noqa: PLC0415
+
+        if not isinstance(value, BaseDoc):
+            raise InputError(f'a document is needed, not {type(value).__name__} {value!r}')
+        self._document = value
+        self._document_cls = type(value)
+
+    @property
+    def document_cls(self) -> type[BaseDoc]:
+        """The type that ``document`` is decoded to. Default: ``AnyDoc``, untyped.
+
+        When the document was decoded before as another type, it is converted at the next access to ``document``.
+        """
+        if self._document_cls is None:
+            from docarray.base_doc import AnyDoc  # noqa: PLC0415
+
+            self._document_cls = AnyDoc
+        return self._document_cls
+
+    @document_cls.setter
+    def document_cls(self, value: type[BaseDoc]) -> None:
+        if self._document is not None and type(self._document) is not value:
+            self._proto.document = codec.encode_doc(self._document)
+            self._document = None
+        self._document_cls = value
+
+    @property
+    def raw_document(self) -> bytes:
+        """The serialised ``DocProto``. Assign bytes to replace the document."""
+        if self._document is not None:
+            self._proto.document = codec.encode_doc(self._document)
+        return cast('bytes', self._proto.document)
+
+    @raw_document.setter
+    def raw_document(self, value: bytes) -> None:
+        self._proto.document = value
+        self._document = None
+
+    @property
+    def data(self) -> DocumentView:
+        """The document as an object with ``doc``."""
+        return DocumentView(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), 'document': self.document}
+
+    def to_json(self) -> str:
+        """Returns the request as JSON, with the document as an object in ``document``."""
+        return json.dumps({**super().to_dict(), 'document': codec.doc_to_json(self.document)})
+
+    def _describe_data(self) -> str:
+        if self._document is not None:
+            return f'document={type(self._document).__name__}'
+        return f'document={len(self._proto.document)} bytes'
+
+
+class DocumentView:
+    """The document of a request: ``request.data``."""
+
+    __slots__ = ('_request',)
+
+    def __init__(self, request: SingleDocumentRequest) -> None:
+        self._request = request
+
+    @property
+    def doc(self) -> BaseDoc:
+        """The same as ``SingleDocumentRequest.document``."""
+        return self._request.document
+
+    @doc.setter
+    def doc(self, value: BaseDoc) -> None:
+        self._request.document = value
+
+    def __repr__(self) -> str:
+        return f'<DocumentView of {self._request!r}>'
+
+
+class StatusMessage:
+    """The outcome of a check, for example of a dry run.
+
+    Args:
+        proto: A status to wrap; it is used, not copied. None makes a new one with code SUCCESS.
+    """
+
+    __slots__ = ('proto',)
+
+    def __init__(self, proto: StatusProto | None = None) -> None:
+        self.proto = StatusProto() if proto is None else proto
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Parses a serialised ``StatusProto``.
+
+        Raises:
+            RequestTypeError: The bytes are no status.
+        """
+        try:
+            return cls(StatusProto.FromString(raw))
+        except DecodeError as error:
+            raise RequestTypeError(f'{len(raw)} bytes are no status: {error}') from error
+
+    def to_bytes(self) -> bytes:
+        """Serialises the status."""
+        return self.proto.SerializeToString()
+
+    def is_ok(self) -> bool:
+        """Returns True unless the code is ERROR."""
+        return self.proto.code != StatusProto.ERROR
+
+    def set_exception(self, error: BaseException, executor: str = '') -> None:
+        """Makes this the status of a failure."""
+        fill_status(self.proto, error, executor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns code (a number), description, and exception (a dict, or None), as HTTP servers answer."""
+        status = self.proto
+        exception = None
+        if status.HasField('exception'):
+            cause = status.exception
+            exception = {
+                'name': cause.name,
+                'args': list(cause.args),
+                'stacks': list(cause.stacks),
+                'executor': cause.executor,
+            }
+        return {'code': int(status.code), 'description': status.description, 'exception': exception}
+
+    def __repr__(self) -> str:
+        return f'<StatusMessage {StatusProto.StatusCode.Name(self.proto.code)} {self.proto.description!r}>'
+
+
+def fill_status(status: StatusProto, error: BaseException, executor: str = '') -> None:
+    """Sets a status to ERROR with everything about an exception: repr, name, arguments and formatted traceback."""
+    status.code = StatusProto.ERROR
+    status.description = _sendable(repr(error))
+    exception = status.exception
+    exception.Clear()
+    exception.name = type(error).__name__
+    exception.args.extend(_sendable(str(argument)) for argument in error.args)
+    exception.stacks.extend(_sendable(line) for line in traceback.format_exception(type(error), error, error.__traceback__))
+    exception.executor = executor
+
+
+def message_to_dict(message: Any) -> dict[str, Any]:
+    """Returns a protobuf message as a dict with the field names of the proto file and numbers for enums."""
+    return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
+
+
+def _sendable(text: str) -> str:
+    """Escapes what UTF-8 can't express: file names and broken input may carry lone surrogates into an exception."""
+    return text.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
+def _as_doc_list(value: DocList[Any] | Sequence[BaseDoc] | None) -> DocList[Any]:
+    from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415
+
+    if isinstance(value, DocList):
+        return value
+    if isinstance(value, DocVec):
+        return value.to_doc_list()
+    if value is None:
+        return DocList()
+    if isinstance(value, BaseDoc) or not isinstance(value, Sequence):
+        raise InputError(f'docs are a {type(value).__name__}: {value!r}', hint='give a DocList or a list of documents')
+    strangers = [item for item in value if not isinstance(item, BaseDoc)]
+    if strangers:
+        raise InputError(f'docs hold a {type(strangers[0]).__name__}: {strangers[0]!r}', hint='all must be documents')
+    types = {type(item) for item in value}
+    list_type: Any = DocList.__class_getitem__(types.pop()) if len(types) == 1 else DocList
+    return cast('DocList[Any]', list_type(value))
