@@ -203,10 +203,20 @@ class RemoteError(ServerError):
 
 
 class TransportError(JinaError, ConnectionError):
-    """The network between two processes failed."""
+    """The network between two processes failed.
+
+    Args:
+        message: What happened, with the offending value.
+        hint: What to do about it; appended to the message after a semicolon.
+        code: Name of the ``grpc.StatusCode`` that the peer answered with; empty means the one of this class.
+    """
 
     grpc_code = 'UNAVAILABLE'
     http_status = 503
+
+    def __init__(self, message: str = '', *, hint: str = '', code: str = '') -> None:
+        super().__init__(message, hint=hint)
+        self.code = code or self.grpc_code
 
 
 class ConnectError(TransportError):
