@@ -1,0 +1,116 @@
+"""The original package and ours talk to each other: every pairing of client, server and external Executor.
+
+Both sides run the same programs from ``peers/`` with their own interpreter; what they answer is compared with what
+the original answers to itself (which is tested as well, so that the expectations can't drift from it).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Peer, free_port, peer
+from tests.support.requirements import require_original
+
+PEERS = Path(__file__).parent / 'peers'
+OURS, ORIGINAL = 'ours', 'original'
+
+pytestmark = [pytest.mark.original, pytest.mark.timeout(180)]
+
+
+def interpreter(side: str) -> Path:
+    return require_original() if side == ORIGINAL else Path(sys.executable)
+
+
+@contextmanager
+def served(side: str, kind: str, protocol: str = 'grpc', *, external: int | None = None) -> Iterator[int]:
+    """Runs peers/serve.py on ``side`` and gives the public port."""
+    port = free_port()
+    command = [interpreter(side), PEERS / 'serve.py', kind, '--protocol', protocol, '--port', str(port)]
+    if external is not None:
+        command += ['--external', str(external)]
+    with peer(command) as process:
+        process.read_json(timeout_s=60)
+        yield port
+
+
+def answers(side: str, port: int, protocol: str = 'grpc') -> dict[str, Any]:
+    """What peers/call.py on ``side`` gets from the server on ``port``."""
+    with peer([interpreter(side), PEERS / 'call.py', '--port', str(port), '--protocol', protocol]) as process:
+        answered: dict[str, Any] = process.read_json(timeout_s=90)['answers']
+    return answered
+
+
+def expected(steps: list[str], protocol: str) -> dict[str, Any]:
+    """The answers after passing the Executor once per runtime name in ``steps``."""
+    n = len(steps)
+    answer: dict[str, Any] = {
+        'echo': [['one', 'hello' + '!' * n]],
+        'many': [[f'd{i}', f't{i}' + '!' * n] for i in range(25)],
+        'vector': {
+            'shapes': [[768]] * 3,
+            'sums': [pytest.approx(value * 2**n, rel=1e-5) for value in (512.2223, 128.0556, 512.2223)],
+            'first': -1.0 * 2**n,
+        },
+        'nested': {
+            'id': 'page',
+            'title': 'title',
+            'cover': ['cover', 'front', 1.5 + n],
+            'parts': [['zero', 0.25], ['one', 0.0], *[['added', 0.5]] * n],
+            'tags': {'colour': 'red', 'inner': {'deep': 'yes'}, 'seen': True},
+            'count': 3 + n,
+            'seen': True,
+        },
+        'parameters': {'list': [1.5, 'a'], 'map': {'k': None}, 'name': 'x', 'on': True, 'top_k': 3.0},
+        'result': {'results': {name: {'count': 2.0, 'name': 'peer'} for name in steps}, 'texts': ['a', 'b']},
+        'fail': {'raised': True, 'mentions': True},
+    }
+    if protocol == 'grpc':
+        answer['fail_status'] = {
+            'code': 1,
+            'description': "ValueError('boom', 7)",
+            'name': 'ValueError',
+            'args': ['boom', '7'],
+            'executor': 'Peer',
+            'stacks': True,
+        }
+    return answer
+
+
+def check(got: dict[str, Any], steps: list[str], protocol: str) -> None:
+    if protocol == 'http':
+        got.pop('fail_status')  # an HTTP error carries no status message
+    assert got == expected(steps, protocol)
+
+
+STEPS = {'deployment': ['peer/rep-0'], 'flow': ['first/rep-0', 'second/rep-0']}
+
+
+@pytest.mark.parametrize('protocol', ['grpc', 'http'])
+@pytest.mark.parametrize('kind', ['deployment', 'flow'])
+@pytest.mark.parametrize(('client', 'server'), [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)])
+def test_client_and_server(client: str, server: str, kind: str, protocol: str) -> None:
+    with served(server, kind, protocol) as port:
+        check(answers(client, port, protocol), STEPS[kind], protocol)
+
+
+@pytest.mark.parametrize('protocol', ['grpc', 'http'])
+@pytest.mark.parametrize(('flow', 'executor'), [(OURS, ORIGINAL), (ORIGINAL, OURS)])
+def test_external_executor(flow: str, executor: str, protocol: str) -> None:
+    with served(executor, 'deployment') as external, served(flow, 'flow', protocol, external=external) as port:
+        check(answers(flow, port, protocol), ['first/rep-0', 'peer/rep-0'], protocol)
+
+
+def test_peer_leaves_no_process_behind() -> None:
+    # the original's children outlive a killed parent, so the harness has to end the whole session
+    port = free_port()
+    process = Peer([interpreter(ORIGINAL), PEERS / 'serve.py', 'flow', '--protocol', 'grpc', '--port', str(port)])
+    process.read_json(timeout_s=60)
+    assert len(process.members()) > 1
+    process.kill()
+    assert process.members() == []

@@ -1,0 +1,1 @@
+"""What tests of several distributions share: real processes, free ports, waiting for servers."""
