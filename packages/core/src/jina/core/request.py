@@ -153,7 +153,9 @@ class Request(ABC):
         elif isinstance(value, Mapping):
             self._parameters = dict(value)
         else:
-            raise InputError(f'parameters are a {type(value).__name__}: {value!r}', hint='give a dict or a pydantic model')
+            raise InputError(
+                f'parameters are a {type(value).__name__}: {value!r}', hint='give a dict or a pydantic model'
+            )
 
     def add_route(self, executor: str) -> RouteProto:
         """Appends a route for a Deployment and returns it, with the start time set to now."""
@@ -527,7 +529,9 @@ def fill_status(status: StatusProto, error: BaseException, executor: str = '') -
     exception.Clear()
     exception.name = type(error).__name__
     exception.args.extend(_sendable(str(argument)) for argument in error.args)
-    exception.stacks.extend(_sendable(line) for line in traceback.format_exception(type(error), error, error.__traceback__))
+    exception.stacks.extend(
+        _sendable(line) for line in traceback.format_exception(type(error), error, error.__traceback__)
+    )
     exception.executor = executor
 
 

@@ -88,7 +88,9 @@ def _fill_container(target: Value, value: Any, where: str, depth: int) -> None:
         _fill_struct(target.struct_value, value, where, depth)
     elif isinstance(value, (list, tuple)):
         if depth > MAX_DEPTH:
-            raise InputError(f'{where} is nested deeper than {MAX_DEPTH} levels', hint='send flat values or a JSON string')
+            raise InputError(
+                f'{where} is nested deeper than {MAX_DEPTH} levels', hint='send flat values or a JSON string'
+            )
         target.list_value.SetInParent()
         values = target.list_value.values
         for index, item in enumerate(value):
