@@ -1,0 +1,5 @@
+"""Logging of the framework's processes: `JinaLogger` and its configuration files."""
+
+from jina.core.logging.logger import SUCCESS, JinaLogger
+
+__all__ = ['SUCCESS', 'JinaLogger']

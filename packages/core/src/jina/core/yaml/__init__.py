@@ -1,0 +1,16 @@
+"""YAML of Executors, Deployments, Flows and logging: reading with variables and line numbers, and writing."""
+
+from jina.core.yaml.dumping import dump_yaml
+from jina.core.yaml.loading import LoadedYaml, load_yaml
+from jina.core.yaml.objects import LoadOverrides, YamlObject, registered_class
+from jina.core.yaml.sources import complete_path
+
+__all__ = [
+    'LoadOverrides',
+    'LoadedYaml',
+    'YamlObject',
+    'complete_path',
+    'dump_yaml',
+    'load_yaml',
+    'registered_class',
+]

@@ -1,0 +1,79 @@
+"""Reading of YAML documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jina.core.yaml.parsing import line_of, parse
+from jina.core.yaml.sources import Source, as_mapping, read_source
+from jina.core.yaml.variables import substitute as substitute_variables
+
+
+@dataclass(frozen=True)
+class LoadedYaml:
+    """A document and where it comes from.
+
+    Args:
+        data: The document, with variables replaced.
+        path: Its file, None if it doesn't come from one.
+        label: What messages call it: the path as it was given, the URL, ``<string>``, ``<stream>`` or ``<dict>``.
+    """
+
+    data: dict[str, Any]
+    path: Path | None = None
+    label: str = '<dict>'
+    _text: str | None = field(default=None, repr=False)
+
+    @property
+    def directory(self) -> Path | None:
+        """Directory of the file, against which relative paths in it are resolved."""
+        return self.path.parent if self.path else None
+
+    def where(self, *path: str | int) -> str:
+        """Describes the place of a value for a message, such as ``flow.yml:12: executors[1].replicas``.
+
+        Args:
+            path: Keys and indices of the value; a value that isn't there is placed at the innermost existing one.
+        """
+        line = line_of(self._text, path) if self._text is not None else None
+        place = f'{self.label}:{line}' if line else self.label
+        dotted = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in path).lstrip('.')
+        return f'{place}: {dotted}' if dotted else place
+
+
+def load_yaml(
+    source: Source,
+    *,
+    context: Mapping[str, Any] | None = None,
+    substitute: bool = True,
+    extra_search_paths: Iterable[str | os.PathLike[str]] = (),
+) -> LoadedYaml:
+    """Loads a document.
+
+    ``!Class`` tags become ``jtype: Class``; ``on`` and ``off`` are strings. Variables are explained in
+    `jina.core.yaml.variables`.
+
+    Args:
+        source: A path, an ``http(s)`` URL, a stream, YAML or JSON text, the name of a class, or a dict.
+        context: Values for ``${{ CONTEXT.x }}`` and ``${{ x }}``.
+        substitute: Whether to replace variables.
+        extra_search_paths: Directories in which a relative path is searched, too.
+
+    Returns:
+        The document.
+
+    Raises:
+        ConfigSourceError: The source is empty or can't be found.
+        ConfigError: The document isn't a valid mapping, or a variable is unknown. The message has file and line.
+    """
+    found = read_source(source, extra_search_paths)
+    parsed = found.data if found.text is None else parse(found.text, found.label)
+    loaded = LoadedYaml(as_mapping(parsed, found.label), found.path, found.label, found.text)
+    if not substitute:
+        return loaded
+    data = substitute_variables(loaded.data, context, lambda path: loaded.where(*path))
+    return LoadedYaml(data, found.path, found.label, found.text)

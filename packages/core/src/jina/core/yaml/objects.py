@@ -1,0 +1,261 @@
+"""Objects that a YAML document describes: Executor, Deployment, Flow."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
+from jina.core.modules import import_py_modules
+from jina.core.yaml.dumping import dump_yaml
+from jina.core.yaml.loading import LoadedYaml, load_yaml
+from jina.core.yaml.sources import Source
+
+_REGISTRY: dict[str, type[YamlObject]] = {}
+
+Self = TypeVar('Self', bound='YamlObject')
+
+
+def registered_class(name: str) -> type[YamlObject] | None:
+    """Returns the class that documents call ``name``: the one of this name that was defined last.
+
+    Args:
+        name: Name without module.
+    """
+    return _REGISTRY.get(name)
+
+
+@dataclass(frozen=True)
+class LoadOverrides:
+    """What the caller of ``load_config`` sets beside the document; None and empty mean "as in the document".
+
+    Args:
+        uses_with: Constructor arguments of the Executor.
+        uses_metas: Meta information of the Executor.
+        uses_requests: Endpoints of the Executor and the methods that serve them.
+        uses_dynamic_batching: Batching of endpoints.
+        py_modules: Python files to import.
+        extra_search_paths: Directories for relative paths.
+        runtime_args: What the runtime tells the Executor.
+        needs: Names of the Deployments in front of this one.
+        include_gateway: Whether a Deployment is reachable by its own port.
+        noblock_on_start: Whether ``start`` returns before everything is ready.
+        arguments: Further constructor arguments.
+    """
+
+    uses_with: Mapping[str, Any] | None = None
+    uses_metas: Mapping[str, Any] | None = None
+    uses_requests: Mapping[str, Any] | None = None
+    uses_dynamic_batching: Mapping[str, Any] | None = None
+    py_modules: tuple[str, ...] = ()
+    extra_search_paths: tuple[str, ...] = ()
+    runtime_args: Mapping[str, Any] | None = None
+    needs: tuple[str, ...] | None = None
+    include_gateway: bool = True
+    noblock_on_start: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class YamlObject:
+    """Base of the classes that can be read from and written to YAML.
+
+    Each subclass is known by its name, so that ``jtype: Name`` (or ``!Name``) finds it. A subclass overrides
+    ``from_config`` and ``to_config``.
+    """
+
+    config_path: Path | None = None
+    """File that the object was loaded from."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _REGISTRY[cls.__name__] = cls
+
+    @classmethod
+    def load_config(  # noqa: PLR0913 (the documented signature)
+        cls: type[Self],
+        source: Source,
+        *,
+        allow_py_modules: bool = True,
+        substitute: bool = True,
+        context: Mapping[str, Any] | None = None,
+        uses_with: Mapping[str, Any] | None = None,
+        uses_metas: Mapping[str, Any] | None = None,
+        uses_requests: Mapping[str, Any] | None = None,
+        extra_search_paths: Sequence[str] | None = None,
+        py_modules: str | Sequence[str] | None = None,
+        runtime_args: Mapping[str, Any] | None = None,
+        uses_dynamic_batching: Mapping[str, Any] | None = None,
+        needs: str | Iterable[str] | None = None,
+        include_gateway: bool = True,
+        noblock_on_start: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Makes an object from a document.
+
+        Args:
+            source: Path, ``http(s)`` URL, stream, YAML or JSON text, class name, or dict.
+            allow_py_modules: Whether to import the Python files that the document names in ``py_modules``.
+            substitute: Whether to replace variables such as ``${{ ENV.NAME }}``.
+            context: Values for ``${{ CONTEXT.name }}``.
+            uses_with: Constructor arguments that replace those in the document, key by key.
+            uses_metas: Metas that replace those in the document, key by key.
+            uses_requests: Endpoint bindings that replace those in the document, key by key.
+            extra_search_paths: Directories in which relative paths are searched, too.
+            py_modules: Python files to import beside those of the document.
+            runtime_args: What the runtime tells an Executor.
+            uses_dynamic_batching: Batching that replaces that of the document.
+            needs: Names of the Deployments in front of this one.
+            include_gateway: Whether a Deployment is reachable by its own port.
+            noblock_on_start: Whether ``start`` returns before everything is ready.
+            kwargs: Further constructor arguments.
+
+        Returns:
+            The object.
+
+        Raises:
+            ConfigSourceError: The document or its class can't be found.
+            ConfigError: The document is invalid, or describes an object of another kind.
+        """
+        paths = tuple(os.fspath(path) for path in extra_search_paths or ())
+        loaded = load_yaml(source, context=context, substitute=substitute, extra_search_paths=paths)
+        overrides = LoadOverrides(
+            uses_with=uses_with,
+            uses_metas=uses_metas,
+            uses_requests=uses_requests,
+            uses_dynamic_batching=uses_dynamic_batching,
+            py_modules=(py_modules,) if isinstance(py_modules, str) else tuple(py_modules or ()),
+            extra_search_paths=paths,
+            runtime_args=runtime_args,
+            needs=(needs,) if isinstance(needs, str) else None if needs is None else tuple(needs),
+            include_gateway=include_gateway,
+            noblock_on_start=noblock_on_start,
+            arguments=kwargs,
+        )
+        target = cls.class_of(loaded, overrides, allow_py_modules=allow_py_modules)
+        loaded_object = target.from_config(loaded, overrides)
+        loaded_object.config_path = loaded.path
+        return loaded_object
+
+    @classmethod
+    def class_of(
+        cls: type[Self], loaded: LoadedYaml, overrides: LoadOverrides, *, allow_py_modules: bool = True
+    ) -> type[Self]:
+        """Finds the class that a document's ``jtype`` names, importing its ``py_modules`` if they are needed.
+
+        Args:
+            loaded: The document.
+            overrides: What the caller sets beside it.
+            allow_py_modules: Whether Python files may be imported.
+
+        Returns:
+            The class; this one if the document has no ``jtype``.
+
+        Raises:
+            ConfigSourceError: There is no such class.
+            ConfigError: It isn't a subclass of this one.
+        """
+        name = loaded.data.get('jtype')
+        if name is None:
+            return cls
+        if not isinstance(name, str):
+            raise ConfigError(f'{loaded.where("jtype")}: {name!r} is not the name of a class')
+        own = registered_class(name)
+        if own is None or issubclass(own, cls):
+            if allow_py_modules and (own is None or not own.__module__.startswith('jina.')):
+                _import_modules(loaded, overrides)
+            own = _find_class(name) or own
+        if own is None:
+            close = difflib.get_close_matches(name, _REGISTRY, 1)
+            raise ConfigSourceError(
+                f'{loaded.where("jtype")}: there is no class {name!r}'
+                + (f' (did you mean {close[0]!r}?)' if close else ''),
+                hint='list the file that defines it in py_modules, or import it before',
+            )
+        if not issubclass(own, cls):
+            raise ConfigError(
+                f'{loaded.where("jtype")}: {name!r} is not a kind of {cls.__name__}',
+                hint=f'give a document with jtype: {cls.__name__}',
+            )
+        return own
+
+    @classmethod
+    def from_config(cls: type[Self], loaded: LoadedYaml, overrides: LoadOverrides) -> Self:
+        """Makes an object of this class: calls the constructor with the ``with`` part.
+
+        Args:
+            loaded: The document, whose ``jtype`` is this class.
+            overrides: What the caller sets beside it.
+        """
+        return cls(**{**(loaded.data.get('with') or {}), **(overrides.uses_with or {}), **overrides.arguments})
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the document that describes this object.
+
+        Raises:
+            NotSupportedError: The class doesn't say how.
+        """
+        raise NotSupportedError(
+            f'{type(self).__name__} has no YAML form', hint=f'define {type(self).__name__}.to_config()'
+        )
+
+    def save_config(self, filename: str | os.PathLike[str] | None = None) -> None:
+        """Writes the object to a YAML file that ``load_config`` can read.
+
+        Args:
+            filename: The file; by default the one that the object was loaded from.
+
+        Raises:
+            ConfigError: No file is given and the object wasn't loaded from one.
+        """
+        target = filename or self.config_path
+        if target is None:
+            raise ConfigError(
+                f'{type(self).__name__}.save_config() does not know where to write', hint='give it a filename'
+            )
+        Path(target).expanduser().write_text(dump_yaml(self.to_config()), encoding='utf-8')
+
+
+def _find_class(name: str) -> type[YamlObject] | None:
+    if (found := registered_class(name)) is not None or '.' not in name:
+        return found
+    module_name, _, class_name = name.rpartition('.')
+    try:
+        found = getattr(importlib.import_module(module_name), class_name, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        return None
+    return found if isinstance(found, type) and issubclass(found, YamlObject) else None
+
+
+def _import_modules(loaded: LoadedYaml, overrides: LoadOverrides) -> None:
+    paths = [*overrides.py_modules, *py_modules_of(loaded)]
+    directories = [path for path in (loaded.directory,) if path is not None]
+    import_py_modules(paths, (*directories, *overrides.extra_search_paths))
+
+
+def py_modules_of(loaded: LoadedYaml) -> list[str]:
+    """Returns the Python files that a document names for its own class: in ``py_modules`` and ``metas.py_modules``.
+
+    Args:
+        loaded: The document.
+
+    Raises:
+        ConfigError: ``py_modules`` is neither a text nor a list of texts.
+    """
+    found: list[str] = []
+    metas = loaded.data.get('metas')
+    places: list[tuple[tuple[str, ...], object]] = [(('py_modules',), loaded.data.get('py_modules'))]
+    if isinstance(metas, Mapping):
+        places.append((('metas', 'py_modules'), metas.get('py_modules')))
+    for path, value in places:
+        values = [value] if isinstance(value, str) else value or []
+        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
+            raise ConfigError(f'{loaded.where(*path)} is {value!r}', hint='give a path or a list of paths')
+        found.extend(item for item in values if item)
+    return found
