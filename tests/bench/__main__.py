@@ -1,0 +1,71 @@
+"""Command line of the benchmark harness."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.payload import prepare
+from tests.bench.report import as_json, load_table, probe_table
+from tests.bench.runner import Sample, Settings, run_load, run_probe
+from tests.bench.scenarios import LOADS, PROBES
+from tests.bench.sides import SIDES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the chosen scenarios and prints the tables; returns 1 if one of our own figures is missing."""
+    options = _parser().parse_args(arguments)
+    if options.list:
+        print('\n'.join(f'{scenario.name:<18} {scenario.title}' for scenario in (*LOADS, *PROBES)))
+        return 0
+    settings = Settings(
+        rounds=options.rounds or (1 if options.quick else 3),
+        seconds=options.seconds or (0.3 if options.quick else 3.0),
+        max_levels=1 if options.quick else 99,
+        sides=frozenset(options.sides.split(',')) if options.sides else frozenset(),
+    )
+    wanted = re.compile(options.only)
+    samples: list[Sample] = []
+    tables: list[str] = []
+    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
+        payloads = prepare(Path(folder))
+        for load in (scenario for scenario in LOADS if wanted.search(scenario.name)):
+            print(f'{load.name}: {load.title}', flush=True)
+            found = run_load(load, settings, payloads, _progress)
+            samples += found
+            tables.append(load_table(load, found))
+    for probe in (scenario for scenario in PROBES if wanted.search(scenario.name)):
+        print(f'{probe.name}: {probe.title}', flush=True)
+        found = run_probe(probe, settings, _progress)
+        samples += found
+        tables.append(probe_table(probe, found))
+    print('\n'.join(tables))
+    if options.json:
+        Path(options.json).write_text(as_json(samples, settings))
+    return int(any(sample.errors for sample in samples if sample.side == 'jina'))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='python -m tests.bench', description=__doc__)
+    parser.add_argument(
+        '--quick', action='store_true', help='a smoke run: one round, short loads, the first level only'
+    )
+    parser.add_argument('--only', default='', metavar='REGEX', help='names of the scenarios to run')
+    parser.add_argument('--sides', help=f'sides to run, comma separated: {",".join(side.name for side in SIDES)}')
+    parser.add_argument('--rounds', type=int, help='rounds (default 3)')
+    parser.add_argument('--seconds', type=float, help='length of one load (default 3)')
+    parser.add_argument('--json', metavar='FILE', help='write all figures here')
+    parser.add_argument('--list', action='store_true', help='list the scenarios')
+    return parser
+
+
+def _progress(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

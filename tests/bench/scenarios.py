@@ -1,0 +1,181 @@
+"""What is compared: one entry per row of the report.
+
+A load scenario serves the same work on several sides and drives each with the same load. A probe scenario takes one
+figure from a program, such as the time of an import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.bench.payload import BATCH, STREAM_ITEMS
+from tests.bench.sides import BARE, JINA, ORIGINAL, Side
+
+Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One side's server in a scenario."""
+
+    side: Side
+    program: str
+    """Path of the program below ``tests/bench``."""
+    arguments: tuple[str, ...]
+    payload: str = 'text'
+    """Name of the prepared request in ``payload.Payloads``."""
+
+
+@dataclass(frozen=True)
+class LoadScenario:
+    """Servers under load; more is better."""
+
+    name: str
+    title: str
+    load: Load
+    contenders: tuple[Contender, ...]
+    levels: tuple[int, ...] = (1, 16, 64)
+    """Concurrent callers or connections; for the own client, docs per request."""
+    level_name: str = 'callers'
+    unit: str = 'req/s'
+    per_operation: int = 1
+    """Units in one operation that the load generator counts."""
+
+
+@dataclass(frozen=True)
+class ProbeScenario:
+    """A program per side that reports figures; less is better."""
+
+    name: str
+    title: str
+    probe: Literal['start', 'import', 'size']
+    contenders: tuple[Contender, ...]
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Unit by name of the figure."""
+
+
+def _framework(kind: str, *arguments: str, payload: str = 'text') -> tuple[Contender, Contender]:
+    """The system and the original, which run the same program."""
+    program = 'servers/framework.py'
+    return (
+        Contender(JINA, program, (kind, *arguments), payload),
+        Contender(ORIGINAL, program, (kind, *arguments), payload),
+    )
+
+
+def _bare_grpc(work: str, *arguments: str, payload: str = 'text') -> Contender:
+    return Contender(BARE, 'servers/bare_grpc.py', (work, *arguments), payload)
+
+
+def _bare_http(*arguments: str) -> Contender:
+    return Contender(BARE, 'servers/bare_http.py', arguments, 'http')
+
+
+LOADS = (
+    LoadScenario(
+        'grpc-echo',
+        'gRPC echo, one small TextDoc a request, Deployment',
+        'grpc',
+        (*_framework('deployment'), _bare_grpc('echo')),
+    ),
+    LoadScenario(
+        'grpc-echo-flow',
+        'gRPC echo through a Flow of two (bare: gateway and two servers)',
+        'grpc',
+        (*_framework('flow'), _bare_grpc('echo', '--length', '2')),
+    ),
+    LoadScenario(
+        'client-deployment',
+        'own Client, streaming, Deployment',
+        'own-client',
+        _framework('deployment'),
+        levels=(1, 100),
+        level_name='docs a request',
+        unit='docs/s',
+    ),
+    LoadScenario(
+        'client-flow',
+        'own Client, streaming, Flow of two',
+        'own-client',
+        _framework('flow'),
+        levels=(1, 100),
+        level_name='docs a request',
+        unit='docs/s',
+    ),
+    LoadScenario(
+        'vectors',
+        '100 docs a request, text and 768 float32 each, Deployment (bare: numpy, no docarray)',
+        'grpc',
+        (
+            *_framework('deployment', '--executor', 'Vectors', payload='vectors'),
+            _bare_grpc('vectors', payload='raw_vectors'),
+        ),
+        levels=(1, 16),
+        unit='docs/s',
+        per_operation=BATCH,
+    ),
+    LoadScenario(
+        'vectors-flow',
+        'the same through a Flow of two',
+        'grpc',
+        (
+            *_framework('flow', '--executor', 'Vectors', payload='vectors'),
+            _bare_grpc('vectors', '--length', '2', payload='raw_vectors'),
+        ),
+        levels=(1, 16),
+        unit='docs/s',
+        per_operation=BATCH,
+    ),
+    LoadScenario(
+        'http-echo',
+        'HTTP JSON echo, one TextDoc, Deployment (bare: FastAPI, uvicorn, uvloop, httptools)',
+        'http',
+        (*_framework('deployment', '--protocol', 'http', payload='http'), _bare_http()),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'http-flow',
+        'HTTP through a pipeline of two (bare: FastAPI and two grpc.aio servers)',
+        'http',
+        (*_framework('flow', '--protocol', 'http', payload='http'), _bare_http('--length', '2')),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'stream',
+        f'streaming endpoint, {STREAM_ITEMS} items a stream, gRPC Deployment',
+        'grpc-stream',
+        (*_framework('deployment', '--executor', 'Stream', payload='stream'), _bare_grpc('stream', payload='stream')),
+        levels=(1, 16),
+        unit='items/s',
+    ),
+)
+
+PROBES = (
+    ProbeScenario(
+        'start',
+        'start of a Flow of three until ready, and its memory (bare: gateway and three servers)',
+        'start',
+        (*_framework('flow', '--length', '3'), _bare_grpc('echo', '--length', '3')),
+        {'start': 's', 'with imports': 's', 'PSS': 'MB', 'RSS': 'MB', 'processes': ''},
+    ),
+    ProbeScenario(
+        'import',
+        'from jina import Client, Deployment, Executor, Flow, requests (bare: grpc and fastapi)',
+        'import',
+        (
+            Contender(JINA, 'servers/imports.py', ('jina',)),
+            Contender(ORIGINAL, 'servers/imports.py', ('jina',)),
+            Contender(BARE, 'servers/imports.py', ('bare',)),
+        ),
+        {'time': 's', 'memory': 'MB', 'modules': ''},
+    ),
+    ProbeScenario(
+        'size',
+        'installed size without pip',
+        'size',
+        (Contender(JINA, '', ()), Contender(ORIGINAL, '', ())),
+        {'size': 'MB', 'distributions': ''},
+    ),
+)

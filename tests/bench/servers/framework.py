@@ -1,0 +1,66 @@
+"""Serves the benchmark's Executor with whichever ``jina`` this interpreter has: the system or the original."""
+
+import argparse
+import json
+import time
+from typing import Any
+
+import numpy as np
+from docarray import BaseDoc, DocList
+from docarray.documents import TextDoc
+from docarray.typing import NdArray
+from jina import Deployment, Executor, Flow, requests
+
+STREAM_ITEMS = 100
+
+
+class VectorDoc(BaseDoc):
+    text: str
+    embedding: NdArray
+
+
+class Echo(Executor):
+    @requests(on='/echo')
+    def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+        return docs
+
+
+class Vectors(Executor):
+    @requests(on='/vectors')
+    def vectors(self, docs: DocList[VectorDoc], **kwargs: Any) -> DocList[VectorDoc]:
+        for doc in docs:
+            doc.embedding = np.asarray(doc.embedding) * 2
+        return docs
+
+
+class Stream(Executor):
+    @requests(on='/stream')
+    async def stream(self, doc: TextDoc, **kwargs: Any) -> TextDoc:
+        for index in range(STREAM_ITEMS):
+            yield TextDoc(text=f'{doc.text} {index}')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('kind', choices=['deployment', 'flow'])
+    parser.add_argument('--port', type=int, required=True)
+    parser.add_argument('--protocol', default='grpc')
+    parser.add_argument('--executor', default='Echo', choices=['Echo', 'Vectors', 'Stream'])
+    parser.add_argument('--length', type=int, default=2, help='number of Executors in a Flow')
+    options = parser.parse_args()
+    uses = globals()[options.executor]
+    server: Any
+    if options.kind == 'deployment':
+        server = Deployment(uses=uses, port=options.port, protocol=options.protocol)
+    else:
+        server = Flow(port=options.port, protocol=options.protocol)
+        for index in range(options.length):
+            server = server.add(uses=uses, name=f'step{index}')
+    began = time.perf_counter()
+    with server:
+        print(json.dumps({'port': options.port, 'start_s': time.perf_counter() - began}), flush=True)
+        server.block()
+
+
+if __name__ == '__main__':
+    main()

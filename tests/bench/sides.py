@@ -1,0 +1,39 @@
+"""Who is compared: each side is an interpreter and the programs that serve with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.requirements import original_env
+
+SERVERS = Path(__file__).parent / 'servers'
+
+
+@dataclass(frozen=True)
+class Side:
+    """A column of the report."""
+
+    name: str
+    interpreter: Callable[[], Path]
+    """Gives the interpreter; may build an environment on first use."""
+
+    def command(self, program: str, *arguments: str) -> list[str | Path]:
+        """The command line of one of the programs in ``servers/`` or ``load/``."""
+        return [self.interpreter(), SERVERS.parent / program, *arguments]
+
+
+def _this_python() -> Path:
+    return Path(sys.executable)
+
+
+JINA = Side('jina', _this_python)
+"""The system in this repository."""
+ORIGINAL = Side('original', original_env.original_python)
+"""The original package, in its own environment."""
+BARE = Side('bare', _this_python)
+"""grpc.aio, FastAPI and uvicorn used by hand, in the system's environment."""
+
+SIDES = (JINA, ORIGINAL, BARE)

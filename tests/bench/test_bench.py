@@ -1,0 +1,72 @@
+"""A smoke run of the harness: every scenario on every side, short loads; speed itself is not judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.report import load_table
+from tests.bench.runner import Sample
+from tests.bench.scenarios import LOADS, PROBES
+from tests.support.requirements import ROOT, require_original, require_program
+
+
+def run_bench(tmp_path: Path, *arguments: str) -> tuple[str, list[dict[str, Any]]]:
+    file = tmp_path / 'bench.json'
+    command = [sys.executable, '-m', 'tests.bench', '--quick', '--json', str(file), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    samples: list[dict[str, Any]] = json.loads(file.read_text())['samples']
+    return done.stdout, samples
+
+
+@pytest.mark.original
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('scenario', LOADS, ids=lambda scenario: scenario.name)
+def test_load_scenario(scenario: Any, tmp_path: Path) -> None:
+    require_original()
+    if scenario.load == 'http':
+        require_program('wrk', package='wrk')
+    output, samples = run_bench(tmp_path, '--only', f'^{scenario.name}$')
+    assert {sample['side'] for sample in samples} == {contender.side.name for contender in scenario.contenders}
+    for sample in samples:
+        assert sample['errors'] == []
+        assert sample['medians']['rate'] > 0
+        assert 0 < sample['medians']['p50_ms'] <= sample['medians']['p99_ms']
+        assert sample['medians']['pss_mb'] > 1
+    assert scenario.title in output
+
+
+@pytest.mark.original
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('scenario', PROBES, ids=lambda scenario: scenario.name)
+def test_probe_scenario(scenario: Any, tmp_path: Path) -> None:
+    require_original()
+    _, samples = run_bench(tmp_path, '--only', f'^{scenario.name}$')
+    for sample in samples:
+        assert sample['errors'] == []
+        assert set(scenario.units) <= set(sample['medians'])
+        assert all(value > 0 for value in sample['medians'].values())
+
+
+def test_table_shows_medians_ratio_and_errors() -> None:
+    scenario = LOADS[0]
+
+    def sample(side: str, *rates: float, errors: tuple[str, ...] = ()) -> Sample:
+        row = Sample(scenario.name, side, 1, errors=list(errors))
+        for rate in rates:
+            row.add(rate=rate, p50_ms=1.0, p99_ms=2.0, cpu_ms=0.5, pss_mb=30.0, processes=2)
+        return row
+
+    table = load_table(
+        scenario, [sample('jina', 10, 300, 200), sample('original', 100), sample('bare', errors=('Traceback\nboom',))]
+    )
+    lines = [line.split() for line in table.splitlines()]
+    assert ['jina', '200', 'req/s', '1.00', '2.00', '0.500', '30', '2'] in lines
+    assert ['original', '100', 'req/s', '2.00', '1.00', '2.00', '0.500', '30', '2'] in lines
+    assert ['bare', 'failed:', 'boom'] in lines
