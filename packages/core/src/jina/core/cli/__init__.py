@@ -1,0 +1,5 @@
+"""The ``jina`` command: a shell around the commands that installed distributions bring."""
+
+from jina.core.cli.command import Command
+
+__all__ = ['Command']

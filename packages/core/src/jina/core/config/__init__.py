@@ -1,0 +1,55 @@
+"""All options of the framework: the only place where an option exists, with its name, type, default and description."""
+
+from jina.core.config.address import HostText, PodAddress, external_addresses, parse_host
+from jina.core.config.arguments import changed, to_arguments
+from jina.core.config.base import OptionInfo, Options, default_of, option, option_info
+from jina.core.config.build import build, nearest, unknown_option
+from jina.core.config.flow import FlowValues, split_flow_values
+from jina.core.config.groups import EssentialOptions, PodOptions
+from jina.core.config.models import (
+    ClientOptions,
+    DeploymentOptions,
+    ExecutorOptions,
+    ExportComposeOptions,
+    ExportFlowchartOptions,
+    ExportKubernetesOptions,
+    ExportOptions,
+    ExportSchemaOptions,
+    FlowOptions,
+    GatewayOptions,
+    NewOptions,
+    PingOptions,
+)
+
+__all__ = [
+    'ClientOptions',
+    'DeploymentOptions',
+    'EssentialOptions',
+    'ExecutorOptions',
+    'ExportComposeOptions',
+    'ExportFlowchartOptions',
+    'ExportKubernetesOptions',
+    'ExportOptions',
+    'ExportSchemaOptions',
+    'FlowOptions',
+    'FlowValues',
+    'GatewayOptions',
+    'HostText',
+    'NewOptions',
+    'OptionInfo',
+    'Options',
+    'PingOptions',
+    'PodAddress',
+    'PodOptions',
+    'build',
+    'changed',
+    'default_of',
+    'external_addresses',
+    'nearest',
+    'option',
+    'option_info',
+    'parse_host',
+    'split_flow_values',
+    'to_arguments',
+    'unknown_option',
+]

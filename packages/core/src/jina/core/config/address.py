@@ -1,0 +1,124 @@
+"""Addresses of servers: as text, as options, and as what a started server reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jina.core.enums import ProtocolType
+from jina.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jina.core.config.models import DeploymentOptions
+
+_SCHEMES = {
+    'grpc': (ProtocolType.GRPC, False),
+    'grpcs': (ProtocolType.GRPC, True),
+    'http': (ProtocolType.HTTP, False),
+    'https': (ProtocolType.HTTP, True),
+    'ws': (ProtocolType.WEBSOCKET, False),
+    'wss': (ProtocolType.WEBSOCKET, True),
+    'websocket': (ProtocolType.WEBSOCKET, False),
+    'websockets': (ProtocolType.WEBSOCKET, True),
+}
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class PodAddress:
+    """Where a server answers."""
+
+    protocol: ProtocolType
+    host: str
+    port: int
+    tls: bool = False
+
+    @property
+    def target(self) -> str:
+        """``host:port``, with brackets around an IPv6 number."""
+        return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
+
+    def __str__(self) -> str:
+        scheme = {ProtocolType.GRPC: 'grpc', ProtocolType.HTTP: 'http', ProtocolType.WEBSOCKET: 'ws'}[self.protocol]
+        return f'{scheme}{"s" if self.tls else ""}://{self.target}'
+
+
+@dataclass(frozen=True)
+class HostText:
+    """The parts of ``[scheme://]host[:port]``; what isn't there is ``None``."""
+
+    host: str
+    port: int | None = None
+    protocol: ProtocolType | None = None
+    tls: bool | None = None
+
+
+def parse_host(text: str) -> HostText:
+    """Read ``[scheme://]host[:port]``. Schemes are grpc, http, ws and, with TLS, grpcs, https, wss.
+
+    Raises:
+        ConfigError: The scheme isn't known, or the port isn't a port number.
+    """
+    rest = text.strip()
+    protocol: ProtocolType | None = None
+    tls: bool | None = None
+    if '://' in rest:
+        scheme, rest = rest.split('://', 1)
+        if scheme.lower() not in _SCHEMES:
+            raise ConfigError(
+                f'host {text!r} has the unknown scheme {scheme!r}',
+                hint='use grpc, http or ws, or grpcs, https or wss for TLS',
+            )
+        protocol, tls = _SCHEMES[scheme.lower()]
+    rest = rest.rstrip('/')
+    if rest.startswith('['):
+        host, _, tail = rest[1:].partition(']')
+        port_text = tail.removeprefix(':')
+    elif rest.count(':') > 1:
+        host, port_text = rest, ''
+    else:
+        host, _, port_text = rest.partition(':')
+    if not host:
+        raise ConfigError(f'host {text!r} has no host name', hint='write [scheme://]host[:port]')
+    return HostText(host, _port_number(port_text, text) if port_text else None, protocol, tls)
+
+
+def _port_number(port: str, text: str) -> int:
+    if not port.isascii() or not port.isdigit() or int(port) > _HIGHEST_PORT:
+        raise ConfigError(
+            f'host {text!r} has the wrong port {port!r}', hint=f'a port is a number from 0 to {_HIGHEST_PORT}'
+        )
+    return int(port)
+
+
+def external_addresses(options: DeploymentOptions) -> list[PodAddress]:
+    """The addresses of an external Executor, one for each of its replicas.
+
+    Hosts and ports are paired by position; one host with several ports, or several hosts with one port, is repeated.
+
+    Raises:
+        ConfigError: A host has no port, has two, isn't a gRPC server, or hosts and ports don't pair up.
+    """
+    hosts, ports = options.host, options.port
+    where = f'external Executor {options.name!r}'
+    if ports and len(hosts) != len(ports) and 1 not in (len(hosts), len(ports)):
+        raise ConfigError(f'{where} has {len(hosts)} hosts and {len(ports)} ports', hint='give one port for each host')
+    count = max(len(hosts), len(ports))
+    return [
+        _external_address(where, hosts[index % len(hosts)], ports[index % len(ports)] if ports else None, options.tls)
+        for index in range(count)
+    ]
+
+
+def _external_address(where: str, host: str, port: int | None, tls: bool) -> PodAddress:
+    parsed = parse_host(host)
+    if parsed.protocol not in (None, ProtocolType.GRPC):
+        raise ConfigError(
+            f'{where} is given as {host!r}, but Executors are called by gRPC', hint='use grpc:// or grpcs://'
+        )
+    if parsed.port is not None and port is not None:
+        raise ConfigError(f'{where} has a port in host {host!r} and in port {port}', hint='give it once')
+    found = parsed.port if port is None else port
+    if not found:
+        raise ConfigError(f'{where} has no port for host {host!r}', hint='give port, or host as HOST:PORT')
+    return PodAddress(ProtocolType.GRPC, parsed.host, found, tls or bool(parsed.tls))

@@ -1,0 +1,64 @@
+"""Options written out again: as the values that differ from their defaults, and as command-line arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jina.core.config.base import Options, default_of, option_info
+
+
+def changed(options: Options) -> dict[str, Any]:
+    """The options that differ from their defaults, as plain values that YAML can hold.
+
+    Enum members become their names, and a list that may be written as a single value becomes that value. A class given as ``uses``
+    stays a class.
+
+    >>> from jina.core.config import DeploymentOptions
+    >>> changed(DeploymentOptions(port=[12345], protocol=['http'], replicas=2))
+    {'port': 12345, 'protocol': 'HTTP', 'replicas': 2}
+    """
+    plain = options.model_dump()
+    result: dict[str, Any] = {}
+    for name, field in type(options).model_fields.items():
+        if getattr(options, name) == default_of(type(options), name):
+            continue
+        value = plain[name]
+        if option_info(field).compact and isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        result[name] = value
+    return result
+
+
+def to_arguments(options: Options) -> list[str]:
+    """The options that differ from their defaults, as command-line arguments that give the same options again.
+
+    >>> from jina.core.config import ExecutorOptions
+    >>> to_arguments(ExecutorOptions(name='enc', uses_with={'size': 3}, port=[8080]))
+    ['--uses-with', '{"size": 3}', '--name', 'enc', '--port', '8080']
+    """
+    arguments: list[str] = []
+    for name, value in changed(options).items():
+        info = option_info(type(options).model_fields[name])
+        if not info.cli:
+            continue
+        if info.positional:
+            arguments.insert(0, _text(value))
+        elif isinstance(value, bool):
+            arguments.append(flag(name))
+        elif isinstance(value, list):
+            arguments += [flag(name), *map(_text, value)]
+        else:
+            arguments += [flag(name), _text(value)]
+    return arguments
+
+
+def flag(name: str) -> str:
+    """The command-line flag of an option: ``'uses_with'`` gives ``'--uses-with'``."""
+    return '--' + name.replace('_', '-')
+
+
+def _text(value: object) -> str:
+    if isinstance(value, type):
+        return f'{value.__module__}.{value.__qualname__}'
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,89 @@
+"""Which part of a Flow an option of ``Flow(...)`` is meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jina.core.config.build import unknown_option
+from jina.core.config.models import DeploymentOptions, FlowOptions, GatewayOptions
+from jina.core.errors import ConfigError
+
+_ONLY_FLOW = frozenset({'name', 'uses', 'uses_with', 'inspect', 'asyncio', 'reuse_session', 'suppress_root_logging'})
+NOT_FOR_GATEWAY = _ONLY_FLOW | {
+    'py_modules',
+    'replicas',
+    'floating',
+    'runtime_cls',
+    'pod_role',
+    'shard_id',
+    'replica_id',
+}
+"""Options of a Flow that its gateway doesn't get."""
+NOT_FOR_EXECUTORS = _ONLY_FLOW | {
+    'port',
+    'port_monitoring',
+    'host',
+    'protocol',
+    'title',
+    'description',
+    'cors',
+    'uvicorn_kwargs',
+    'ssl_certfile',
+    'ssl_keyfile',
+    'needs',
+}
+"""Options of a Flow that its Executors don't get: those of its public server, and those that name one object."""
+
+
+class FlowValues(NamedTuple):
+    """The values of a Flow, sorted by whom they are meant for."""
+
+    flow: dict[str, Any]
+    """For :class:`FlowOptions`."""
+    gateway: dict[str, Any]
+    """For :class:`GatewayOptions`."""
+    executors: dict[str, Any]
+    """Defaults of each Executor's :class:`DeploymentOptions`."""
+
+
+def split_flow_values(values: Mapping[str, Any], *, where: str = 'Flow') -> FlowValues:
+    """Sort the values of a Flow: every one goes to the gateway and to all Executors, except those of the tables above.
+
+    Args:
+        values: Names and values, as written by a person; aliases are replaced by the names they stand for.
+        where: Place of the values, for messages.
+
+    Raises:
+        ConfigError: No part of a Flow has such an option, or the option can't be given for a whole Flow.
+    """
+    aliases = {**DeploymentOptions.aliases(), **GatewayOptions.aliases(), **FlowOptions.aliases()}
+    result = FlowValues({}, {}, {})
+    for given, value in values.items():
+        name = aliases.get(given, given)
+        if any(name in part for part in result):
+            raise ConfigError(f'{where}: {given} and {name} are the same option; give only one of them')
+        targets = [part for part, wanted in zip(result, _wanted(name), strict=True) if wanted]
+        if not targets:
+            raise _refusal(given, name, aliases, where)
+        for part in targets:
+            part[name] = value
+    return result
+
+
+def _wanted(name: str) -> tuple[bool, bool, bool]:
+    return (
+        name in FlowOptions.model_fields,
+        name in GatewayOptions.model_fields and name not in NOT_FOR_GATEWAY,
+        name in DeploymentOptions.model_fields and name not in NOT_FOR_EXECUTORS,
+    )
+
+
+def _refusal(given: str, name: str, aliases: dict[str, str], where: str) -> ConfigError:
+    known = {*FlowOptions.model_fields, *GatewayOptions.model_fields, *DeploymentOptions.model_fields}
+    if name in known:
+        return ConfigError(
+            f'{where}.{given} is an option of one Executor or of the gateway, not of a Flow',
+            hint='give it to add() or config_gateway()',
+        )
+    return unknown_option(given, known | set(aliases), where=where, command='flow')

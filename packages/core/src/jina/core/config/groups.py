@@ -1,0 +1,245 @@
+"""Options by theme. The models of :mod:`jina.core.config.models` are put together from these groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from jina.core.config.base import Options, option
+from jina.core.config.values import (
+    Compression,
+    PodRole,
+    PortList,
+    PortNumber,
+    Protocols,
+    Provider,
+    TextList,
+    TextMapping,
+    Values,
+)
+from jina.core.enums import PodRoleType, ProtocolType, ProviderType
+from jina.core.environment import default_timeout_ctrl
+
+_OBSERVABILITY = 'observability'
+_CONTAINERS = 'containers'
+_KUBERNETES = 'Kubernetes export'
+_STATEFUL = 'stateful Executors'
+
+
+class LogOptions(Options):
+    """What an object logs."""
+
+    log_config: str = option('default')
+    """Logger configuration: the name of a built-in one (default, plain, json, docker, profile, quiet, remote) or a path to a YAML file."""
+
+
+class EssentialOptions(LogOptions):
+    """Identity, workspace and logging of an object."""
+
+    name: str | None = option(None)
+    """Name of this object in Python, YAML, the command line, plots and log lines. Without it, a default name is given."""
+    workspace: str | None = option(None)
+    """Folder for files that this object writes. Without it, the parent's workspace is used."""
+    workspace_id: str | None = option(
+        None, hidden=True, unsupported='objects share a workspace by giving the same path as workspace'
+    )
+    """Identifier that objects of one workspace share."""
+    quiet: bool = option(False)
+    """Log nothing."""
+    quiet_error: bool = option(False)
+    """Leave tracebacks out of the log."""
+
+
+class RootLoggingOptions(Options):
+    """Handling of Python's root logger."""
+
+    suppress_root_logging: bool = option(False)
+    """Remove the handlers of Python's root logger."""
+
+
+class IdentityOptions(Options):
+    """Which part of a Deployment a process is. Set by the Deployment, seldom by people."""
+
+    runtime_cls: str = option('WorkerRuntime', unsupported='there is one runtime for each role')
+    """Name of the runtime that the process runs."""
+    shard_id: Annotated[int, Field(ge=0)] = option(0, hidden=True)
+    """Number of the shard that this process serves."""
+    replica_id: Annotated[int, Field(ge=0)] = option(0, hidden=True)
+    """Number of the replica that this process is."""
+    pod_role: PodRole = option(PodRoleType.WORKER, hidden=True, planned='sharding')
+    """Role of the process in its Deployment: HEAD, WORKER or GATEWAY."""
+
+
+class StartOptions(Options):
+    """How a process is started."""
+
+    extra_search_paths: TextList = option(list, hidden=True)
+    """More folders in which YAML files and Python modules are looked for."""
+    env: TextMapping | None = option(None)
+    """Environment variables that are set in the process."""
+    timeout_ready: Annotated[int, Field(ge=-1)] = option(600000)
+    """Milliseconds to wait until a process is ready; -1 waits forever."""
+    timeout_ctrl: Annotated[int, Field(ge=-1)] = option(default_timeout_ctrl)
+    """Milliseconds that a control call may take; -1 waits forever. ``JINA_DEFAULT_TIMEOUT_CTRL`` changes the default."""
+    noblock_on_start: bool = option(False, hidden=True)
+    """Return from the start at once; ``wait_start_success`` then waits until it is ready."""
+    floating: bool = option(False)
+    """Keep the result out of the pipeline and of the response; the next Executor is chained to the one before this one."""
+
+
+class ReloadOptions(Options):
+    """Restart on changes."""
+
+    reload: bool = option(False, planned='hot reload')
+    """Restart when the YAML file or the source of the object changes."""
+
+
+class PortOptions(Options):
+    """Where a server listens and what it speaks."""
+
+    port: PortList = option(list, aliases=('ports',), compact=True)
+    """Ports to listen on, one for each protocol. Without it, or with 0, the server takes a free port."""
+    protocol: Protocols = option(lambda: [ProtocolType.GRPC], aliases=('protocols',), compact=True)
+    """Protocols that the server speaks: GRPC, HTTP, WEBSOCKET, or several of them."""
+
+
+class ProviderOptions(Options):
+    """Conventions of hosting services."""
+
+    provider: Provider = option(ProviderType.NONE, planned='hosting providers')
+    """Hosting service whose HTTP conventions the server follows: NONE, SAGEMAKER or AZURE."""
+    provider_endpoint: str | None = option(None, planned='hosting providers')
+    """Endpoint that the hosting service's single route calls."""
+
+
+class MonitoringOptions(Options):
+    """Prometheus metrics."""
+
+    monitoring: bool = option(False, planned=_OBSERVABILITY)
+    """Serve Prometheus metrics over HTTP."""
+    port_monitoring: PortList = option(list, planned=_OBSERVABILITY, compact=True)
+    """Ports of the Prometheus servers. Without it, or with 0, a free port is taken."""
+
+
+class TelemetryOptions(Options):
+    """OpenTelemetry traces and metrics."""
+
+    tracing: bool = option(False, planned=_OBSERVABILITY)
+    """Record OpenTelemetry traces and send them to the exporter."""
+    traces_exporter_host: str | None = option(None, planned=_OBSERVABILITY, aliases=('tracing_exporter_host',))
+    """Host of the OTLP collector that gets the traces."""
+    traces_exporter_port: PortNumber | None = option(None, planned=_OBSERVABILITY, aliases=('tracing_exporter_port',))
+    """Port of the OTLP collector that gets the traces."""
+    metrics: bool = option(False, planned=_OBSERVABILITY)
+    """Record OpenTelemetry metrics and send them to the exporter."""
+    metrics_exporter_host: str | None = option(None, planned=_OBSERVABILITY)
+    """Host of the OTLP collector that gets the metrics."""
+    metrics_exporter_port: PortNumber | None = option(None, planned=_OBSERVABILITY)
+    """Port of the OTLP collector that gets the metrics."""
+
+
+class CallOptions(Options):
+    """Calls from a gateway to Executors."""
+
+    retries: int = option(-1)
+    """Retries of a failed call; below 0 means max(3, replicas), 0 means none."""
+    timeout_send: Annotated[int, Field(ge=-1)] | None = option(None)
+    """Milliseconds that a call to an Executor may take; none or -1 sets no limit."""
+    compression: Compression | None = option(None)
+    """Compression of calls to Executors: NoCompression, Deflate or Gzip."""
+
+
+class ChannelOptions(Options):
+    """Settings of the gRPC library for connections."""
+
+    grpc_channel_options: Values | None = option(None)
+    """Options of gRPC channels that override the defaults, for example ``{'grpc.max_send_message_length': -1}``."""
+
+
+class GrpcServerOptions(Options):
+    """Settings of the gRPC library for servers."""
+
+    grpc_server_options: Values | None = option(None)
+    """Options of the gRPC server that override the defaults, for example ``{'grpc.max_send_message_length': -1}``."""
+
+
+class KubernetesOptions(Options):
+    """Settings that only matter in a Kubernetes cluster."""
+
+    k8s_namespace: str | None = option(None, hidden=True, planned=_KUBERNETES)
+    """Kubernetes namespace of the object."""
+    env_from_secret: Values | None = option(None, hidden=True, planned=_KUBERNETES)
+    """Environment variables read from Kubernetes secrets: ``{variable: {name: secret, key: entry}}``."""
+    image_pull_secrets: TextList | None = option(None, hidden=True, planned=_KUBERNETES)
+    """Names of the Kubernetes secrets that give access to private image registries."""
+
+
+class ContainerOptions(Options):
+    """Containers in which a process may run."""
+
+    entrypoint: str | None = option(None, planned=_CONTAINERS)
+    """Command that replaces the ``ENTRYPOINT`` of the image."""
+    docker_kwargs: Values | None = option(None, planned=_CONTAINERS)
+    """Arguments passed on to the Docker SDK when the container starts."""
+
+
+class VolumeOptions(Options):
+    """Files, devices and network of an Executor's container."""
+
+    volumes: TextList | None = option(None, planned=_CONTAINERS)
+    """Paths on the host that are mounted in the container, each ``HOST_PATH`` or ``HOST_PATH:CONTAINER_PATH``."""
+    gpus: str | None = option(None, planned=_CONTAINERS)
+    """GPUs that the container sees: ``all``, a number, or ``device=ID``."""
+    disable_auto_volume: bool = option(False, planned=_CONTAINERS)
+    """Don't mount the workspace of the Executor in the container."""
+
+
+class StatefulOptions(Options):
+    """Replicated state (RAFT)."""
+
+    stateful: bool = option(False, planned=_STATEFUL)
+    """Replicate write operations to all replicas by consensus."""
+    peer_ports: Any = option(None, planned=_STATEFUL, aliases=('pod_ports',))
+    """Ports of the consensus peers: a list, or a mapping from shard to list. Giving them lets a cluster recover after a restart."""
+
+
+class HttpServerOptions(Options):
+    """The HTTP server."""
+
+    title: str | None = option(None)
+    """Title in the generated API documentation."""
+    description: str | None = option(None)
+    """Description in the generated API documentation."""
+    cors: bool = option(False)
+    """Let pages of any origin call the server."""
+    uvicorn_kwargs: Values | None = option(None)
+    """Settings passed on to the Uvicorn server."""
+
+
+class TlsServerOptions(Options):
+    """Encryption of the server."""
+
+    ssl_certfile: str | None = option(None, planned='TLS servers')
+    """Path of the certificate file."""
+    ssl_keyfile: str | None = option(None, planned='TLS servers')
+    """Path of the key file."""
+
+
+class PodOptions(
+    KubernetesOptions,
+    ContainerOptions,
+    ChannelOptions,
+    GrpcServerOptions,
+    CallOptions,
+    StatefulOptions,
+    TelemetryOptions,
+    MonitoringOptions,
+    ProviderOptions,
+    ReloadOptions,
+    PortOptions,
+    IdentityOptions,
+    StartOptions,
+    EssentialOptions,
+):
+    """Options that every server process has: Executors and the gateway."""

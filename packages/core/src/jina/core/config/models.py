@@ -1,0 +1,348 @@
+"""The options of each object and command, put together from :mod:`jina.core.config.groups`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import Self
+
+from jina.core.config.base import Options, option, unavailable
+from jina.core.config.groups import (
+    ChannelOptions,
+    EssentialOptions,
+    HttpServerOptions,
+    LogOptions,
+    PodOptions,
+    ReloadOptions,
+    RootLoggingOptions,
+    TelemetryOptions,
+    TlsServerOptions,
+    VolumeOptions,
+)
+from jina.core.config.values import (
+    DeploymentRole,
+    HostList,
+    Inspect,
+    JsonMapping,
+    NetworkMode,
+    PodRole,
+    Polling,
+    PortList,
+    PortNumber,
+    Protocol,
+    TextList,
+    TextMapping,
+    Values,
+)
+from jina.core.enums import (
+    DeploymentRoleType,
+    DockerNetworkMode,
+    FlowInspectType,
+    PodRoleType,
+    PollingType,
+    ProtocolType,
+)
+from jina.core.environment import default_host
+
+_SHARDING = 'sharding'
+_HUB = 'the Executor hub'
+
+
+class ServedPodOptions(PodOptions):
+    """A process that serves: the rules between its ports and protocols."""
+
+    @model_validator(mode='after')
+    def _check_protocols(self) -> Self:
+        if ProtocolType.WEBSOCKET in self.protocol:
+            raise unavailable("protocol 'WEBSOCKET'", self.owner, 'it comes with WebSocket servers')
+        if len(set(self.protocol)) != len(self.protocol) or not self.protocol:
+            names = ', '.join(map(str, self.protocol)) or 'none'
+            raise PydanticCustomError(
+                'protocols', 'protocols must be different and at least one, got {names}', {'names': names}
+            )
+        if self.port and len(self.port) != len(self.protocol) and not self._ports_name_replicas():
+            context = {'ports': str(self.port), 'protocols': ', '.join(map(str, self.protocol))}
+            raise PydanticCustomError(
+                'ports',
+                'port {ports} and protocol {protocols} differ in number; give one port for each protocol',
+                context,
+            )
+        return self
+
+    def _ports_name_replicas(self) -> bool:
+        """Whether ``port`` lists addresses of existing servers rather than ports to listen on."""
+        return False
+
+
+class ExecutorOptions(VolumeOptions, ServedPodOptions):
+    """Options of one Executor process: the ``jina executor`` command."""
+
+    owner: ClassVar[str] = 'Executor'
+    command: ClassVar[str] = 'executor'
+
+    uses: Any = option('BaseExecutor')
+    """The Executor: a class, the name of one, ``package.module.Class``, a YAML file, YAML or JSON text, a dict, or an image (``docker://...``)."""
+    uses_with: Values | None = option(None)
+    """Arguments of the Executor's ``__init__``; they override those in its YAML."""
+    uses_metas: Values | None = option(None)
+    """Values of the Executor's ``metas``; they override those in its YAML."""
+    uses_requests: Values | None = option(None)
+    """Endpoints and the names of the methods that serve them; they override the ``@requests`` decorators."""
+    uses_dynamic_batching: Values | None = option(None, planned='dynamic batching')
+    """Endpoints and their batching settings; they override the ``@dynamic_batching`` decorators."""
+    py_modules: TextList | None = option(None)
+    """Python files or packages that are imported before the Executor is loaded."""
+    host: HostList = option(lambda: [default_host()], aliases=('host_in',), compact=True)
+    """Address to listen on; of an external Executor, the addresses of its replicas. ``JINA_DEFAULT_HOST`` changes the default."""
+    replicas: Annotated[int, Field(ge=1)] = option(1)
+    """Number of processes that share the requests."""
+    shards: Annotated[int, Field(ge=1)] = option(1, planned=_SHARDING)
+    """Number of parts that the data is divided into; each part has its replicas."""
+    polling: Polling = option(PollingType.ANY)
+    """Which shards get a request: ANY, ALL, or a mapping from endpoint to these (``*`` for all others). With one shard both are the same."""
+    native: bool = option(False)
+    """Run the Executor in this process; never in a container."""
+    allow_concurrent: bool = option(False)
+    """Let the Executor work on several requests at the same time. Its methods must be safe for that."""
+    exit_on_exceptions: TextList = option(list)
+    """Names of the exceptions that end the process when an endpoint raises them."""
+    no_reduce: bool = option(False, aliases=('disable_reduce',))
+    """Don't merge the results of several predecessors; they are given as ``docs_matrix`` and ``docs_map``."""
+    output_array_type: str | None = option(None, unsupported='it belongs to docarray before 0.30')
+    """Type that the tensors of the output are converted to."""
+    raft_configuration: Values | None = option(None, planned='stateful Executors')
+    """Settings of the consensus."""
+    force_network_mode: NetworkMode = option(DockerNetworkMode.AUTO, hidden=True, planned='containers')
+    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
+    install_requirements: bool = option(False, planned=_HUB)
+    """Install the ``requirements.txt`` of the Executor before it is loaded."""
+    force_update: bool = option(False, aliases=('force',), planned=_HUB)
+    """Fetch the Executor from the hub even if it is there already."""
+    prefer_platform: str | None = option(None, planned=_HUB)
+    """Platform of the image that is fetched from the hub, for example ``linux/amd64``."""
+    uses_before_address: str | None = option(None, planned=_SHARDING)
+    """Address of the process that works on a request before the shards do."""
+    uses_after_address: str | None = option(None, planned=_SHARDING)
+    """Address of the process that works on a request after the shards did."""
+    connection_list: JsonMapping | None = option(None, planned=_SHARDING)
+    """Addresses of the processes that a head sends requests to, as JSON."""
+
+    @property
+    def runtime_name(self) -> str:
+        """Name of the process in results, logs and metrics: ``<name>/rep-<replica_id>``."""
+        return f'{self.name or "executor"}/rep-{self.replica_id}'
+
+
+class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
+    """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
+
+    owner: ClassVar[str] = 'Deployment'
+    command: ClassVar[str] = 'deployment'
+
+    name: str | None = option('executor')
+    """Name of the Deployment. In a Flow the default is ``executor<n>`` with its position."""
+    needs: TextList | None = option(None, cli=False)
+    """Names of the Deployments whose results it gets; the default is the one added before it. ``gateway`` is the start of the Flow."""
+    uses_before: Any = option(None, planned=_SHARDING)
+    """Executor that works on a request before the shards do."""
+    uses_after: Any = option(None, planned=_SHARDING)
+    """Executor that works on a request after the shards did."""
+    when: Values | None = option(None)
+    """Filter that documents must match to reach this Executor, for example ``{'tags__key': {'$eq': 5}}``."""
+    external: bool = option(False)
+    """The Executor runs elsewhere, at ``host`` and ``port``; it is neither started nor stopped."""
+    tls: bool = option(False)
+    """Connect to the external Executor with TLS."""
+    grpc_metadata: TextMapping | None = option(None)
+    """gRPC metadata that is sent with every call to this Executor."""
+    deployment_role: DeploymentRole = option(
+        DeploymentRoleType.DEPLOYMENT, hidden=True, planned='inspecting Deployments'
+    )
+    """Role of the Deployment in its Flow."""
+    include_gateway: bool = option(True, cli=False, planned='Deployments behind a gateway of your own')
+    """Put a gateway in front of several replicas."""
+
+    def _ports_name_replicas(self) -> bool:
+        return self.external
+
+    @model_validator(mode='after')
+    def _check_tls(self) -> Self:
+        if self.tls and not self.external:
+            raise PydanticCustomError('tls', 'tls is for external Executors; give external=True and host too')
+        return self
+
+
+class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
+    """Options of a Flow's gateway: ``Flow(...)``, ``Flow().config_gateway(...)`` and the ``jina gateway`` command."""
+
+    owner: ClassVar[str] = 'Gateway'
+    command: ClassVar[str] = 'gateway'
+
+    name: str | None = option('gateway')
+    """Name of the gateway."""
+    host: str = option(default_host, aliases=('host_in',))
+    """Address to listen on. ``JINA_DEFAULT_HOST`` changes the default."""
+    port: PortList = option(list, aliases=('ports', 'port_expose', 'port_in'), compact=True)
+    """Ports to listen on, one for each protocol. Without it, or with 0, the server takes a free port."""
+    floating: bool = option(False, unsupported='a gateway is never floating')
+    """Only Executors float."""
+    runtime_cls: str = option('GatewayRuntime', unsupported='there is one runtime for each role')
+    """Name of the runtime that the process runs."""
+    pod_role: PodRole = option(PodRoleType.GATEWAY, hidden=True, unsupported='a gateway has no other role')
+    """Role of the process."""
+    prefetch: Annotated[int, Field(ge=0)] = option(1000)
+    """Requests of one client that are worked on at the same time; 0 sets no limit."""
+    proxy: bool = option(False, planned='HTTP proxies')
+    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+    no_debug_endpoints: bool = option(False, planned='the complete HTTP server')
+    """Leave out ``/status`` and ``/post``."""
+    no_crud_endpoints: bool = option(False, planned='the complete HTTP server')
+    """Leave out ``/index``, ``/search``, ``/update`` and ``/delete``."""
+    expose_endpoints: JsonMapping | None = option(None, planned='the complete HTTP server')
+    """JSON map from endpoints of Executors to HTTP routes."""
+    expose_graphql_endpoint: bool = option(False, planned='GraphQL')
+    """Serve GraphQL at ``/graphql``."""
+    uses: Any = option(None, planned='custom gateways')
+    """The gateway: the name of a class, a YAML file, YAML or JSON text, a dict, or an image (``docker://...``)."""
+    uses_with: Values | None = option(None, planned='custom gateways')
+    """Arguments of the gateway's ``__init__``; they override those in its YAML."""
+    py_modules: TextList | None = option(None, planned='custom gateways')
+    """Python files or packages that are imported before the gateway is loaded."""
+    replicas: Annotated[int, Field(ge=1)] = option(1, planned='Kubernetes export')
+    """Number of gateways; it only matters in a Kubernetes cluster."""
+    graph_description: JsonMapping = option(dict)
+    """Routing graph as JSON: each node with the nodes behind it."""
+    graph_conditions: JsonMapping = option(dict)
+    """Filter of each Executor as JSON."""
+    deployments_addresses: JsonMapping = option(dict)
+    """Addresses of each Deployment as JSON: ``{"name": ["host:port"]}``."""
+    deployments_metadata: JsonMapping = option(dict)
+    """gRPC metadata for each Deployment as JSON."""
+    deployments_no_reduce: TextList = option(list, aliases=('deployments_disable_reduce',))
+    """Deployments whose predecessors' results aren't merged, as a JSON list."""
+
+    @property
+    def runtime_name(self) -> str:
+        """Name of the process in logs and metrics: ``<name>/rep-<replica_id>``."""
+        return f'{self.name or "gateway"}/rep-{self.replica_id}'
+
+
+class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):
+    """Options of a Flow itself; :func:`jina.core.config.split_flow_values` finds those meant for its parts."""
+
+    owner: ClassVar[str] = 'Flow'
+    command: ClassVar[str] = 'flow'
+
+    uses: str | None = option(None)
+    """YAML file or URL of the Flow."""
+    env: TextMapping | None = option(None)
+    """Environment variables that are set in all processes of the Flow."""
+    inspect: Inspect = option(FlowInspectType.COLLECT, planned='inspecting Deployments')
+    """What becomes of inspecting Deployments: HANG, REMOVE or COLLECT."""
+    asyncio: bool = option(False, cli=False)
+    """Give asynchronous generators from ``post`` of the Flow."""
+    reuse_session: bool = option(False, cli=False)
+    """Keep the HTTP session of the Flow's client between calls."""
+
+
+class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOptions):
+    """Options of a client."""
+
+    owner: ClassVar[str] = 'Client'
+    command: ClassVar[str] = 'client'
+
+    host: str = option(default_host)
+    """Address of the server: a name or number, or ``[protocol://]host[:port]``."""
+    port: PortNumber | None = option(None)
+    """Port of the server. Without it 80, or 443 with TLS."""
+    protocol: Protocol = option(ProtocolType.GRPC)
+    """Protocol of the server: GRPC, HTTP or WEBSOCKET."""
+    tls: bool = option(False)
+    """Encrypt the connection."""
+    asyncio: bool = option(False)
+    """Give asynchronous generators instead of results."""
+    prefetch: Annotated[int, Field(ge=0)] = option(1000)
+    """Requests that may be in flight at the same time; 0 sets no limit."""
+    reuse_session: bool = option(False)
+    """Keep the HTTP session between calls."""
+    proxy: bool = option(False, planned='HTTP proxies')
+    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+
+
+class PingOptions(Options):
+    """Options of ``jina ping``."""
+
+    owner: ClassVar[str] = 'ping'
+    command: ClassVar[str] = 'ping'
+
+    target: Literal['flow', 'deployment', 'executor', 'gateway'] = option(positional=True)
+    """What is checked."""
+    host: str = option(positional=True)
+    """Its address: ``[protocol://]host:port``."""
+    timeout: Annotated[int, Field(ge=-1)] = option(3000)
+    """Milliseconds that one check may take; -1 waits forever."""
+    attempts: Annotated[int, Field(ge=1)] = option(1)
+    """Number of checks."""
+    min_successful_attempts: Annotated[int, Field(ge=1)] = option(1)
+    """Number of checks that must succeed."""
+
+
+class NewOptions(Options):
+    """Options of ``jina new``."""
+
+    owner: ClassVar[str] = 'new'
+    command: ClassVar[str] = 'new'
+
+    name: str = option(positional=True)
+    """Name of the project, and of the folder that is made."""
+    type: Literal['flow', 'deployment'] = option('flow')
+    """What the project holds."""
+
+
+class ExportOptions(Options):
+    """What all kinds of ``jina export`` that convert a YAML file have in common."""
+
+    owner: ClassVar[str] = 'export'
+    command: ClassVar[str] = 'export'
+
+    config_path: str = option(positional=True)
+    """YAML file of the Flow or Deployment."""
+    outpath: str = option(positional=True)
+    """File or folder that is written."""
+
+
+class ExportFlowchartOptions(ExportOptions):
+    """Options of ``jina export flowchart``."""
+
+    vertical_layout: bool = option(False)
+    """Draw from top to bottom instead of from left to right."""
+
+
+class ExportKubernetesOptions(ExportOptions):
+    """Options of ``jina export kubernetes``."""
+
+    k8s_namespace: str | None = option(None)
+    """Kubernetes namespace of the objects."""
+
+
+class ExportComposeOptions(ExportOptions):
+    """Options of ``jina export docker-compose``."""
+
+    network_name: str | None = option(None)
+    """Name of the network that the services share."""
+
+
+class ExportSchemaOptions(Options):
+    """Options of ``jina export schema``."""
+
+    owner: ClassVar[str] = 'export'
+    command: ClassVar[str] = 'export'
+
+    yaml_path: TextList = option(list)
+    """Files that get the schema as YAML; ``%s`` stands for the version."""
+    json_path: TextList = option(list)
+    """Files that get the schema as JSON; ``%s`` stands for the version."""
+    schema_path: TextList = option(list)
+    """Files that get the schema as JSON Schema; ``%s`` stands for the version."""
