@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument('--workers', default='2', help='processes of pytest (default 2)')
     options, pytest_arguments = parser.parse_known_args(arguments)
 
-    variables = {**bootstrap.hatch_variables(), 'PYTHONDONTWRITEBYTECODE': '1'}
+    variables = bootstrap.hatch_variables()
     failed: list[str] = []
     if not options.no_checks:
         failed += [check for check in CHECKS if not run(check, ['hatch', 'run', check], variables)]
