@@ -35,11 +35,12 @@ class Listener(Protocol):
 class Process:
     """A pod process as the launcher sees it."""
 
-    def __init__(self, number: int, name: str, channel: socket.socket, journal_fd: int, listener: Listener) -> None:
+    def __init__(self, number: int, name: str, channel: socket.socket, listener: Listener, zygote: int) -> None:
         self.number = number
+        self.zygote = zygote
         self.name = name
         self.channel = channel
-        self.journal_fd = journal_fd
+        self.journal_fd = journal.create()
         self.listener = listener
 
     def last_lines(self) -> list[str]:
@@ -127,7 +128,7 @@ class Launcher:
             'main_file': getattr(sys.modules.get('__main__'), '__file__', None),
         }
         ours, theirs = socket.socketpair()
-        process = Process(next(self._numbers), name, ours, journal.create(), listener)
+        process = Process(next(self._numbers), name, ours, listener, self.pid)
         request = {'op': 'start', 'id': process.number, 'name': name, 'fresh': self._needs_fresh_interpreter(environ)}
         stdout, stderr = _output(1), _output(2)
         try:
@@ -313,6 +314,13 @@ def current() -> Launcher:
                 _current.close()
             _current = Launcher()
         return _current
+
+
+def stop(process: Process, grace: float) -> None:
+    """Ask a process to end, see :meth:`Launcher.stop`; nothing happens if it belongs to a process that forked this one."""
+    running = _current
+    if running is not None and running.pid == process.zygote:
+        running.stop(process, grace)
 
 
 def close() -> None:

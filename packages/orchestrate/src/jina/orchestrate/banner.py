@@ -1,0 +1,62 @@
+"""The box that a Deployment or a Flow prints when it is ready."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from jina.core.config import PodAddress
+
+_HTTP_PAGES = (('💬 Swagger UI', '/docs'), ('📚 Redoc', '/redoc'))
+_DOCUMENTATION_ADDRESS = '192.0.2.1'  # RFC 5737; nothing is sent to it
+
+
+def private_address() -> str:
+    """The address of this machine in its network, found in the routing table without sending anything."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((_DOCUMENTATION_ADDRESS, 9))  # a datagram socket only looks up the route
+            return str(sock.getsockname()[0])
+        except OSError:
+            return '127.0.0.1'
+
+
+def rows(addresses: Sequence[PodAddress], *, tls: bool = False) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Titles and rows of the boxes.
+
+    Args:
+        addresses: Where the servers listen.
+        tls: Whether they want TLS.
+
+    Returns:
+        One box of endpoints for each protocol, and one with the HTTP pages if there is an HTTP server.
+    """
+    private = private_address()
+    boxes = []
+    for address in addresses:
+        protocol = address.protocol.upper() + ('S' if tls else '')
+        local = f'{address.host}:{address.port}'
+        boxes.append(('🔗 Endpoint', [('⛓ Protocol', protocol), ('🏠 Local', local), ('🔒 Private', f'{private}:{address.port}')]))
+        if address.protocol.upper() == 'HTTP':
+            scheme = 'https' if tls else 'http'
+            pages = [(title, f'{scheme}://localhost:{address.port}{path}') for title, path in _HTTP_PAGES]
+            boxes.append(('💎 HTTP extension', pages))
+    return boxes
+
+
+def show(kind: str, addresses: Sequence[PodAddress], *, tls: bool = False) -> None:
+    """Print that a ``Deployment`` or ``Flow`` is ready, and where it listens."""
+    from rich import box  # noqa: PLC0415 - costs 40 ms that a quiet start needn't pay
+    from rich.console import Console  # noqa: PLC0415
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.rule(f':tada: {kind} is ready to serve!')
+    for title, entries in rows(addresses, tls=tls):
+        table = Table(box=None, show_header=False, padding=(0, 1))
+        table.add_column(no_wrap=True)
+        table.add_column(justify='right', style='bold cyan', no_wrap=True, overflow='fold')
+        for label, value in entries:
+            table.add_row(label, value)
+        console.print(Panel(table, title=f'[b]{title}[/]', box=box.ROUNDED, expand=False))

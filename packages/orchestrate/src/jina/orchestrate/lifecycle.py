@@ -1,0 +1,170 @@
+"""What a Deployment and a Flow have in common: start, close, ``with``, ``block``, and an end at the end of the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import signal
+import threading
+import weakref
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+from typing_extensions import Self
+
+from jina.core.errors import LifecycleError, NotStartedError
+
+CLOSE_GRACE_S = 30.0
+"""Seconds that processes have for their requests in flight and ``Executor.close`` when the program closes them."""
+INTERRUPT_GRACE_S = 4.0
+"""The same when the program is interrupted (Ctrl-C, SIGTERM) or ends."""
+_POLL_S = 0.2
+
+
+class StopEvent(Protocol):
+    """``threading.Event``, ``multiprocessing.Event`` or anything else with their ``wait``."""
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for the event and return whether it is set."""
+
+
+class Orchestrator:
+    """Base of Deployment and Flow. Subclasses implement ``_start`` and ``_close``."""
+
+    def __init__(self) -> None:
+        self._state_lock = threading.RLock()
+        self._started = False
+        self._owner_pid = 0
+        self._closed_event = threading.Event()
+        self._interrupted = False
+
+    def start(self) -> Self:
+        """Start all processes and wait until they are ready. If one fails, all are closed.
+
+        Returns:
+            This object.
+
+        Raises:
+            StartupError: A process failed to start; the message has its traceback.
+            PortInUseError: Another process listens on a port that was asked for.
+            LifecycleError: It is started already.
+        """
+        with self._state_lock:
+            if self._is_running():
+                raise LifecycleError(f'{self._title()} is started already', hint='close it first')
+            self._started = True
+            self._owner_pid = os.getpid()
+            self._interrupted = False
+            self._closed_event.clear()
+            _running.add(self)
+            try:
+                self._start()
+            except BaseException:
+                self._interrupted = True
+                self._end()
+                raise
+        return self
+
+    def close(self) -> None:
+        """Stop all processes: requests in flight are finished, Executors are closed. Nothing happens if it isn't started."""
+        with self._state_lock:
+            if self._is_running():
+                self._end()
+
+    def block(self, stop_event: StopEvent | None = None) -> None:
+        """Wait until the program is interrupted (Ctrl-C), until it is closed by another thread, or until an event.
+
+        SIGTERM ends it with ``SystemExit``, so that everything is closed in order. It may be called in any thread; signals
+        are for the main thread only.
+
+        Args:
+            stop_event: A ``threading.Event`` or ``multiprocessing.Event`` that ends the wait.
+
+        Raises:
+            NotStartedError: It isn't started.
+        """
+        if not self._is_running():
+            raise NotStartedError(f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first')
+        with _TerminateAsExit():
+            try:
+                if stop_event is None:
+                    self._closed_event.wait()
+                else:
+                    while not stop_event.wait(_POLL_S) and not self._closed_event.is_set():
+                        continue
+            except KeyboardInterrupt:
+                self._interrupted = True
+            except SystemExit:
+                self._interrupted = True
+                raise
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            self._interrupted = True
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    def _is_running(self) -> bool:
+        return self._started and self._owner_pid == os.getpid()
+
+    def _grace(self) -> float:
+        return INTERRUPT_GRACE_S if self._interrupted else CLOSE_GRACE_S
+
+    def _end(self) -> None:
+        try:
+            self._close(self._grace())
+        finally:
+            self._started = False
+            _running.discard(self)
+            self._closed_event.set()
+
+    def _title(self) -> str:
+        return type(self).__name__
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _close(self, grace: float) -> None:
+        raise NotImplementedError
+
+
+class _TerminateAsExit:
+    """While a program blocks, SIGTERM raises SystemExit in the main thread, unless the program handles it itself."""
+
+    def __init__(self) -> None:
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._before = signal.signal(signal.SIGTERM, self._raise)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _raise(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+
+_running: weakref.WeakSet[Orchestrator] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    """Close every Deployment and Flow that runs in this process."""
+    for orchestrator in list(_running):
+        orchestrator._interrupted = True
+        orchestrator.close()
+
+
+atexit.register(close_all)
