@@ -25,7 +25,16 @@ _DOCS = 1
 _DOCS_BYTES = 2
 _LENGTH_DELIMITED = 2
 _FIXED_SIZES = {1: 8, 5: 4}
-_ID_KEY = b'id'
+_ID_ENTRY = b'\n\x02id'
+"""How a map entry with the key ``id`` begins."""
+
+# Field numbers of docarray's NodeProto.
+_NODE_TEXT = 1
+_NODE_DOC = 7
+_NODE_DOCS = 8
+_NODE_DICT = 12
+_NODE_TYPE = 13
+_CONTAINER_NODES = frozenset((_NODE_TEXT, _NODE_DOCS, 9, 10, 11, _NODE_DICT))
 
 
 def encode_docs(docs: DocList[Any]) -> bytes:
@@ -64,7 +73,7 @@ def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[An
     from pydantic import ValidationError  # noqa: PLC0415
 
     if isinstance(doc_list_type, type) and issubclass(doc_list_type, DocVec):
-        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined, no-any-return]
+        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined]
     kind, raw = split_content(content)
     try:
         if kind == _DOCS_BYTES:
@@ -148,20 +157,14 @@ def docs_bytes_of(content: bytes) -> bytes:
 def merge_contents(contents: Sequence[bytes]) -> bytes:
     """Joins the documents of several contents into one content, without decoding them.
 
-    Of documents with the same id, the first is kept; documents without an id are all kept. The order is that of the
-    contents, and within a content that of its documents.
+    Documents come in the order of the contents, and within a content in its own order. Documents with the same id become
+    one, at the place of the first: its values stay, fields that are empty in it (None, an empty text, list, set, tuple or
+    dict, or not there at all) are filled from the later ones, dicts get the keys that they lack, nested documents and
+    document lists are joined in the same way. Documents without an id are all kept.
     """
-    seen: set[bytes] = set()
-    parts: list[bytes] = []
-    for content in contents:
-        for doc in iter_doc_bytes(content):
-            key = _raw_id(doc)
-            if key is not None:
-                if key in seen:
-                    continue
-                seen.add(key)
-            parts.append(_field(1, doc))
-    return _field(_DOCS, b''.join(parts))
+    if len(contents) == 1:
+        return contents[0]
+    return _field(_DOCS, _merge_lists([split_content(content)[1] for content in contents]))
 
 
 def count_docs(content: bytes) -> int:
@@ -216,23 +219,33 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
             raise RequestTypeError('the data of the request is no protobuf message: a number is too long')
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields number and value of each length-delimited field; other fields are skipped."""
+def _fields(data: bytes, *, scalars: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yields number and value of each length-delimited field; of others the number and no bytes, if asked for."""
     position, end = 0, len(data)
     try:
         while position < end:
-            tag, position = _varint(data, position)
+            tag = data[position]
+            position += 1
+            if tag > 0x7F:
+                tag, position = _varint(data, position - 1)
             kind = tag & 7
             if kind == _LENGTH_DELIMITED:
-                size, position = _varint(data, position)
+                size = data[position]
+                position += 1
+                if size > 0x7F:
+                    size, position = _varint(data, position - 1)
                 if position + size > end:
                     raise RequestTypeError(f'the data of the request is cut off: {end} of {position + size} bytes')
                 yield tag >> 3, data[position : position + size]
                 position += size
             elif kind == 0:
                 _, position = _varint(data, position)
+                if scalars:
+                    yield tag >> 3, b''
             elif kind in _FIXED_SIZES:
                 position += _FIXED_SIZES[kind]
+                if scalars:
+                    yield tag >> 3, b''
             else:
                 raise RequestTypeError(f'the data of the request is no protobuf message: wire type {kind}')
     except IndexError:
@@ -242,9 +255,79 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _raw_id(doc: bytes) -> bytes | None:
     """Returns the ``id`` of a serialised ``DocProto`` as UTF-8 bytes, or None."""
     for number, entry in _fields(doc):
-        if number != 1:
+        # Every encoder writes the key of a map entry first; only then the prefix decides.
+        if number != 1 or (entry[:1] == b'\n' and not entry.startswith(_ID_ENTRY)):
             continue
         parts = dict(_fields(entry))
-        if parts.get(1) == _ID_KEY:
-            return dict(_fields(parts.get(2, b''))).get(1)
+        if parts.get(1) == b'id':
+            kind, value = _node_content(parts.get(2, b''))
+            return value if kind == _NODE_TEXT else None
     return None
+
+
+def _merge_lists(lists: Iterable[bytes]) -> bytes:
+    """Joins serialised ``DocListProto``s."""
+    merged: list[bytes] = []
+    places: dict[bytes, int] = {}
+    for raw in lists:
+        for number, doc in _fields(raw):
+            if number != 1:
+                continue
+            key = _raw_id(doc)
+            place = None if key is None else places.setdefault(key, len(merged))
+            if place is None or place == len(merged):
+                merged.append(doc)
+            elif merged[place] != doc:
+                merged[place] = _merge_entries(merged[place], doc)
+    return b''.join(_field(1, doc) for doc in merged)
+
+
+def _merge_entries(first: bytes, second: bytes) -> bytes:
+    """Joins two serialised messages whose field 1 is a map of names to nodes (``DocProto``, ``DictOfAnyProto``)."""
+    entries = _entries(first)
+    for key, node in _entries(second).items():
+        known = entries.get(key)
+        entries[key] = node if known is None else _merge_nodes(known, node)
+    return b''.join(_field(1, _field(1, key) + _field(2, node)) for key, node in entries.items())
+
+
+def _merge_nodes(first: bytes, second: bytes) -> bytes:
+    """Returns the first of two serialised ``NodeProto``s, with what it lacks from the second."""
+    kind, value = _node_content(first)
+    other_kind, other = _node_content(second)
+    if kind is None or (kind in _CONTAINER_NODES and not value):
+        return second if other_kind is not None else first
+    if kind != other_kind or value == other:
+        return first
+    if kind in (_NODE_DOC, _NODE_DICT):
+        return _field(kind, _merge_entries(value, other)) + _node_type(first)
+    if kind == _NODE_DOCS:
+        return _field(kind, _merge_lists([value, other])) + _node_type(first)
+    return first
+
+
+def _entries(message: bytes) -> dict[bytes, bytes]:
+    """Returns the map in field 1 of a message: raw key to raw value."""
+    entries = {}
+    for number, entry in _fields(message):
+        if number == 1:
+            parts = dict(_fields(entry))
+            entries[parts.get(1, b'')] = parts.get(2, b'')
+    return entries
+
+
+def _node_content(node: bytes) -> tuple[int | None, bytes]:
+    """Returns field number and bytes of the content of a serialised ``NodeProto``; None if it has none.
+
+    Numbers and bools count as content with empty bytes.
+    """
+    kind, content = None, b''
+    for number, value in _fields(node, scalars=True):
+        if number != _NODE_TYPE:
+            kind, content = number, value
+    return kind, content
+
+
+def _node_type(node: bytes) -> bytes:
+    """Returns the field with the type name of a serialised ``NodeProto``, or nothing."""
+    return b''.join(_field(number, value) for number, value in _fields(node) if number == _NODE_TYPE)
