@@ -273,7 +273,7 @@ class AliasFinder:
 def install() -> None:
     """Puts the finder in front of the import system's own finders, once."""
     if not any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, AliasFinder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, AliasFinder())
 
 
 def public_name(name: str) -> object:

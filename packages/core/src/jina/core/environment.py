@@ -5,12 +5,10 @@ Variables are read at each call, so that a script may set them after its imports
 
 from __future__ import annotations
 
-import importlib.metadata
+import functools
 import os
-import platform
 import sys
-import uuid
-from datetime import datetime
+import time
 
 from jina.core.errors import ConfigError
 from jina.core.version import __version__
@@ -68,8 +66,7 @@ _CI_VENDORS = {
     'TRAVIS': 'Travis CI',
 }
 
-_SESSION_ID = str(uuid.uuid1())
-_STARTED_AT = datetime.now().isoformat()
+_STARTED_AT_S = time.time()
 
 
 def default_host() -> str:
@@ -161,8 +158,19 @@ def environment_facts() -> dict[str, str]:
     return {name: os.environ.get(name, UNSET) for name in REPORTED}
 
 
+@functools.lru_cache
+def _session_id() -> str:
+    import uuid  # noqa: PLC0415
+
+    return str(uuid.uuid1())
+
+
 def system_facts() -> dict[str, str]:
     """Returns versions and platform facts, in the documented order; absent packages as ``(unset)``."""
+    import platform  # noqa: PLC0415 (only reports need these; every process imports this module)
+    import uuid  # noqa: PLC0415
+    from datetime import datetime  # noqa: PLC0415
+
     system = platform.uname()
     return {
         'jina': __version__,
@@ -181,8 +189,8 @@ def system_facts() -> dict[str, str]:
         'architecture': system.machine,
         'processor': system.processor,
         'uid': str(uuid.getnode()),
-        'session-id': _SESSION_ID,
-        'uptime': _STARTED_AT,
+        'session-id': _session_id(),
+        'uptime': datetime.fromtimestamp(_STARTED_AT_S).isoformat(),
         'ci-vendor': next((vendor for name, vendor in _CI_VENDORS.items() if os.environ.get(name)), UNSET),
         'internal': 'False',
     }
@@ -199,6 +207,8 @@ def _integer(name: str, default: int) -> int:
 
 
 def _package_version(name: str) -> str:
+    import importlib.metadata  # noqa: PLC0415 (slow to import, only reports need it)
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -102,7 +102,7 @@ class JinaLogger(logging.Logger):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, self._arguments
 
 

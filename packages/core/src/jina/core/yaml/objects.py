@@ -1,9 +1,8 @@
-"""Objects that a YAML document describes: Executor, Deployment, Flow."""
+"""Objects that a YAML document describes: Deployment and Flow."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
-from jina.core.modules import import_py_modules
 from jina.core.yaml.dumping import dump_yaml
 from jina.core.yaml.loading import LoadedYaml, load_yaml
 from jina.core.yaml.sources import Source
@@ -35,6 +33,7 @@ class LoadOverrides:
     """What the caller of ``load_config`` sets beside the document; None and empty mean "as in the document".
 
     Args:
+        allow_py_modules: Whether Python files that the document names may be imported.
         uses_with: Constructor arguments of the Executor.
         uses_metas: Meta information of the Executor.
         uses_requests: Endpoints of the Executor and the methods that serve them.
@@ -48,6 +47,7 @@ class LoadOverrides:
         arguments: Further constructor arguments.
     """
 
+    allow_py_modules: bool = True
     uses_with: Mapping[str, Any] | None = None
     uses_metas: Mapping[str, Any] | None = None
     uses_requests: Mapping[str, Any] | None = None
@@ -124,6 +124,7 @@ class YamlObject:
         paths = tuple(os.fspath(path) for path in extra_search_paths or ())
         loaded = load_yaml(source, context=context, substitute=substitute, extra_search_paths=paths)
         overrides = LoadOverrides(
+            allow_py_modules=allow_py_modules,
             uses_with=uses_with,
             uses_metas=uses_metas,
             uses_requests=uses_requests,
@@ -136,21 +137,17 @@ class YamlObject:
             noblock_on_start=noblock_on_start,
             arguments=kwargs,
         )
-        target = cls.class_of(loaded, overrides, allow_py_modules=allow_py_modules)
+        target = cls.class_of(loaded)
         loaded_object = target.from_config(loaded, overrides)
         loaded_object.config_path = loaded.path
         return loaded_object
 
     @classmethod
-    def class_of(
-        cls: type[Self], loaded: LoadedYaml, overrides: LoadOverrides, *, allow_py_modules: bool = True
-    ) -> type[Self]:
-        """Finds the class that a document's ``jtype`` names, importing its ``py_modules`` if they are needed.
+    def class_of(cls: type[Self], loaded: LoadedYaml) -> type[Self]:
+        """Finds the class that a document's ``jtype`` names.
 
         Args:
             loaded: The document.
-            overrides: What the caller sets beside it.
-            allow_py_modules: Whether Python files may be imported.
 
         Returns:
             The class; this one if the document has no ``jtype``.
@@ -159,29 +156,23 @@ class YamlObject:
             ConfigSourceError: There is no such class.
             ConfigError: It isn't a subclass of this one.
         """
-        name = loaded.data.get('jtype')
-        if name is None:
-            return cls
+        name = loaded.data.get('jtype', cls.__name__)
         if not isinstance(name, str):
             raise ConfigError(f'{loaded.where("jtype")}: {name!r} is not the name of a class')
-        own = registered_class(name)
-        if own is None or issubclass(own, cls):
-            if allow_py_modules and (own is None or not own.__module__.startswith('jina.')):
-                _import_modules(loaded, overrides)
-            own = _find_class(name) or own
-        if own is None:
+        found = cls if name == cls.__name__ else registered_class(name)
+        if found is None:
             close = difflib.get_close_matches(name, _REGISTRY, 1)
             raise ConfigSourceError(
-                f'{loaded.where("jtype")}: there is no class {name!r}'
+                f'{loaded.where("jtype")}: there is no class {name!r} that is a {cls.__name__}'
                 + (f' (did you mean {close[0]!r}?)' if close else ''),
-                hint='list the file that defines it in py_modules, or import it before',
+                hint=f'write jtype: {cls.__name__}',
             )
-        if not issubclass(own, cls):
+        if not issubclass(found, cls):
             raise ConfigError(
                 f'{loaded.where("jtype")}: {name!r} is not a kind of {cls.__name__}',
-                hint=f'give a document with jtype: {cls.__name__}',
+                hint=f'call {name}.load_config, or give a document with jtype: {cls.__name__}',
             )
-        return own
+        return found
 
     @classmethod
     def from_config(cls: type[Self], loaded: LoadedYaml, overrides: LoadOverrides) -> Self:
@@ -218,44 +209,3 @@ class YamlObject:
                 f'{type(self).__name__}.save_config() does not know where to write', hint='give it a filename'
             )
         Path(target).expanduser().write_text(dump_yaml(self.to_config()), encoding='utf-8')
-
-
-def _find_class(name: str) -> type[YamlObject] | None:
-    if (found := registered_class(name)) is not None or '.' not in name:
-        return found
-    module_name, _, class_name = name.rpartition('.')
-    try:
-        found = getattr(importlib.import_module(module_name), class_name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        return None
-    return found if isinstance(found, type) and issubclass(found, YamlObject) else None
-
-
-def _import_modules(loaded: LoadedYaml, overrides: LoadOverrides) -> None:
-    paths = [*overrides.py_modules, *py_modules_of(loaded)]
-    directories = [path for path in (loaded.directory,) if path is not None]
-    import_py_modules(paths, (*directories, *overrides.extra_search_paths))
-
-
-def py_modules_of(loaded: LoadedYaml) -> list[str]:
-    """Returns the Python files that a document names for its own class: in ``py_modules`` and ``metas.py_modules``.
-
-    Args:
-        loaded: The document.
-
-    Raises:
-        ConfigError: ``py_modules`` is neither a text nor a list of texts.
-    """
-    found: list[str] = []
-    metas = loaded.data.get('metas')
-    places: list[tuple[tuple[str, ...], object]] = [(('py_modules',), loaded.data.get('py_modules'))]
-    if isinstance(metas, Mapping):
-        places.append((('metas', 'py_modules'), metas.get('py_modules')))
-    for path, value in places:
-        values = [value] if isinstance(value, str) else value or []
-        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
-            raise ConfigError(f'{loaded.where(*path)} is {value!r}', hint='give a path or a list of paths')
-        found.extend(item for item in values if item)
-    return found
