@@ -72,7 +72,7 @@ class Options(BaseModel):
         use_attribute_docstrings=True,
         coerce_numbers_to_str=True,
         arbitrary_types_allowed=True,
-        validate_default=False,
+        defer_build=True,
     )
 
     owner: ClassVar[str] = 'Options'
@@ -87,15 +87,16 @@ class Options(BaseModel):
             return values
         aliases, nullable = _names(cls)
         result: dict[str, Any] = {}
+        written: dict[str, str] = {}
         for key, value in values.items():
-            name = aliases.get(key, key)
+            name = aliases.get(str(key), str(key))
             if value is None and name in cls.model_fields and name not in nullable:
                 continue
             if name in result:
-                raise PydanticCustomError(
-                    'twice', '{key} and {name} are the same option; give only one of them', {'key': key, 'name': name}
-                )
+                context = {'first': written[name], 'second': key}
+                raise PydanticCustomError('twice', '{first} and {second} are the same option; give only one', context)
             result[name] = value
+            written[name] = str(key)
         return result
 
     @model_validator(mode='after')
@@ -120,7 +121,7 @@ def unavailable(what: str, owner: str, reason: str) -> PydanticCustomError:
 def default_of(model: type[BaseModel], name: str) -> Any:
     """The default value of an option; ``...`` if it has none."""
     field = model.model_fields[name]
-    return ... if field.is_required() else field.get_default(call_default_factory=True)
+    return ... if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
 
 
 @cache

@@ -100,7 +100,7 @@ def _problem(detail: ErrorDetails, model: type[Options], where: str, spell: Call
     if kind == 'extra_forbidden':
         known = {spell(option) for option in (*model.model_fields, *model.aliases())}
         return unknown_option(spell(name), known, where=where, command=model.command)
-    place = _place(where, spell(name)) + ''.join(f'[{part}]' for part in location[1:] if isinstance(part, int))
+    place = _place(where, spell(name))
     if kind == 'missing':
         return ConfigError(f'{place} is missing', hint='give it')
     if kind == 'value_error':

@@ -59,10 +59,12 @@ def split_flow_values(values: Mapping[str, Any], *, where: str = 'Flow') -> Flow
     """
     aliases = {**DeploymentOptions.aliases(), **GatewayOptions.aliases(), **FlowOptions.aliases()}
     result = FlowValues({}, {}, {})
+    written: dict[str, str] = {}
     for given, value in values.items():
         name = aliases.get(given, given)
-        if any(name in part for part in result):
-            raise ConfigError(f'{where}: {given} and {name} are the same option; give only one of them')
+        if name in written:
+            raise ConfigError(f'{where}: {written[name]} and {given} are the same option', hint='give only one')
+        written[name] = given
         targets = [part for part, wanted in zip(result, _wanted(name), strict=True) if wanted]
         if not targets:
             raise _refusal(given, name, aliases, where)

@@ -91,11 +91,13 @@ def _mapping_of_text(text: str) -> dict[str, Any]:
 
 
 def parse_json(value: object) -> object:
-    """Read JSON text; anything that isn't text is returned as it is.
+    """Read JSON text, also as the only element of a list; anything that isn't text is returned as it is.
 
     Raises:
         ValueError: The text isn't JSON.
     """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if not isinstance(value, (str, bytes)):
         return value
     try:
@@ -113,7 +115,7 @@ def parse_list(value: object) -> object:
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0].strip().startswith('['):
-        return parse_json(value[0])
+        return parse_json(value)
     return value
 
 
@@ -153,9 +155,15 @@ def _parse_compression(value: object) -> object:
 
 
 def _parse_polling(value: object) -> object:
-    if isinstance(value, str) and value.strip().startswith('{'):
-        return parse_json(value)
-    return value
+    if isinstance(value, (list, dict)) or (isinstance(value, str) and re.search('[{:=]', value)):
+        modes = parse_mapping(value)
+        if isinstance(modes, Mapping):
+            return {str(key): _polling_type(mode) for key, mode in modes.items()}
+    return _polling_type(value)
+
+
+def _polling_type(value: object) -> object:
+    return PollingType.from_string(value) if isinstance(value, str) else value
 
 
 def _text_values(value: object) -> object:

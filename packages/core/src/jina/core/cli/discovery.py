@@ -1,0 +1,93 @@
+"""Finding the commands that installed distributions bring, without importing them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jina.core.cli.command import Command
+from jina.core.errors import ConfigError, JinaError, MissingExtraError, NotSupportedError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = 'jina.commands'
+"""Entry point group of the commands."""
+
+
+@dataclass(frozen=True)
+class KnownCommand:
+    """What the shell knows about a command of the framework before its distribution is imported."""
+
+    distribution: str
+    help: str
+    hidden: bool = False
+
+
+KNOWN = {
+    'executor': KnownCommand('jina-runtime', 'Serve an Executor'),
+    'deployment': KnownCommand('jina-orchestrate', 'Serve a Deployment: an Executor with its replicas', hidden=True),
+    'flow': KnownCommand('jina-orchestrate', 'Serve a Flow: several Executors behind a gateway'),
+    'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
+    'client': KnownCommand('jina-client', 'Talk to a server', hidden=True),
+    'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
+    'export': KnownCommand('jina-export', 'Write Kubernetes, Docker Compose or flowchart files'),
+}
+"""Commands of the framework, in the order of the help."""
+
+SAME_AS = {'pod': 'executor'}
+"""Older names of commands."""
+
+VENDOR = frozenset({'auth', 'cloud', 'hub'})
+"""Commands of the original that talk to its vendor's hosted services."""
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The commands that installed distributions bring, by name, not yet imported; those of the framework first."""
+    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+    order = [*(name for name in KNOWN if name in found), *sorted(found.keys() - KNOWN.keys())]
+    return {name: found[name] for name in order}
+
+
+def load(entry: EntryPoint) -> Command:
+    """Import a command.
+
+    Raises:
+        ConfigError: The entry point doesn't lead to a :class:`Command`.
+    """
+    command = entry.load()
+    if not isinstance(command, Command):
+        raise ConfigError(
+            f'the entry point {entry.name} = {entry.value} of group {GROUP} is a {type(command).__name__}',
+            hint='it must be a jina.core.cli.Command',
+        )
+    return command
+
+
+def summary(name: str, entry: EntryPoint) -> tuple[str, bool]:
+    """Help text of a command and whether it is hidden; only foreign commands are imported for it."""
+    known = KNOWN.get(name)
+    if known is not None:
+        return known.help, known.hidden
+    command = load(entry)
+    return command.help, command.hidden
+
+
+def absent(name: str) -> JinaError | None:
+    """The error for a command of the framework that isn't there, if ``name`` is one."""
+    if name in VENDOR:
+        return NotSupportedError(
+            f'command {name!r} talks to the hosted services of the original, which this framework does not use',
+            hint='give Executors as Python files, YAML files or images',
+        )
+    known = KNOWN.get(name)
+    if known is None:
+        return None
+    try:
+        version = importlib.metadata.version(known.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return MissingExtraError(f'command {name!r}', install=known.distribution)
+    return NotSupportedError(
+        f'command {name!r} is not in {known.distribution} {version}', hint='it comes with a later version'
+    )
