@@ -164,7 +164,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     'jina.hubble': {},
     'jina.hubble.hubio': {'HubIO': Later('the Executor hub')},
     'jina.jaml': {
-        'JAML': 'jina.core.yaml.objects:Jaml',
+        'JAML': Internal('use load_yaml and dump_yaml of jina.core.yaml'),
         'JAMLCompatible': 'jina.core.yaml:YamlObject',
     },
     'jina.jaml.helper': {'complete_path': 'jina.core.yaml:complete_path'},

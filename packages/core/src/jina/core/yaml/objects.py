@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
+from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError, YamlVersionError
 from jina.core.yaml.dumping import dump_yaml
 from jina.core.yaml.loading import LoadedYaml, load_yaml
 from jina.core.yaml.sources import Source
@@ -120,6 +122,7 @@ class YamlObject:
         Raises:
             ConfigSourceError: The document or its class can't be found.
             ConfigError: The document is invalid, or describes an object of another kind.
+            YamlVersionError: The document has another ``version`` than 1.
         """
         paths = tuple(os.fspath(path) for path in extra_search_paths or ())
         loaded = load_yaml(source, context=context, substitute=substitute, extra_search_paths=paths)
@@ -138,6 +141,7 @@ class YamlObject:
             arguments=kwargs,
         )
         target = cls.class_of(loaded)
+        _check_version(loaded)
         loaded_object = target.from_config(loaded, overrides)
         loaded_object.config_path = loaded.path
         return loaded_object
@@ -176,13 +180,16 @@ class YamlObject:
 
     @classmethod
     def from_config(cls: type[Self], loaded: LoadedYaml, overrides: LoadOverrides) -> Self:
-        """Makes an object of this class: calls the constructor with the ``with`` part.
+        """Makes an object of this class.
 
         Args:
             loaded: The document, whose ``jtype`` is this class.
             overrides: What the caller sets beside it.
+
+        Raises:
+            NotSupportedError: The class doesn't say how.
         """
-        return cls(**{**(loaded.data.get('with') or {}), **(overrides.uses_with or {}), **overrides.arguments})
+        raise NotSupportedError(f'{loaded.label} can not be loaded', hint=f'define {cls.__name__}.from_config()')
 
     def to_config(self) -> dict[str, Any]:
         """Returns the document that describes this object.
@@ -209,3 +216,11 @@ class YamlObject:
                 f'{type(self).__name__}.save_config() does not know where to write', hint='give it a filename'
             )
         Path(target).expanduser().write_text(dump_yaml(self.to_config()), encoding='utf-8')
+
+
+def _check_version(loaded: LoadedYaml) -> None:
+    version = str(loaded.data.get('version', '1'))
+    if not re.fullmatch(r'1(\.\d+)*', version):
+        raise YamlVersionError(f'{loaded.where("version")}: {version!r} is no known version', hint="write version: '1'")
+    if version != '1':
+        warnings.warn(f'{loaded.where("version")}: {version!r} is read as version 1', stacklevel=3)
