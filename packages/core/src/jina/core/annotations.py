@@ -119,7 +119,7 @@ def resolve(annotation: Any, function: Callable[..., Any], scope: Mapping[str, A
 def _rebuild(annotation: Any, arguments: tuple[Any, ...]) -> Any:
     origin = get_origin(annotation)
     if origin in _UNIONS:
-        return Union[arguments]
+        return Union[arguments]  # noqa: UP007 - the members are known at run time only
     if isinstance(origin, type) and len(arguments) == 1:
         return origin[arguments[0]]  # type: ignore[index]
     if isinstance(annotation, types.GenericAlias):

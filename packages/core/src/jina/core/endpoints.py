@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from jina.core.annotations import ParametersType, annotations_of, documents, names_in_callers, parameters_type, resolve
 from jina.core.errors import ConfigError, NotSupportedError, SchemaError
 from jina.core.parameters import bind_parameters
-from jina.core.schema import EndpointSchema, legacy_document
+from jina.core.schema import EndpointSchema, doc_list_of, legacy_document
 from jina.core.structs import dict_to_struct
 from jina.core.wire import EndpointsProto
 
@@ -328,7 +328,7 @@ class Endpoint:
             return self.schema.output_list(docs)
         kinds = {type(doc) for doc in docs}
         if len(kinds) == 1:
-            return DocList[kinds.pop()](docs)  # type: ignore[misc]
+            return doc_list_of(kinds.pop())(docs)
         return DocList(docs)
 
     def _bad_result(self, result: Any) -> SchemaError:

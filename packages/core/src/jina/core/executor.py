@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jina.core import loader
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
 from jina.core.logging.logger import JinaLogger
-from jina.core.registry import register
+from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
@@ -27,11 +28,11 @@ __all__ = ['BaseExecutor', 'Executor']
 _DEFAULT_WORKSPACE = Path('~/.cache/jina')
 
 
-class BaseExecutor:
+class BaseExecutor(YamlObject):
     """A self-contained service: its methods with ``@requests`` answer requests to their endpoints.
 
     A subclass that has an ``__init__`` takes ``**kwargs`` there and calls ``super().__init__(**kwargs)``. Objects are
-    plain Python: they can be made and their methods called without any server.
+    plain Python: they can be made and their methods called without any server. ``load_config`` makes one from YAML.
 
     Args:
         metas: ``name``, ``description`` and more facts about the Executor; ``name`` is the class name by default.
@@ -44,6 +45,13 @@ class BaseExecutor:
     Raises:
         ConfigError: ``requests`` names a method that doesn't exist.
     """
+
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # keeps the arguments for to_config
+        self = super().__new__(cls)
+        self._init_arguments = (args, kwargs)
+        return self
 
     def __init__(
         self,
@@ -72,10 +80,6 @@ class BaseExecutor:
         """Endpoint to bound method."""
         if kwargs:
             self.logger.warning(f'{type(self).__name__} does not use the arguments {", ".join(map(repr, kwargs))}')
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        register(cls)
 
     def _method(self, endpoint: str, name: str) -> Callable[..., Any]:
         method = getattr(self, name, None) if isinstance(name, str) else None
@@ -159,57 +163,40 @@ class BaseExecutor:
         return f'<{type(self).__name__} name={name!r}>'
 
     @classmethod
-    def load_config(
-        cls,
-        source: Any,
-        *,
-        allow_py_modules: bool = True,
-        substitute: bool = True,
-        context: Mapping[str, Any] | None = None,
-        uses_with: Mapping[str, Any] | None = None,
-        uses_metas: Mapping[str, Any] | None = None,
-        uses_requests: Mapping[str, str] | None = None,
-        runtime_args: Mapping[str, Any] | None = None,
-        extra_search_paths: Sequence[str] = (),
-        py_modules: str | Sequence[str] | None = None,
-    ) -> Self:
-        """Makes an Executor from its YAML configuration.
+    def from_config(cls, loaded: LoadedYaml, overrides: LoadOverrides) -> Self:
+        """Makes an Executor from its YAML document; called by ``load_config``.
 
         Args:
-            source: Path of a YAML file, YAML or JSON text, a dict, a stream, an Executor class, or the name of one.
-            allow_py_modules: Import the ``py_modules`` that the configuration names.
-            substitute: Replace ``${{ ... }}`` variables.
-            context: Values for ``${{ CONTEXT.x }}``.
-            uses_with: Overrides ``with``.
-            uses_metas: Overrides ``metas``.
-            uses_requests: Overrides ``requests``.
-            runtime_args: Values for ``runtime_args``.
-            extra_search_paths: More folders to find the YAML file and ``py_modules`` in.
-            py_modules: More Python files to import.
+            loaded: The document, whose ``jtype`` is this class.
+            overrides: What the caller sets beside it.
 
         Raises:
-            ConfigError: The configuration is wrong.
-            ConfigSourceError: It can't be found, or its class can't.
+            ConfigError: The document is wrong.
         """
-        source_options = loader.SourceOptions(
-            py_modules=loader.as_list(py_modules),
-            search_paths=tuple(extra_search_paths),
-            context=context or {},
-            substitute=substitute,
-            allow_py_modules=allow_py_modules,
-        )
-        definition = loader.find_definition(source, source_options)
-        definition = definition.override(uses_with=uses_with, uses_metas=uses_metas, uses_requests=uses_requests)
-        executor = loader.instantiate(definition, runtime_args=dict(runtime_args or {}))
-        if not isinstance(executor, cls):
+        definition = loader.definition_of(loaded, overrides, cls)
+        if not issubclass(definition.executor_class, cls):
             raise ConfigError(
-                f'{source!r} describes a {type(executor).__name__}, which is no {cls.__name__}',
-                hint=f'call {type(executor).__name__}.load_config or Executor.load_config',
+                f'{loaded.where("jtype")}: {definition.executor_class.__name__!r} is not a kind of {cls.__name__}',
+                hint='call Executor.load_config',
             )
-        return executor
+        return cast('Self', loader.instantiate(definition, runtime_args=overrides.runtime_args or {}))
 
+    @classmethod
+    def class_of(cls, loaded: LoadedYaml) -> type[Self]:
+        """Returns this class: ``from_config`` finds the class of the document, after importing its ``py_modules``."""
+        return cls
 
-register(BaseExecutor)
+    def to_config(self) -> dict[str, Any]:
+        """Returns the YAML document of this Executor: its class, constructor arguments, metas and endpoints."""
+        bound = inspect.signature(type(self).__init__).bind(self, *self._init_arguments[0], **self._init_arguments[1])
+        arguments = {key: value for key, value in list(bound.arguments.items())[1:] if key not in ('args', 'kwargs')}
+        arguments.update(bound.kwargs)
+        given = {key: arguments.pop(key, None) or {} for key in ('metas', 'requests', 'runtime_args')}
+        arguments.pop('workspace', None)
+        document: dict[str, Any] = {'jtype': type(self).__name__, 'with': arguments}
+        document['metas'] = {**_without_none(given['metas']), 'name': self.metas.name}
+        document['requests'] = {endpoint: method.__name__ for endpoint, method in self.requests.items()}
+        return {key: value for key, value in document.items() if value}
 
 
 class Executor(BaseExecutor):

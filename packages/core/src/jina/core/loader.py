@@ -6,23 +6,18 @@ import difflib
 import importlib
 import inspect
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
 from jina.core.modules import import_py_modules
-from jina.core.registry import EXECUTORS
-from jina.core.yaml import load_yaml
+from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, registered_class
 
 if TYPE_CHECKING:
     from jina.core.config import ExecutorOptions
     from jina.core.executor import BaseExecutor
 
-_CLASS_NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
-_YAML_SUFFIXES: Final = ('.yml', '.yaml', '.jaml')
 _KEYS: Final = (
     'jtype',
     'version',
@@ -34,25 +29,8 @@ _KEYS: Final = (
     'uses_dynamic_batching',
 )
 _INJECTED: Final = ('metas', 'requests', 'runtime_args')
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How an Executor's definition is looked for.
-
-    Attributes:
-        py_modules: Python files or packages to import first.
-        search_paths: More folders to find files in.
-        context: Values for variables in YAML.
-        substitute: Replace variables in YAML.
-        allow_py_modules: Import the ``py_modules`` that YAML names.
-    """
-
-    py_modules: tuple[str, ...] = ()
-    search_paths: tuple[str, ...] = ()
-    context: Mapping[str, Any] = field(default_factory=dict)
-    substitute: bool = True
-    allow_py_modules: bool = True
+_IMAGES: Final = ('docker', 'jinaai+docker', 'jinahub+docker')
+_HUB: Final = ('jinaai', 'jinahub', 'jinaai+sandbox', 'jinahub+sandbox')
 
 
 @dataclass(frozen=True)
@@ -64,7 +42,7 @@ class Definition:
         arguments: Arguments of its ``__init__``.
         metas: Its ``metas``.
         requests: Endpoint to method name; replaces decorators.
-        py_modules: Python files that were imported for it.
+        py_modules: Python files that are imported for it.
     """
 
     executor_class: type[BaseExecutor]
@@ -72,21 +50,6 @@ class Definition:
     metas: Mapping[str, Any] = field(default_factory=dict)
     requests: Mapping[str, str] = field(default_factory=dict)
     py_modules: tuple[str, ...] = ()
-
-    def override(
-        self,
-        *,
-        uses_with: Mapping[str, Any] | None = None,
-        uses_metas: Mapping[str, Any] | None = None,
-        uses_requests: Mapping[str, str] | None = None,
-    ) -> Definition:
-        """Returns the definition with some values replaced."""
-        return replace(
-            self,
-            arguments={**self.arguments, **(uses_with or {})},
-            metas={**self.metas, **(uses_metas or {})},
-            requests={**self.requests, **(uses_requests or {})},
-        )
 
 
 def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecutor:
@@ -103,12 +66,14 @@ def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecuto
         NotSupportedError: The Executor needs something that this version doesn't provide.
         Exception: Whatever the Executor's ``__init__`` raises.
     """
-    source_options = SourceOptions(
-        py_modules=as_list(options.py_modules), search_paths=tuple(options.extra_search_paths)
+    overrides = LoadOverrides(
+        uses_with=options.uses_with,
+        uses_metas=options.uses_metas,
+        uses_requests=options.uses_requests,
+        py_modules=tuple(options.py_modules or ()),
+        extra_search_paths=tuple(options.extra_search_paths),
     )
-    definition = find_definition(options.uses, source_options).override(
-        uses_with=options.uses_with, uses_metas=options.uses_metas, uses_requests=options.uses_requests
-    )
+    definition = find_definition(options.uses, overrides)
     runtime_args = {
         'name': runtime_name,
         'replicas': options.replicas,
@@ -143,12 +108,19 @@ def resolve_executor_class(
     Raises:
         ConfigError: ``uses`` is no Executor.
         ConfigSourceError: It can't be found.
+        NotSupportedError: It names a container image or an Executor of the hub.
     """
-    return find_definition(uses, SourceOptions(as_list(py_modules), tuple(search_paths))).executor_class
+    modules = (py_modules,) if isinstance(py_modules, str) else tuple(py_modules or ())
+    overrides = LoadOverrides(py_modules=modules, extra_search_paths=tuple(search_paths))
+    return find_definition(uses, overrides).executor_class
 
 
-def find_definition(uses: Any, options: SourceOptions) -> Definition:
+def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
     """Finds the class and the configuration that ``uses`` stands for.
+
+    Args:
+        uses: A class, its name, ``package.module.Class``, or YAML in any form.
+        overrides: What the caller sets beside it.
 
     Raises:
         ConfigError: ``uses`` is no Executor, or its YAML is wrong.
@@ -156,119 +128,163 @@ def find_definition(uses: Any, options: SourceOptions) -> Definition:
         NotSupportedError: It names a container image or an Executor of the hub.
     """
     if isinstance(uses, type):
-        _import(options.py_modules, options.search_paths)
-        return Definition(_checked(uses, repr(uses)), py_modules=options.py_modules)
+        executor_class = _checked(uses, f'uses={uses!r}')
+        if overrides.py_modules:
+            import_py_modules(overrides.py_modules, overrides.extra_search_paths)
+        return _override(Definition(executor_class), overrides)
     if isinstance(uses, str):
         _refuse_remote(uses)
-        if _CLASS_NAME.fullmatch(uses) and not uses.endswith(_YAML_SUFFIXES):
-            _import(options.py_modules, options.search_paths)
-            return Definition(_class_by_name(uses), py_modules=options.py_modules)
     elif not isinstance(uses, (Mapping, os.PathLike)) and not hasattr(uses, 'read'):
         raise ConfigError(
             f'uses={uses!r} is no Executor', hint='give a class, its name, package.module.Class, or a YAML file or text'
         )
-    return _definition_from_yaml(uses, options)
+    source = dict(uses) if isinstance(uses, Mapping) else uses
+    loaded = load_yaml(source, extra_search_paths=overrides.extra_search_paths)
+    return definition_of(loaded, overrides)
 
 
 def _refuse_remote(uses: str) -> None:
-    scheme, separator, _ = uses.partition('://')
-    if not separator:
-        return
-    if scheme in ('docker', 'jinaai+docker', 'jinahub+docker'):
+    scheme = uses.partition('://')[0] if '://' in uses else ''
+    if scheme in _IMAGES:
         raise NotSupportedError(
             f'uses={uses!r} is a container image, which this version can not start',
             hint='start the image yourself and add it with external=True, host and port',
         )
-    if scheme in ('jinaai', 'jinahub', 'jinahub+sandbox', 'jinaai+sandbox'):
+    if scheme in _HUB:
         raise NotSupportedError(
             f'uses={uses!r} is an Executor of the hub, which this version can not fetch',
             hint="download its source and give uses='<folder>/config.yml'",
         )
 
 
-def _definition_from_yaml(source: Any, options: SourceOptions) -> Definition:
-    loaded = load_yaml(
-        dict(source) if isinstance(source, Mapping) else source,
-        context=options.context,
-        substitute=options.substitute,
-        extra_search_paths=options.search_paths,
-    )
-    where = str(loaded.path) if loaded.path else 'the Executor configuration'
-    data = _checked_keys(loaded.data, where)
-    metas = dict(_mapping(data, 'metas', where))
-    own_modules = (*as_list(data.get('py_modules')), *as_list(metas.get('py_modules')))
-    folders = (*([str(loaded.directory)] if loaded.directory else []), *options.search_paths)
-    if own_modules and options.allow_py_modules:
-        _import(own_modules, folders)
-    _import(options.py_modules, folders)
-    name = data.get('jtype')
-    if not isinstance(name, str):
-        raise ConfigError(f'{where} has no jtype', hint='name the Executor class: jtype: MyExecutor')
-    return Definition(
-        _class_by_name(name, where),
-        arguments=_mapping(data, 'with', where),
-        metas=metas,
-        requests=_mapping(data, 'requests', where),
-        py_modules=(*own_modules, *options.py_modules),
-    )
+def definition_of(
+    loaded: LoadedYaml, overrides: LoadOverrides, default: type[BaseExecutor] | None = None
+) -> Definition:
+    """Reads an Executor's YAML document, importing the Python files that it names.
 
+    Args:
+        loaded: The document.
+        overrides: What the caller sets beside it.
+        default: The class of a document without ``jtype``.
 
-def _checked_keys(data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    for key in data:
+    Raises:
+        ConfigError: The document has an unknown key or a value of the wrong kind.
+        ConfigSourceError: A Python file or the class can't be found.
+        NotSupportedError: It uses something that this version doesn't provide.
+    """
+    for key, value in loaded.data.items():
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, 1)
             hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(_KEYS[:6])}'
-            raise ConfigError(f'{where}: {key!r} is no key of an Executor', hint=hint)
-    for key in ('dynamic_batching', 'uses_dynamic_batching'):
-        if data.get(key):
-            raise NotSupportedError(f'{where}: {key} is not available in this version', hint='remove it')
-    return data
+            raise ConfigError(f'{loaded.where(key)}: {key!r} is no key of an Executor', hint=hint)
+        if key in ('dynamic_batching', 'uses_dynamic_batching') and value:
+            raise NotSupportedError(f'{loaded.where(key)}: {key} is not available in this version', hint='remove it')
+    if overrides.uses_dynamic_batching:
+        raise NotSupportedError('uses_dynamic_batching is not available in this version', hint='remove it')
+    own_modules = _py_modules(loaded)
+    wanted = (*(own_modules if overrides.allow_py_modules else ()), *overrides.py_modules)
+    if wanted:
+        folders = [loaded.directory] if loaded.directory else []
+        import_py_modules(wanted, [*folders, *overrides.extra_search_paths])
+    definition = Definition(
+        _class_of(loaded, default),
+        arguments=_mapping(loaded, 'with'),
+        metas=_mapping(loaded, 'metas'),
+        requests=_mapping(loaded, 'requests'),
+        py_modules=own_modules,
+    )
+    return _override(definition, overrides)
 
 
-def _mapping(data: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    value = data.get(key) or {}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f'{where}: {key} is {value!r}', hint=f'write {key} as a mapping of names to values')
-    return value
+def _py_modules(loaded: LoadedYaml) -> tuple[str, ...]:
+    found: list[str] = []
+    metas = _mapping(loaded, 'metas')
+    for path, value in (
+        (('py_modules',), loaded.data.get('py_modules')),
+        (('metas', 'py_modules'), metas.get('py_modules')),
+    ):
+        names = [value] if isinstance(value, str) else list(value or ())
+        if not all(isinstance(name, str) for name in names):
+            raise ConfigError(f'{loaded.where(*path)} is {value!r}', hint='give a path or a list of paths')
+        found.extend(name for name in names if name)
+    return tuple(found)
 
 
-def _class_by_name(name: str, where: str = '') -> type[BaseExecutor]:
-    prefix = f'{where}: ' if where else ''
-    if name in EXECUTORS:
-        return EXECUTORS[name]
+def _class_of(loaded: LoadedYaml, default: type[BaseExecutor] | None) -> type[BaseExecutor]:
+    name = loaded.data.get('jtype')
+    if name is None and default is not None:
+        return default
+    where = loaded.where('jtype')
+    if not name or not isinstance(name, str):
+        raise ConfigError(f'{loaded.where()}: jtype is {name!r}', hint='name the Executor class: jtype: MyExecutor')
+    known = registered_class(name)
+    if known is not None:
+        return _checked(known, f'{where}: {name!r}')
     module_name, _, class_name = name.rpartition('.')
     if module_name:
-        return _checked(_import_attribute(module_name, class_name, prefix), repr(name))
-    near = difflib.get_close_matches(name, [known for known in EXECUTORS if '.' not in known], 1)
-    hint = (
-        f'did you mean {near[0]!r}?'
+        return _checked(_import_attribute(module_name, class_name, where), f'{where}: {name!r}')
+    near = difflib.get_close_matches(name, [known.__name__ for known in _executor_classes()], 1)
+    raise ConfigSourceError(
+        f'{where}: there is no Executor class {name!r}',
+        hint=f'did you mean {near[0]!r}?'
         if near
-        else 'name the file that defines it in py_modules, or write package.module.Class'
+        else 'name the file that defines it in py_modules, or write package.module.Class',
     )
-    raise ConfigSourceError(f'{prefix}there is no Executor class {name!r}', hint=hint)
 
 
-def _import_attribute(module_name: str, class_name: str, prefix: str) -> Any:
+def _executor_classes() -> Iterator[type]:
+    """Yields all Executor classes of the process."""
+    waiting: list[type] = [_base_class()]
+    while waiting:
+        executor_class = waiting.pop()
+        yield executor_class
+        waiting.extend(executor_class.__subclasses__())
+
+
+def _base_class() -> type[BaseExecutor]:
+    return cast('type[BaseExecutor]', registered_class('BaseExecutor'))
+
+
+def _import_attribute(module_name: str, class_name: str, where: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f'{error.name}.')):
+        if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
             raise
         raise ConfigSourceError(
-            f'{prefix}there is no module {module_name!r}', hint='install it, or name its file in py_modules'
+            f'{where}: there is no module {module_name!r}', hint='install it, or name its file in py_modules'
         ) from error
     if not hasattr(module, class_name):
         near = difflib.get_close_matches(class_name, dir(module), 1)
         raise ConfigSourceError(
-            f'{prefix}module {module_name!r} has no {class_name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
+            f'{where}: module {module_name!r} has no {class_name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
         )
     return getattr(module, class_name)
 
 
 def _checked(candidate: Any, what: str) -> type[BaseExecutor]:
-    if not (isinstance(candidate, type) and issubclass(candidate, EXECUTORS['BaseExecutor'])):
+    if not (isinstance(candidate, type) and issubclass(candidate, _base_class())):
         raise ConfigError(f'{what} is no Executor', hint='derive the class from jina.Executor')
     return candidate
+
+
+def _mapping(loaded: LoadedYaml, key: str) -> Mapping[str, Any]:
+    value = loaded.data.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f'{loaded.where(key)}: {key} is {value!r}', hint=f'write {key} as a mapping of names to values'
+        )
+    return value
+
+
+def _override(definition: Definition, overrides: LoadOverrides) -> Definition:
+    return replace(
+        definition,
+        arguments={**definition.arguments, **(overrides.uses_with or {}), **overrides.arguments},
+        metas={**definition.metas, **(overrides.uses_metas or {})},
+        requests={**definition.requests, **(overrides.uses_requests or {})},
+        py_modules=(*definition.py_modules, *overrides.py_modules),
+    )
 
 
 def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> BaseExecutor:
@@ -322,15 +338,3 @@ def _check_init(executor_class: type[BaseExecutor], arguments: Mapping[str, Any]
                 f'{name} needs the argument {parameter.name!r}',
                 hint=f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
             )
-
-
-def _import(paths: Sequence[str], folders: Sequence[str]) -> None:
-    if paths:
-        import_py_modules(paths, [*folders, str(Path.cwd())])
-
-
-def as_list(value: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Returns a string or a sequence of strings as a tuple."""
-    if not value:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Final, Literal, Optional, Union, cast
+from typing import Any, Final, Literal, Union, cast
 
 from docarray import BaseDoc, DocList
 from docarray.typing import AnyTensor
@@ -97,7 +97,7 @@ class _Builder:
         if default is _MISSING and required:
             return annotation, Field(**described, json_schema_extra=extra or None)
         if default is _MISSING or default is None:
-            return Optional[annotation], Field(default=None, **described, json_schema_extra=extra or None)
+            return Union[annotation, None], Field(default=None, **described, json_schema_extra=extra or None)  # noqa: UP007
         return annotation, Field(default=default, **described, json_schema_extra=extra or None, validate_default=True)
 
     def _annotation(self, schema: Mapping[str, Any], name: str) -> Any:
@@ -108,7 +108,7 @@ class _Builder:
         for combination in ('anyOf', 'oneOf', 'allOf'):
             if schema.get(combination):
                 members = tuple(self._annotation(member, name) for member in schema[combination])
-                return Union[members]
+                return Union[members]  # noqa: UP007 - the members are known at run time only
         if 'const' in schema:
             return Literal[schema['const']]
         if 'enum' in schema:
