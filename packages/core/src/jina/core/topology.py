@@ -205,9 +205,7 @@ def _check_names(nodes: Sequence[Node], outputs: Sequence[str]) -> None:
     known: set[str] = set()
     for node in nodes:
         if node.name in (GATEWAY, _START, _END) or not node.name:
-            raise TopologyError(
-                f'a Deployment can not be named {node.name!r}', hint=f'{_draw(nodes)}\nchoose another name'
-            )
+            raise TopologyError(f'a Deployment can not be named {node.name!r}', hint='choose another name')
         if node.name in known:
             raise TopologyError(f'two Deployments are named {node.name!r}', hint=f'rename one of them:\n{_draw(nodes)}')
         known.add(node.name)
