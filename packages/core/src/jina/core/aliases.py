@@ -184,7 +184,7 @@ ALIASES: dict[str, dict[str, Home]] = {
         '_get_event': _POD_OPTIONS,
         'update_runtime_cls': _POD_OPTIONS,
     },
-    'jina.parsers': {'get_main_parser': 'jina.core.cli:get_main_parser'},
+    'jina.parsers': {'get_main_parser': 'jina.core.cli.parser:get_main_parser'},
     'jina.serve': {},
     'jina.serve.executors': {
         'BaseExecutor': _EXECUTOR + 'BaseExecutor',

@@ -24,12 +24,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
-    style = '|' if '\n' in text.rstrip('\n') and text.isprintable() is False and _fits_block(text) else None
+    lines = text.split('\n')
+    if not all(line.isprintable() for line in lines):
+        style = '"'  # the plain styles would turn characters such as U+0085 into line breaks
+    elif len(lines) > 2 and all(line == line.rstrip() for line in lines) and text[0] not in ' \n':
+        style = '|'
+    else:
+        style = None
     return dumper.represent_scalar('tag:yaml.org,2002:str', text, style=style)
-
-
-def _fits_block(text: str) -> bool:
-    return all(line.isprintable() and line == line.rstrip() for line in text.split('\n')) and text[0] not in ' \n'
 
 
 _Dumper.add_representer(str, _represent_text)
