@@ -56,7 +56,7 @@ class Health:
         self._closed = True
         self.set(ServingStatus.NOT_SERVING)
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         """Returns the handler that a gRPC server registers."""
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,

@@ -42,7 +42,7 @@ _RESPONSE: Final = (
 )
 
 
-def handlers(services: Sequence[str]) -> list[grpc.GenericRpcHandler]:
+def handlers(services: Sequence[str]) -> list[grpc.GenericRpcHandler[Any, Any]]:
     """Returns the handlers that a gRPC server registers.
 
     Args:
@@ -119,7 +119,7 @@ class Contract:
 
     def __init__(self) -> None:
         self.pool = descriptor_pool.DescriptorPool()
-        raw = files('jina.core').joinpath('_proto', 'public.binpb').read_bytes()
+        raw = files('jina.core').joinpath('_proto').joinpath('public.binpb').read_bytes()
         for file in FileDescriptorSet.FromString(raw).file:
             self.pool.Add(file)
         self.pool.Add(_health_file())

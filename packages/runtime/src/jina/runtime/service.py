@@ -37,7 +37,9 @@ class RequestService(Protocol):
         """
         ...
 
-    def stream(self, request: SingleDocumentRequest, *, timeout: float | None = None) -> AsyncIterator[SingleDocumentRequest]:
+    def stream(
+        self, request: SingleDocumentRequest, *, timeout: float | None = None
+    ) -> AsyncIterator[SingleDocumentRequest]:
         """Answer one document with many, as they are made. Failures are a last response with an error status.
 
         Args:

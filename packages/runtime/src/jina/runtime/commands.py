@@ -1,0 +1,54 @@
+"""The commands ``jina executor`` and ``jina gateway``: one pod in the foreground, without orchestration."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from jina.core.cli.command import Command
+from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.errors import NotSupportedError
+from jina.runtime.process import remaining_threads, serve
+
+
+def run_executor(options: ExecutorOptions) -> int:
+    """Serves one Executor until a signal.
+
+    Raises:
+        NotSupportedError: Several replicas are asked for.
+    """
+    if options.replicas > 1:
+        raise NotSupportedError(
+            f'jina executor runs one process and replicas is {options.replicas}', hint='use jina deployment'
+        )
+    return _serve(options)
+
+
+def run_gateway(options: GatewayOptions) -> int:
+    """Serves a gateway in front of Executors that run elsewhere, until a signal."""
+    return _serve(options)
+
+
+def _serve(options: ExecutorOptions | GatewayOptions) -> int:
+    status = serve(options, on_ready=lambda _: None)
+    if remaining_threads():
+        # Threads that an Executor left behind must not keep a stopped process alive.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+EXECUTOR = Command(
+    name='executor',
+    help='Serve one Executor.',
+    options=ExecutorOptions,
+    run=run_executor,
+)
+GATEWAY = Command(
+    name='gateway',
+    help='Serve a gateway in front of running Executors.',
+    options=GatewayOptions,
+    run=run_gateway,
+    hidden=True,
+)

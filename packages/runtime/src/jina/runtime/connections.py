@@ -1,0 +1,341 @@
+"""Connections of a gateway: one channel per replica, the choice among replicas, and retries.
+
+Requests and responses are bytes here; nothing is parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+from jina.core.config.address import parse_host
+from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
+from jina.core.wire import (
+    ENDPOINT_DISCOVERY,
+    ENDPOINT_KEY,
+    PROCESS_DATA,
+    PROCESS_SINGLE_DATA,
+    STREAM_DOC,
+    EndpointsProto,
+    merge_grpc_options,
+)
+
+Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
+
+_RETRIED: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+    }
+)
+_MINIMUM_TRIES: Final = 3
+_RECONNECT_PAUSE_S: Final = 0.1
+_CHANNEL_OPTIONS: Final[dict[str, object]] = {
+    # A replica that comes back should be used again at once, not after gRPC's default of up to two minutes.
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 1000,
+    # Without this, channels of one process to one address share their back-off.
+    'grpc.use_local_subchannel_pool': 1,
+    # Proxies of the environment are for the internet, Executors are neighbours.
+    'grpc.enable_http_proxy': 0,
+}
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """How a gateway talks to Executors.
+
+    Attributes:
+        retries: Further tries after the first one; negative means one more than ``max(3, replicas)`` tries in all.
+        timeout: Seconds for one try; None for no limit.
+        compression: Compression of requests.
+        channel_options: gRPC channel options of the user.
+    """
+
+    retries: int = -1
+    timeout: float | None = None
+    compression: grpc.Compression | None = None
+    channel_options: Mapping[str, object] = field(default_factory=dict)
+
+
+def parse_address(address: str) -> tuple[str, bool]:
+    """Splits ``[scheme://]host[:port]`` into ``host:port`` and whether the scheme asks for TLS.
+
+    Raises:
+        ConfigError: The scheme is unknown, or the port is no number.
+    """
+    parsed = parse_host(address)
+    host = f'[{parsed.host}]' if ':' in parsed.host else parsed.host
+    return f'{host}:{parsed.port or (443 if parsed.tls else 80)}', bool(parsed.tls)
+
+
+def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> Any:
+    """Typed as Any: gRPC's stubs insist on serializers, and without them bytes pass as they are."""
+    options = merge_grpc_options({**_CHANNEL_OPTIONS, **settings.channel_options})
+    if secure:
+        credentials = grpc.ssl_channel_credentials()
+        return grpc.aio.secure_channel(address, credentials, options=options, compression=settings.compression)
+    return grpc.aio.insecure_channel(address, options=options, compression=settings.compression)
+
+
+class Peer:
+    """One replica: a channel, the calls on it, and whether it is known to be down.
+
+    Args:
+        address: ``host:port``, with a scheme if TLS is wanted.
+        settings: How to connect.
+        on_return: Called when the replica answers again after it was down.
+    """
+
+    def __init__(self, address: str, settings: ConnectionSettings, on_return: Callable[[], None]) -> None:
+        self.address, secure = parse_address(address)
+        self.in_flight = 0
+        self.down = False
+        self._channel = _open_channel(self.address, secure, settings)
+        self.process: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
+        self.process_many: Any = self._channel.unary_unary(PROCESS_DATA)
+        self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)
+        self.discover: Any = self._channel.unary_unary(ENDPOINT_DISCOVERY)
+        self._on_return = on_return
+        self._watch: asyncio.Task[None] | None = None
+
+    def mark_down(self) -> None:
+        """Takes the replica out of the choice until its channel is ready again."""
+        if not self.down:
+            self.down = True
+            self._watch = asyncio.create_task(self._wait_for_return())
+
+    async def wait_until_up(self, timeout: float) -> None:
+        """Returns when the replica answers again, or after ``timeout`` seconds."""
+        if self._watch is not None and not self._watch.done():
+            await asyncio.wait((self._watch,), timeout=timeout)
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._channel.close()
+
+    async def _wait_for_return(self) -> None:
+        await self._channel.channel_ready()
+        self.down = False
+        self._on_return()
+
+
+class PeerGroup:
+    """The replicas of one Deployment: picks the least loaded one, moves on to another one on failure.
+
+    Args:
+        name: Name of the Deployment.
+        addresses: One address per replica.
+        settings: How to connect.
+        metadata: Sent with every call.
+        on_return: Called when a replica answers again after it was down.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        settings: ConnectionSettings,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        on_return: Callable[[], None] = lambda: None,
+    ) -> None:
+        if not addresses:
+            raise ConfigError(f'deployment {name!r} has no address', hint='give one in deployments_addresses')
+        self.name = name
+        self._settings = settings
+        self._peers = [Peer(address, settings, on_return) for address in addresses]
+        self._next = 0
+        self._metadata: Metadata = tuple((metadata or {}).items())
+        self._endpoint_metadata: dict[str, Metadata] = {}
+        retries = settings.retries
+        self._tries = 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
+
+    @property
+    def addresses(self) -> list[str]:
+        """``host:port`` of each replica."""
+        return [peer.address for peer in self._peers]
+
+    async def process(
+        self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
+    ) -> bytes:
+        """Sends one serialised request to one replica and returns its serialised response.
+
+        Args:
+            raw: A serialised ``DataRequestProto``, or ``DataRequestListProto`` with ``many``.
+            endpoint: The endpoint, sent as metadata too.
+            metadata: Sent besides that of the Deployment.
+            timeout: Seconds that the caller still waits; None for no limit.
+            many: Send several requests that the Executor joins.
+
+        Raises:
+            TransportError: No try succeeded.
+        """
+        sent = self._metadata_for(endpoint)
+        if metadata:
+            sent += metadata
+        peer = self._choose(())
+        peer.in_flight += 1
+        try:
+            call = peer.process_many if many else peer.process
+            limit = self._settings.timeout
+            if timeout is not None:
+                limit = timeout if limit is None else min(limit, timeout)
+            return await call(raw, timeout=limit, metadata=sent)  # type: ignore[no-any-return]
+        except grpc.aio.AioRpcError as error:
+            failure = error
+        finally:
+            peer.in_flight -= 1
+        return await self._retry('process_many' if many else 'process', raw, sent, (peer, failure), timeout)
+
+    async def stream_doc(
+        self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Sends one serialised document request and yields the serialised responses of its stream.
+
+        Another replica is tried only as long as nothing was received.
+
+        Raises:
+            TransportError: No try succeeded, or the stream broke.
+        """
+        sent = self._metadata_for(endpoint) + metadata
+        tried: list[Peer] = []
+        while True:
+            peer = self._choose(tried)
+            tried.append(peer)
+            started = False
+            peer.in_flight += 1
+            try:
+                async for response in peer.stream_doc(raw, timeout=timeout, metadata=sent):
+                    started = True
+                    yield response
+                return
+            except grpc.aio.AioRpcError as error:
+                self._note_failure(peer, error)
+                if started or len(tried) >= self._tries or error.code() not in _RETRIED:
+                    raise self._translate(error) from error
+            finally:
+                peer.in_flight -= 1
+            await peer.wait_until_up(_RECONNECT_PAUSE_S)
+
+    async def discover(self, *, timeout: float | None = None) -> EndpointsProto:
+        """Asks one replica for its endpoints.
+
+        Args:
+            timeout: Seconds for each try.
+
+        Raises:
+            TransportError: No try succeeded.
+        """
+        peer = self._choose(())
+        try:
+            raw = await peer.discover(b'', timeout=timeout, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raw = await self._retry('discover', b'', self._metadata, (peer, error), None, timeout)
+        return EndpointsProto.FromString(raw)
+
+    async def close(self) -> None:
+        """Closes all channels; calls in flight are cancelled."""
+        await asyncio.gather(*(peer.close() for peer in self._peers))
+
+    async def _retry(
+        self,
+        method: str,
+        raw: bytes,
+        metadata: Metadata,
+        first: tuple[Peer, grpc.aio.AioRpcError],
+        timeout: float | None,
+        limit: float | None = None,
+    ) -> bytes:
+        """Goes on after a failed first try."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        peer, error = first
+        tried: list[Peer] = []
+        while True:
+            self._note_failure(peer, error)
+            tried.append(peer)
+            if error.code() not in _RETRIED or len(tried) >= self._tries:
+                raise self._translate(error) from error
+            peer = self._choose(tried)
+            if peer.down:
+                await peer.wait_until_up(_RECONNECT_PAUSE_S)
+            limits = [
+                value for value in (limit or self._settings.timeout, deadline and deadline - loop.time()) if value
+            ]
+            if deadline is not None and deadline <= loop.time():
+                raise self._translate(error) from error
+            peer.in_flight += 1
+            try:
+                call = getattr(peer, method)
+                return await call(raw, timeout=min(limits, default=None), metadata=metadata)  # type: ignore[no-any-return]
+            except grpc.aio.AioRpcError as failure:
+                error = failure
+            finally:
+                peer.in_flight -= 1
+
+    def _choose(self, tried: Collection[Peer]) -> Peer:
+        """Returns the replica with the fewest calls in flight among those that are up and not tried; ties in turn."""
+        peers = self._peers
+        if len(peers) == 1:
+            return peers[0]
+        self._next = (self._next + 1) % len(peers)
+        turn = peers[self._next :] + peers[: self._next]
+        fresh = [peer for peer in turn if peer not in tried]
+        candidates = [peer for peer in fresh if not peer.down] or fresh
+        if not candidates:
+            # All were tried: go round again, in the order of the first round.
+            order = list(dict.fromkeys(tried))
+            return order[len(tried) % len(order)]
+        return min(candidates, key=_load)
+
+    def _metadata_for(self, endpoint: str) -> Metadata:
+        found = self._endpoint_metadata.get(endpoint)
+        if found is None:
+            if len(self._endpoint_metadata) > 1000:
+                self._endpoint_metadata.clear()  # endpoints are the client's words: don't collect them without limit
+            found = ((ENDPOINT_KEY, endpoint), *self._metadata) if _is_ascii(endpoint) else self._metadata
+            self._endpoint_metadata[endpoint] = found
+        return found
+
+    def _note_failure(self, peer: Peer, error: grpc.aio.AioRpcError) -> None:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            peer.mark_down()
+
+    def _translate(self, error: grpc.aio.AioRpcError) -> TransportError:
+        """Returns our error for a call that failed for good."""
+        code = error.code()
+        addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'
+        if code in _RETRIED:
+            message = (
+                f'{error.details()} |Gateway: Communication error with deployment {self.name} at address(es) {addresses}. '
+                'Head or worker(s) may be down.'
+            )
+        else:
+            message = (
+                f'{error.details()} |Gateway: deployment {self.name} at address(es) {addresses} answered {code.name}.'
+            )
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineError(message)
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+            return ConnectError(message, code=code.name)
+        return TransportError(message, code=code.name)
+
+
+def _load(peer: Peer) -> int:
+    return peer.in_flight
+
+
+def _is_ascii(text: str) -> bool:
+    """True if gRPC accepts the text as a metadata value."""
+    return text.isascii() and text.isprintable()

@@ -1,0 +1,177 @@
+"""What a gateway knows about the endpoints of its Executors, and whether they fit together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from jina.core.errors import TopologyError, TransportError
+from jina.core.logging.logger import JinaLogger
+from jina.core.schema import RemoteEndpoint, remote_endpoints, schemas_compatible
+from jina.core.structs import dict_to_struct
+from jina.core.topology import REQUEST, Plan, Step
+from jina.core.wire import DEFAULT_ENDPOINT, DRY_RUN_ENDPOINT, EndpointsProto
+from jina.runtime.connections import PeerGroup
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
+_TRY_S: Final = 5.0
+
+
+class Directory:
+    """The endpoints of all Executors in a graph.
+
+    Args:
+        plan: The graph.
+        groups: Connections by name of the Deployment.
+        logger: Told about Executors that can't be asked.
+    """
+
+    def __init__(self, plan: Plan, groups: Mapping[str, PeerGroup], logger: JinaLogger) -> None:
+        self._plan = plan
+        self._groups = groups
+        self._logger = logger
+        self._tables: dict[str, dict[str, RemoteEndpoint] | None] = {}
+        self._complete = asyncio.Event()
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Asks every Executor once; who doesn't answer is asked again in the background.
+
+        Raises:
+            TopologyError: Two Executors don't fit together.
+        """
+        failures = await asyncio.gather(*(self._ask(name) for name in self._groups))
+        for name, failure in zip(self._groups, failures, strict=True):
+            if failure is not None:
+                self._logger.warning('%s; going on to ask deployment %s for its endpoints', failure, name)
+                self.refresh(name)
+        self._note_progress()
+        self.check()
+
+    def refresh(self, name: str) -> None:
+        """Asks an Executor again in the background, for example after it came back."""
+        task = self._asking.get(name)
+        if task is None or task.done():
+            self._asking[name] = asyncio.create_task(self._keep_asking(name))
+
+    async def wait(self) -> None:
+        """Returns when every Executor has answered at least once."""
+        await self._complete.wait()
+
+    def close(self) -> None:
+        """Stops asking."""
+        for task in self._asking.values():
+            task.cancel()
+
+    def known(self, name: str) -> bool:
+        """Whether the Executor has answered."""
+        return name in self._tables
+
+    def serves(self, name: str, endpoint: str) -> bool:
+        """Whether a request to the endpoint concerns an Executor. True as long as that isn't known."""
+        table = self._tables.get(name)
+        return table is None or endpoint in table or DEFAULT_ENDPOINT in table
+
+    def lookup(self, name: str, endpoint: str) -> RemoteEndpoint | None:
+        """Returns what answers requests to an endpoint in an Executor, if that is known."""
+        table = self._tables.get(name)
+        if table is None:
+            return None
+        return table.get(endpoint) or (None if endpoint == DRY_RUN_ENDPOINT else table.get(DEFAULT_ENDPOINT))
+
+    def check(self) -> None:
+        """Compares the documents that Executors give with those that the next ones take.
+
+        Raises:
+            TopologyError: They don't fit.
+        """
+        names = self._names()
+        for step in self._plan.steps:
+            for endpoint in names:
+                taken = self.lookup(step.name, endpoint)
+                if taken is None or not self.serves(step.name, endpoint):
+                    continue
+                for source, given in self._givers(step, endpoint):
+                    if endpoint in (taken.name, given.name):
+                        _check_pair(endpoint, source, given, step.name, taken)
+
+    def proto(self) -> EndpointsProto:
+        """Returns the endpoints of the whole graph: the first Executor's input, the last one's output."""
+        entries: dict[str, Any] = {}
+        for endpoint in self._names():
+            entry = self._entry(endpoint)
+            if entry is not None:
+                entries[endpoint] = entry
+        proto = EndpointsProto(endpoints=list(entries))
+        proto.schemas.CopyFrom(dict_to_struct(entries, what='schemas'))
+        return proto
+
+    def _entry(self, endpoint: str) -> dict[str, Any] | None:
+        answering = [
+            found
+            for step in self._plan.steps
+            if step.index not in self._plan.floating and (found := self.lookup(step.name, endpoint)) is not None
+        ]
+        if not answering:
+            return None
+        first, last = answering[0], answering[-1]
+        return {
+            'input': first.input_schema,
+            'output': last.output_schema,
+            'is_generator': first.is_generator and len(self._plan.steps) == 1,
+            'is_singleton_doc': first.is_singleton_doc,
+            'parameters': {'name': first.parameters_name, 'model': first.parameters_schema},
+        }
+
+    def _names(self) -> list[str]:
+        names = dict.fromkeys(name for table in self._tables.values() if table for name in table)
+        names.pop(DRY_RUN_ENDPOINT, None)
+        return list(names)
+
+    def _givers(self, step: Step, endpoint: str) -> Iterator[tuple[str, RemoteEndpoint]]:
+        """Yields who makes the documents that a step gets: Executors without the endpoint pass them on."""
+        for source in step.sources:
+            if source == REQUEST:
+                continue
+            before = self._plan.steps[source]
+            found = self.lookup(before.name, endpoint)
+            if found is not None:
+                yield before.name, found
+            elif not self.serves(before.name, endpoint):
+                yield from self._givers(before, endpoint)
+
+    async def _ask(self, name: str) -> TransportError | None:
+        try:
+            self._tables[name] = remote_endpoints(await self._groups[name].discover(timeout=_TRY_S))
+        except TransportError as error:
+            if error.code != 'UNIMPLEMENTED':
+                return error
+            self._tables[name] = None  # a peer without discovery gets every request
+        return None
+
+    async def _keep_asking(self, name: str) -> None:
+        pause = _FIRST_PAUSE_S
+        while await self._ask(name) is not None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        self._note_progress()
+        try:
+            self.check()
+        except TopologyError as error:
+            self._logger.error('%s', error)
+
+    def _note_progress(self) -> None:
+        if self._tables.keys() >= self._groups.keys():
+            self._complete.set()
+
+
+def _check_pair(endpoint: str, source: str, given: RemoteEndpoint, target: str, taken: RemoteEndpoint) -> None:
+    if given.is_generator or taken.is_generator or schemas_compatible(given.output_schema, taken.input_schema):
+        return
+    raise TopologyError(
+        f'at {endpoint!r} Executor {source!r} gives {given.output_name or "documents"} (endpoint {given.name!r}) '
+        f'and Executor {target!r} takes {taken.input_name or "other documents"} (endpoint {taken.name!r}), which do not fit',
+        hint='make the output type of the first the input type of the second',
+    )

@@ -1,0 +1,187 @@
+"""The entrance of a Flow, and of a Deployment with several replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import grpc
+from jina.core.config import GatewayOptions
+from jina.core.errors import MissingDeploymentError, NotSupportedError, RemoteError
+from jina.core.logging.logger import JinaLogger
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.topology import Topology
+from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
+from jina.runtime.connections import ConnectionSettings, PeerGroup
+from jina.runtime.discovery import Directory
+from jina.runtime.walker import Walker
+
+_DRY_RUN_TRY_S: Final = 10.0
+_COMPRESSIONS: Final = {
+    None: None,
+    'NoCompression': grpc.Compression.NoCompression,
+    'Deflate': grpc.Compression.Deflate,
+    'Gzip': grpc.Compression.Gzip,
+}
+
+
+def compression_of(name: str | None) -> grpc.Compression | None:
+    """Returns gRPC's constant for the value of the option ``compression``."""
+    return _COMPRESSIONS[name]
+
+
+class GatewayService:
+    """Answers requests by taking them through a graph of Executors. Make it inside a running event loop.
+
+    Args:
+        options: The graph, the addresses, and how to talk to them.
+        logger: Logger of the process; by default one is made from the options.
+
+    Raises:
+        TopologyError: The graph is invalid.
+        MissingDeploymentError: A Deployment of the graph has no address.
+        ConfigError: An address is invalid.
+    """
+
+    def __init__(self, options: GatewayOptions, *, logger: JinaLogger | None = None) -> None:
+        self.name = options.runtime_name
+        self.logger = logger or JinaLogger(
+            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
+        topology = Topology.from_description(
+            options.graph_description, options.graph_conditions, options.deployments_no_reduce
+        )
+        self._plan = topology.compile()
+        settings = ConnectionSettings(
+            retries=options.retries,
+            timeout=options.timeout_send / 1000
+            if options.timeout_send is not None and options.timeout_send >= 0
+            else None,
+            compression=compression_of(options.compression),
+            channel_options=options.grpc_channel_options or {},
+        )
+        self._groups: dict[str, PeerGroup] = {}
+        for step in self._plan.steps:
+            addresses = _addresses(options, step.name)
+            self._groups[step.name] = PeerGroup(
+                step.name,
+                addresses,
+                settings,
+                metadata=options.deployments_metadata.get(step.name),
+                on_return=partial(self._on_return, step.name),
+            )
+            self.logger.debug('adding connection for deployment %s to %s', step.name, ', '.join(addresses))
+        self._directory = Directory(self._plan, self._groups, self.logger)
+        self._walker = Walker(self._plan, self._groups, self._directory, self.logger)
+
+    async def start(self) -> None:
+        """Asks the Executors for their endpoints and checks that they fit together.
+
+        Executors that don't answer yet are asked again in the background.
+
+        Raises:
+            TopologyError: Two Executors don't fit together.
+        """
+        await self._directory.start()
+
+    async def process(
+        self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
+    ) -> DataRequest:
+        """Takes one request through the graph.
+
+        Args:
+            request: The request.
+            metadata: Metadata of the caller; trace context in it is sent on to Executors.
+            timeout: Seconds that the caller still waits; None for no limit.
+
+        Raises:
+            TransportError: An Executor can't be reached, or takes too long.
+        """
+        return await self._walker.walk(request, metadata, timeout)
+
+    async def stream(
+        self, request: SingleDocumentRequest, *, timeout: float | None = None
+    ) -> AsyncIterator[SingleDocumentRequest]:
+        """Answers one document with those that the only Executor of the graph yields.
+
+        Args:
+            request: The document and the endpoint.
+            timeout: Seconds that the caller still waits; None for no limit.
+
+        Raises:
+            TransportError: The Executor can't be reached, or the stream broke.
+        """
+        if len(self._plan.steps) != 1:
+            failure = SingleDocumentRequest(SingleDocumentRequestProto())
+            failure.header.CopyFrom(request.header)
+            failure.add_exception(
+                NotSupportedError(
+                    f'stream_doc goes through one Executor and this Flow has {len(self._plan.steps)}',
+                    hint='stream from a Deployment, or from a Flow with one Executor',
+                )
+            )
+            yield failure
+            return
+        group = self._groups[self._plan.steps[0].name]
+        async for raw in group.stream_doc(request.to_bytes(), request.exec_endpoint, timeout=timeout):
+            yield SingleDocumentRequest.from_bytes(raw)
+
+    async def endpoints(self) -> EndpointsProto:
+        """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""
+        await self._directory.wait()
+        return self._directory.proto()
+
+    async def dry_run(self) -> None:
+        """Contacts every Deployment.
+
+        Raises:
+            TransportError: A Deployment can't be reached.
+            RemoteError: An Executor failed on the dry-run request.
+        """
+        await asyncio.gather(*(self._dry_run(group) for group in self._groups.values()))
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Waits for floating Executors that still work on requests.
+
+        Args:
+            timeout: Seconds; what isn't done by then is cancelled.
+        """
+        await self._walker.drain(timeout)
+
+    async def close(self) -> None:
+        """Closes the connections, after floating Executors are done."""
+        await self._walker.drain()
+        self._directory.close()
+        await asyncio.gather(*(group.close() for group in self._groups.values()))
+
+    async def _dry_run(self, group: PeerGroup) -> None:
+        request = DataRequest()
+        request.exec_endpoint = DRY_RUN_ENDPOINT
+        answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=_DRY_RUN_TRY_S)
+        response = DataRequest.from_bytes(answer)
+        if response.is_error:
+            status = response.status
+            raise RemoteError(
+                status.description,
+                name=status.exception.name,
+                executor=status.exception.executor,
+                request_id=response.request_id,
+                remote_args=status.exception.args,
+                stacks=status.exception.stacks,
+            )
+
+    def _on_return(self, name: str) -> None:
+        """A replica is back, perhaps as a new version: ask for its endpoints again."""
+        self.logger.debug('deployment %s is reachable again', name)
+        self._directory.refresh(name)
+
+
+def _addresses(options: GatewayOptions, name: str) -> list[str]:
+    found: Any = options.deployments_addresses.get(name)
+    if not found:
+        raise MissingDeploymentError(
+            f'deployment {name!r} of the graph has no address', hint='give it in deployments_addresses'
+        )
+    return [found] if isinstance(found, str) else [str(address) for address in found]

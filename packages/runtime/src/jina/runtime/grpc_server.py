@@ -1,0 +1,279 @@
+"""The gRPC server of workers and gateways.
+
+Handlers take and return bytes: the envelope is parsed once, by the service's own request classes, and documents never
+are here. There is no generated service code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
+
+import grpc
+import grpc.aio
+from jina.core import wire
+from jina.core.environment import environment_facts, system_facts
+from jina.core.errors import JinaError, PortInUseError, RequestTypeError, TransportError
+from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
+from jina.runtime import reflection
+from jina.runtime.call_stream import CallStream
+from jina.runtime.health import Health, ServingStatus
+from jina.runtime.service import RequestService
+
+_Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
+
+_IS_ERROR: Final = ((wire.IS_ERROR_KEY, 'true'),)
+_RANDOM_PORT_TRIES: Final = 100
+_SERVER_OPTIONS: Final[dict[str, object]] = {
+    # Linux would let a second server share the port in silence and steal half of the calls.
+    'grpc.so_reuseport': 0,
+    'grpc.enable_http_proxy': 0,
+}
+
+
+@runtime_checkable
+class JoiningService(Protocol):
+    """A service that can take several requests as one: a worker behind parallel branches."""
+
+    async def process_many(
+        self, requests: Sequence[DataRequest], *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
+    ) -> DataRequest:
+        """Answers the requests of several branches with one response."""
+        ...
+
+
+class GrpcServer:
+    """Serves a worker or a gateway over gRPC, with health and reflection.
+
+    Args:
+        service: What answers the requests. ``process_data`` is offered if it can join requests.
+        host: Address to bind, for example ``0.0.0.0``.
+        port: Port to bind; 0 for any free one.
+        port_range: Lowest and highest port to choose from when ``port`` is 0; None leaves it to the system.
+        options: gRPC server options of the user.
+        compression: Compression of responses.
+        prefetch: Requests of one ``Call`` that may be under way, unless the client asks for another number; 0: no limit.
+    """
+
+    def __init__(
+        self,
+        service: RequestService,
+        *,
+        host: str = '0.0.0.0',
+        port: int = 0,
+        port_range: tuple[int, int] | None = None,
+        options: Mapping[str, object] | None = None,
+        compression: grpc.Compression | None = None,
+        prefetch: int = 1000,
+    ) -> None:
+        self._service = service
+        self._host = host
+        self._port = port
+        self._port_range = port_range
+        self._prefetch = prefetch
+        self._streams: set[CallStream] = set()
+        self._draining = False
+        self.health = Health(wire.SERVICE_NAMES)
+        self._server = grpc.aio.server(
+            options=wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})}), compression=compression
+        )
+        self._server.add_generic_rpc_handlers(
+            (*self._handlers(), self.health.handler(), *reflection.handlers(wire.SERVICE_NAMES))
+        )
+
+    async def start(self) -> int:
+        """Binds the port, starts to serve, and returns the real port.
+
+        Raises:
+            PortInUseError: Another process listens there.
+        """
+        if self._port == 0 and self._port_range is not None:
+            bound = self._bind_in_range(*self._port_range)
+        else:
+            bound = self._bind(self._port)
+        await self._server.start()
+        self._port = bound
+        self.health.set(ServingStatus.SERVING)
+        return bound
+
+    def _bind(self, port: int) -> int:
+        host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
+        try:
+            bound: int = self._server.add_insecure_port(f'{host}:{port}')
+        except RuntimeError as error:
+            raise PortInUseError(port, self._service.name) from error
+        if bound == 0:
+            raise PortInUseError(port, self._service.name)
+        return bound
+
+    def _bind_in_range(self, low: int, high: int) -> int:
+        for port in random.sample(range(low, high + 1), min(_RANDOM_PORT_TRIES, high + 1 - low)):
+            with contextlib.suppress(PortInUseError):
+                return self._bind(port)
+        raise PortInUseError(low, f'{self._service.name}, with all others up to {high}')
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Refuses new calls, answers those in flight, and closes.
+
+        Args:
+            grace: Seconds that calls in flight may still take; None closes at once.
+        """
+        self._draining = True
+        self.health.close()
+        for stream in tuple(self._streams):
+            stream.interrupt()
+        await self._server.stop(grace)
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+        methods: dict[str, Any] = {
+            wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(self._process_single),
+            wire.CALL: grpc.stream_stream_rpc_method_handler(self._call),
+            wire.STREAM_DOC: grpc.unary_stream_rpc_method_handler(self._stream_doc),
+            wire.ENDPOINT_DISCOVERY: grpc.unary_unary_rpc_method_handler(self._discover),
+            wire.DRY_RUN: grpc.unary_unary_rpc_method_handler(self._dry_run),
+            wire.STATUS: grpc.unary_unary_rpc_method_handler(self._status),
+        }
+        if isinstance(self._service, JoiningService):
+            methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(self._process_many)
+        handlers = []
+        for path, handler in methods.items():
+            service, method = wire.split_method(path)
+            handlers.append(grpc.method_handlers_generic_handler(service, {method: handler}))
+        return handlers
+
+    async def _process_single(self, raw: bytes, context: _Context) -> bytes:
+        try:
+            response = await self._service.process(
+                DataRequest.from_bytes(raw), metadata=_metadata(context), timeout=context.time_remaining()
+            )
+        except (TransportError, RequestTypeError) as error:
+            await abort(context, error)
+        answer, failed = serialise(response)
+        if failed:
+            context.set_trailing_metadata(_IS_ERROR)
+        return answer
+
+    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
+        assert isinstance(self._service, JoiningService)
+        try:
+            batch = wire.DataRequestListProto.FromString(raw)
+        except ValueError as error:
+            await abort(context, RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}'))
+        response = await self._service.process_many(
+            [DataRequest(proto) for proto in batch.requests],
+            metadata=_metadata(context),
+            timeout=context.time_remaining(),
+        )
+        answer, failed = serialise(response)
+        if failed:
+            context.set_trailing_metadata(_IS_ERROR)
+        return answer
+
+    async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
+        metadata = _metadata(context)
+        settings = {key: value for key, value in metadata if key.startswith('__')}
+        any_failed = False
+
+        async def answer(raw: bytes) -> bytes:
+            nonlocal any_failed
+            response = await self._service.process(
+                DataRequest.from_bytes(raw), metadata=metadata, timeout=context.time_remaining()
+            )
+            serialised, failed = serialise(response)
+            any_failed |= failed
+            return serialised
+
+        stream = CallStream(
+            answer,
+            context.write,
+            prefetch=_positive(settings.get(wire.PREFETCH_KEY), self._prefetch),
+            in_order=settings.get(wire.RESULTS_IN_ORDER_KEY, '').lower() == 'true',
+        )
+        self._streams.add(stream)
+        try:
+            await stream.run(requests)
+        except (TransportError, RequestTypeError) as error:
+            await abort(context, error)
+        finally:
+            self._streams.discard(stream)
+        if stream.interrupted:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+        if any_failed:
+            context.set_trailing_metadata(_IS_ERROR)
+
+    async def _stream_doc(self, raw: bytes, context: _Context) -> AsyncIterator[bytes]:
+        try:
+            request = SingleDocumentRequest.from_bytes(raw)
+            responses = self._service.stream(request, timeout=context.time_remaining())
+            async with contextlib.aclosing(responses):  # type: ignore[type-var]
+                async for response in responses:
+                    answer, failed = serialise_document(response)
+                    if failed:
+                        context.set_trailing_metadata(_IS_ERROR)
+                    yield answer
+        except (TransportError, RequestTypeError) as error:
+            await abort(context, error)
+
+    async def _discover(self, raw: bytes, context: _Context) -> bytes:
+        try:
+            return (await self._service.endpoints()).SerializeToString()
+        except JinaError as error:
+            await abort(context, error)
+
+    async def _dry_run(self, raw: bytes, context: _Context) -> bytes:
+        status = StatusMessage()
+        try:
+            await self._service.dry_run()
+        except JinaError as error:
+            status.set_exception(error)
+            status.proto.description = str(error)
+        return status.proto.SerializeToString()
+
+    async def _status(self, raw: bytes, context: _Context) -> bytes:
+        return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
+
+
+def serialise(response: DataRequest) -> tuple[bytes, bool]:
+    """Returns the bytes of a response and whether it is an error.
+
+    A result that has no form on the wire is the Executor's mistake: the response becomes an error without documents.
+    """
+    try:
+        return response.to_bytes(), response.is_error
+    except JinaError as error:
+        return _bare_error(DataRequest(), response.header, error), True
+
+
+def serialise_document(response: SingleDocumentRequest) -> tuple[bytes, bool]:
+    """The same as :func:`serialise` for one document of a stream."""
+    try:
+        return response.to_bytes(), response.is_error
+    except JinaError as error:
+        return _bare_error(SingleDocumentRequest(), response.header, error), True
+
+
+def _bare_error(empty: DataRequest | SingleDocumentRequest, header: wire.HeaderProto, error: JinaError) -> bytes:
+    empty.header.CopyFrom(header)
+    empty.add_exception(error)
+    return empty.to_bytes()
+
+
+async def abort(context: _Context, error: JinaError) -> NoReturn:
+    """Ends an RPC with the status that belongs to an error of ours."""
+    code = error.code if isinstance(error, TransportError) else error.grpc_code
+    await context.abort(grpc.StatusCode[code], str(error))
+    raise AssertionError('abort raises')  # pragma: no cover
+
+
+def _metadata(context: _Context) -> Sequence[tuple[str, str]]:
+    return cast('Sequence[tuple[str, str]]', context.invocation_metadata() or ())
+
+
+def _positive(text: str | None, default: int) -> int:
+    """Reads a number that a client sent; nonsense counts as not sent."""
+    try:
+        return max(0, int(text)) if text else default
+    except ValueError:
+        return default

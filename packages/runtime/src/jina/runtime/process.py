@@ -1,0 +1,244 @@
+"""The life of a pod process: load, bind, report ready, serve until a signal, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
+from jina.core.enums import ProtocolType
+from jina.core.environment import random_port_range, uvloop_disabled
+from jina.core.errors import MissingExtraError
+from jina.core.logging.logger import JinaLogger
+from jina.runtime.gateway import GatewayService, compression_of
+from jina.runtime.grpc_server import GrpcServer
+from jina.runtime.worker import WorkerService
+
+GRACE_S: Final = 4.0
+"""Seconds that requests in flight may take after the signal to stop."""
+_OPEN_FILES: Final = 4096
+_DEFAULT_PREFETCH: Final = 1000
+
+_Result = TypeVar('_Result')
+
+
+class _Server(Protocol):
+    async def start(self) -> int: ...
+
+    async def stop(self, grace: float | None = None) -> None: ...
+
+
+class PodServer:
+    """A worker or a gateway with its servers, one per protocol. Use it inside a running event loop.
+
+    Args:
+        options: Options of an Executor, or of a gateway.
+
+    Attributes:
+        service: What answers requests; set by ``start``.
+        exit_code: 1 if an exception of ``exit_on_exceptions`` was raised, else 0.
+        ended: Set when the process should end by itself.
+    """
+
+    service: WorkerService | GatewayService
+
+    def __init__(self, options: ExecutorOptions | GatewayOptions) -> None:
+        self._options = options
+        self._servers: list[_Server] = []
+        self.logger = JinaLogger(
+            options.runtime_name,
+            log_config=options.log_config,
+            quiet=options.quiet,
+            quiet_error=options.quiet_error,
+        )
+        self.exit_code = 0
+        self.ended = asyncio.Event()
+
+    async def start(self) -> list[PodAddress]:
+        """Loads the service, binds all ports, and serves.
+
+        Returns:
+            The real address for each protocol.
+
+        Raises:
+            JinaError: A configuration is wrong, a port is taken, or the graph doesn't fit together.
+            Exception: What the Executor's ``__init__`` raises.
+        """
+        options = self._options
+        what = ''
+        if isinstance(options, GatewayOptions):
+            host = options.host
+            self.service = GatewayService(options, logger=self.logger)
+        else:
+            host = options.host[0]
+            # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
+            self.service = WorkerService(options, logger=self.logger)
+            self.service.on_fatal = self._end
+            what = f'Executor {type(self.service.executor).__name__} is '
+        try:
+            if isinstance(self.service, GatewayService):
+                await self.service.start()
+            addresses = []
+            for index, protocol in enumerate(options.protocol):
+                server = self._make_server(protocol, host, options.port[index] if options.port else 0)
+                self._servers.append(server)
+                addresses.append(PodAddress(protocol, host, await server.start()))
+        except BaseException:
+            await self.stop(0)
+            raise
+        self.logger.success('%sready and listening on %s', what, ', '.join(map(str, addresses)))
+        return addresses
+
+    async def stop(self, grace: float = GRACE_S) -> None:
+        """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
+
+        Args:
+            grace: Seconds for all of that, without the closing of the Executor.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
+        if isinstance(self.service, GatewayService):
+            await self.service.drain(max(0.0, deadline - loop.time()))
+        await self.service.close()
+
+    def _end(self, _: BaseException) -> None:
+        self.exit_code = 1
+        self.ended.set()
+
+    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> _Server:
+        options = self._options
+        if protocol is ProtocolType.GRPC:
+            gateway = isinstance(options, GatewayOptions)
+            return GrpcServer(
+                self.service,
+                host=host,
+                port=port,
+                port_range=random_port_range(),
+                options=options.grpc_server_options,
+                # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
+                compression=None if gateway else compression_of(options.compression),
+                prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
+            )
+        try:
+            from jina.runtime.http import HttpServer  # noqa: PLC0415 - an extra; workers inside a Flow don't need it
+        except ModuleNotFoundError as error:
+            raise MissingExtraError('the HTTP server', install='jina-runtime[http]') from error
+        role = 'gateway' if isinstance(options, GatewayOptions) else 'worker'
+        return HttpServer(self.service, options, role=role)
+
+
+def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list[PodAddress]], None]) -> int:
+    """Runs a pod until SIGTERM or SIGINT, or until an exception of ``exit_on_exceptions``.
+
+    A first signal drains, a second one ends at once. Signals are handled only in the main thread, and only from the moment
+    when the pod is ready; before, SIGTERM kills the process as usual.
+
+    Args:
+        options: Options of an Executor, or of a gateway.
+        on_ready: Called with the real addresses when all servers listen.
+
+    Returns:
+        The exit status for the process.
+
+    Raises:
+        JinaError: A configuration is wrong, a port is taken, or the graph doesn't fit together.
+        Exception: What the Executor's ``__init__`` raises.
+    """
+    if options.env:
+        os.environ.update(options.env)
+    os.environ['JINA_DEPLOYMENT_NAME'] = options.runtime_name
+    _raise_file_limit()
+    return run(_serve(options, on_ready))
+
+
+async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[list[PodAddress]], None]) -> int:
+    pod = PodServer(options)
+    addresses = await pod.start()
+    force = asyncio.Event()
+    _handle_signals(pod.ended, force)
+    # What was loaded stays: the collector needn't look at it again and again.
+    gc.collect()
+    gc.freeze()
+    on_ready(addresses)
+    await pod.ended.wait()
+    pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
+    drain = asyncio.ensure_future(pod.stop())
+    forced = asyncio.ensure_future(force.wait())
+    await asyncio.wait((drain, forced), return_when=asyncio.FIRST_COMPLETED)
+    forced.cancel()
+    if not drain.done():
+        pod.logger.warning('stopping at once')
+        drain.cancel()
+        return pod.exit_code or 1
+    drain.result()
+    return pod.exit_code
+
+
+def _handle_signals(first: asyncio.Event, second: asyncio.Event) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def handle() -> None:
+        (second if first.is_set() else first).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A parent that ignores Ctrl-C for its pods means to stop them itself, in its own order.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, handle)
+
+
+def run(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Runs a coroutine in a new event loop, on uvloop where it is installed and ``JINA_DISABLE_UVLOOP`` is not set.
+
+    Unlike ``asyncio.run`` it doesn't wait for threads of the loop's default executor: a call that hangs there must not
+    keep the process.
+    """
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if not uvloop_disabled():
+        try:
+            import uvloop  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError:
+            return asyncio.new_event_loop()
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+def _raise_file_limit() -> None:
+    """Allows for some thousand connections: the default of many systems is 1024 open files."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ModuleNotFoundError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def remaining_threads() -> Sequence[threading.Thread]:
+    """Threads that would keep the interpreter from ending."""
+    return [
+        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.current_thread()
+    ]

@@ -1,0 +1,267 @@
+"""One Executor behind a server: dispatch to its methods, threads for the synchronous ones, results and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from jina.core.codec import merge_contents
+from jina.core.config import ExecutorOptions
+from jina.core.endpoints import DEFAULT_ENDPOINT, Endpoint, EndpointTable
+from jina.core.errors import NotSupportedError
+from jina.core.loader import load_executor
+from jina.core.logging.logger import JinaLogger
+from jina.core.parameters import RESULTS_KEY, parameters_for
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.schema import EndpointSchema, legacy_document
+from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
+from jina.runtime.threads import CallThreads
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+    from jina.core.executor import BaseExecutor
+
+QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
+_END: Final = object()
+
+
+class WorkerService:
+    """Answers requests with the methods of an Executor.
+
+    Synchronous methods run in a thread, one call at a time unless ``allow_concurrent``; asynchronous ones run on the
+    event loop. What a method raises is logged and becomes the status of the response.
+
+    Args:
+        options: Which Executor, and how to run it.
+        logger: Logger of the process; by default one is made from the options.
+
+    Raises:
+        ConfigError: The Executor or its configuration is wrong.
+        Exception: What the Executor's ``__init__`` raises.
+    """
+
+    def __init__(self, options: ExecutorOptions, *, logger: JinaLogger | None = None) -> None:
+        self.name = options.runtime_name
+        self.logger = logger or JinaLogger(
+            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
+        self.on_fatal: Callable[[BaseException], None] = lambda _: None
+        """Called with an exception that ``exit_on_exceptions`` names, after its response is made."""
+        self.executor: BaseExecutor = load_executor(options, runtime_name=self.name)
+        """The loaded Executor."""
+        self._class_name = type(self.executor).__name__
+        self._deployment = self.name.partition('/')[0]
+        self._table: EndpointTable = self.executor.endpoints
+        self._discovery = self._table.discovery()
+        self._no_reduce = options.no_reduce
+        self._quiet_error = options.quiet_error
+        self._fatal = frozenset(options.exit_on_exceptions)
+        threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
+        self._threads = CallThreads(threads, f'{self.name}-call')
+
+    @property
+    def endpoint_schemas(self) -> dict[str, EndpointSchema]:
+        """Types of all endpoints by name. An Executor without endpoints passes documents on at ``/default``."""
+        schemas = self._table.schemas
+        if not schemas:
+            legacy = legacy_document()
+            return {DEFAULT_ENDPOINT: EndpointSchema(legacy, legacy)}
+        return schemas
+
+    async def process(
+        self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
+    ) -> DataRequest:
+        """Answers one request; the response is the same object.
+
+        Args:
+            request: The request.
+            metadata: Not needed by an Executor without tracing.
+            timeout: Not needed: the server cancels a call that nobody waits for any more.
+        """
+        return await self._answer(request, None, None)
+
+    async def process_many(
+        self, requests: Sequence[DataRequest], *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
+    ) -> DataRequest:
+        """Answers the requests of several branches with one response.
+
+        With ``no_reduce`` the Executor gets them as ``docs_matrix`` and ``docs_map``; otherwise documents are merged by id.
+
+        Args:
+            requests: One request per branch, with the branch's Deployment as the last route.
+            metadata: Not needed by an Executor without tracing.
+            timeout: Not needed: the server cancels a call that nobody waits for any more.
+        """
+        if not requests:
+            return await self._answer(DataRequest(), None, None)
+        first = requests[0]
+        if len(requests) == 1:
+            return await self._answer(first, None, None)
+        _merge_parameters(requests)
+        if not self._no_reduce:
+            first.raw_content = merge_contents([request.raw_content for request in requests])
+            return await self._answer(first, None, None)
+        endpoint = self._table.lookup(first.exec_endpoint)
+        if endpoint is None:
+            first.raw_content = merge_contents([request.raw_content for request in requests])
+            return await self._answer(first, None, None)
+        try:
+            matrix = [_decode(request, endpoint) for request in requests]
+        except Exception as error:  # noqa: BLE001 - documents of a client that don't fit are its error, not ours
+            return self._fail(first, error)
+        names = [request.routes[-1].executor if request.routes else '' for request in requests]
+        first.docs = endpoint.schema.input_list([doc for docs in matrix for doc in docs])
+        return await self._answer(first, matrix, dict(zip(names, matrix, strict=True)))
+
+    async def stream(
+        self, request: SingleDocumentRequest, *, timeout: float | None = None
+    ) -> AsyncIterator[SingleDocumentRequest]:
+        """Answers one document with those that a generator endpoint yields.
+
+        Args:
+            request: The document and the endpoint.
+            timeout: Not needed: the server cancels a call that nobody waits for any more.
+        """
+        endpoint = self._table.lookup(request.exec_endpoint)
+        try:
+            if endpoint is None or not endpoint.is_generator:
+                raise ValueError('endpoint must be generator')
+            request.document_cls = endpoint.schema.input_model
+            available = self._available(endpoint, request.parameters, {'doc': request.document})
+            items = endpoint.function(**endpoint.arguments(available))
+            documents: Any = items if endpoint.is_async else self._iterate(items)
+            async with contextlib.aclosing(documents):
+                async for item in documents:
+                    response = SingleDocumentRequest(SingleDocumentRequestProto())
+                    response.document = endpoint.check_yielded(item)
+                    yield response
+        except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
+            self._log(error)
+            failure = SingleDocumentRequest(SingleDocumentRequestProto())
+            failure.header.CopyFrom(request.header)
+            failure.add_exception(error, self._class_name)
+            yield failure
+            self._end_if_fatal(error)
+
+    async def endpoints(self) -> EndpointsProto:
+        """Names and schemas of the Executor's endpoints."""
+        return self._discovery
+
+    async def dry_run(self) -> None:
+        """Returns at once: an Executor that is loaded can answer."""
+
+    async def close(self) -> None:
+        """Closes the Executor."""
+        self._threads.close()
+        result: Any = self.executor.close()  # type: ignore[func-returns-value]
+        if inspect.isawaitable(result):
+            await result
+
+    async def _answer(
+        self, request: DataRequest, docs_matrix: list[DocList[Any]] | None, docs_map: dict[str, DocList[Any]] | None
+    ) -> DataRequest:
+        endpoint = self._table.lookup(request.exec_endpoint)
+        if endpoint is not None:
+            try:
+                await self._call(endpoint, request, docs_matrix, docs_map)
+            except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the response
+                return self._fail(request, error)
+        request.routes.add(executor=self._deployment)
+        return request
+
+    async def _call(
+        self,
+        endpoint: Endpoint,
+        request: DataRequest,
+        docs_matrix: list[DocList[Any]] | None,
+        docs_map: dict[str, DocList[Any]] | None,
+    ) -> None:
+        """Calls the method and puts what it gives into the request."""
+        if endpoint.is_generator:
+            raise NotSupportedError(
+                f'endpoint {endpoint.name!r} streams documents', hint='call it with stream_doc, one document at a time'
+            )
+        docs = _decode(request, endpoint)
+        available = self._available(
+            endpoint, request.parameters, {'docs_matrix': docs_matrix, 'docs_map': docs_map, 'docs': docs}
+        )
+        if endpoint.mode == 'doc':
+            del available['docs']
+            result_docs, result = endpoint.collect_single(await self._call_each(endpoint, available, docs), docs)
+        else:
+            arguments = endpoint.arguments(available)
+            if endpoint.is_async:
+                returned = await endpoint.function(**arguments)
+            else:
+                returned = await self._threads.run(lambda: endpoint.function(**arguments))
+            result_docs, result = endpoint.collect(returned, docs)
+        if result_docs is not docs:
+            request.docs = result_docs
+        if result is not None:
+            parameters = request.parameters
+            results = parameters.get(RESULTS_KEY)
+            parameters[RESULTS_KEY] = {**(results if isinstance(results, dict) else {}), self.name: result}
+
+    async def _call_each(self, endpoint: Endpoint, available: dict[str, Any], docs: DocList[Any]) -> list[Any]:
+        """Calls a method that takes one document for each of them, in one visit to the thread."""
+        arguments = [endpoint.arguments({**available, 'doc': doc}) for doc in docs]
+        if endpoint.is_async:
+            return [await endpoint.function(**one) for one in arguments]
+        return await self._threads.run(lambda: [endpoint.function(**one) for one in arguments])
+
+    async def _iterate(self, items: Iterator[BaseDoc]) -> AsyncIterator[Any]:
+        """Runs a synchronous generator in the thread, one document at a time."""
+        try:
+            while (item := await self._threads.run(lambda: next(items, _END))) is not _END:
+                yield item
+        finally:
+            close = getattr(items, 'close', None)
+            if close is not None:
+                # Not awaited: the thread closes it after the step that may be running now.
+                self._threads.run(close).add_done_callback(_ignore_outcome)
+
+    def _available(self, endpoint: Endpoint, parameters: Mapping[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+        """Everything that a method may ask for."""
+        bound = endpoint.bind_parameters(parameters_for(self._deployment, parameters))
+        return {'parameters': bound, 'tracing_context': None, **more}
+
+    def _fail(self, request: DataRequest, error: Exception) -> DataRequest:
+        self._log(error)
+        request.add_exception(error, self._class_name)
+        self._end_if_fatal(error)
+        return request
+
+    def _log(self, error: Exception) -> None:
+        if self._quiet_error:
+            self.logger.error('%r', error)
+        else:
+            self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error)
+
+    def _end_if_fatal(self, error: Exception) -> None:
+        if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
+            self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
+            self.on_fatal(error)
+
+
+def _decode(request: DataRequest, endpoint: Endpoint) -> DocList[Any]:
+    request.document_array_cls = endpoint.schema.input_list
+    return request.docs
+
+
+def _merge_parameters(requests: Sequence[DataRequest]) -> None:
+    """Gathers the results of all branches in the first request."""
+    results: dict[str, Any] = {}
+    for request in requests:
+        found = request.parameters.get(RESULTS_KEY)
+        if isinstance(found, dict):
+            results.update(found)
+    if results:
+        requests[0].parameters[RESULTS_KEY] = results
+
+
+def _ignore_outcome(future: Any) -> None:
+    if not future.cancelled():
+        future.exception()
