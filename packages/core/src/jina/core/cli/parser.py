@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import textwrap
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -19,7 +20,19 @@ from jina.core.config.build import nearest
 from jina.core.environment import full_cli
 from jina.core.version import __version__
 
-_OWN_GROUP = 'options'
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if action.option_strings and action.dest != 'help':
+            first = action.option_strings[0]
+            return first if action.nargs == 0 else f'{first} {self._format_args(action, action.dest.upper())}'
+        return super()._format_action_invocation(action)
+
+
+_PARSER_SETTINGS: dict[str, Any] = {'allow_abbrev': False, 'add_help': False, 'formatter_class': _HelpFormatter}
 
 
 class Parsed(NamedTuple):
@@ -33,46 +46,45 @@ class Parsed(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
     """Add the options of ``model`` to a parser: positional arguments, and flags in groups by theme."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for title, name, field in sorted(_themes(model), key=lambda item: item[0] != _OWN_GROUP):
-        info = option_info(field)
-        if not info.cli:
-            continue
-        if info.positional:
-            parser.add_argument(name, help=_help(model, name, field, info), **_positional(field.annotation))
-            continue
-        group = groups.get(title)
-        if group is None:
-            group = groups[title] = parser.add_argument_group(title)
-        names = [flag(name), *map(flag, info.aliases)]
-        group.add_argument(
-            *names,
-            dest=name,
-            default=argparse.SUPPRESS,
-            help=_help(model, name, field, info),
-            **_action(field.annotation),
-        )
+    for title, names in _themes(model).items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            field = model.model_fields[name]
+            info = option_info(field)
+            group.add_argument(
+                *(flag(spelling) for spelling in (name, *info.aliases)),
+                dest=name,
+                default=argparse.SUPPRESS,
+                help=_help(model, name, field, info),
+                **_action(field.annotation),
+            )
+    for name in _positional_names(model):
+        field = model.model_fields[name]
+        parser.add_argument(name, help=_help(model, name, field, option_info(field)), **_positional(field.annotation))
+    parser.add_argument_group('help').add_argument('-h', '--help', action='help', help='show this text and exit')
 
 
 def command_parser(command: Command, *, prog: str = 'jina') -> argparse.ArgumentParser:
     """The parser of one command."""
+    positional = ''.join(f' {name.upper()}' for name in _positional_names(command.options))
     parser = argparse.ArgumentParser(
-        prog=f'{prog} {command.name}', description=command.help, allow_abbrev=False, formatter_class=_HelpFormatter
+        prog=f'{prog} {command.name}',
+        usage=f'%(prog)s [OPTIONS]{positional}',
+        description=f'{command.help}.',
+        **_PARSER_SETTINGS,
     )
     add_options(parser, command.options)
     return parser
 
 
-def main_parser() -> argparse.ArgumentParser:
+def get_main_parser() -> argparse.ArgumentParser:
     """One parser with all installed commands, for the generated reference and for shell completion."""
-    parser = argparse.ArgumentParser(prog='jina', allow_abbrev=False, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog='jina', allow_abbrev=False)
     parser.add_argument('-v', '--version', action='version', version=__version__, help='print the version')
     commands = parser.add_subparsers(dest='cli', title='commands', metavar='COMMAND')
     for name, entry in discovery.installed().items():
         command = discovery.load(entry)
-        child = commands.add_parser(
-            name, help=command.help, description=command.help, allow_abbrev=False, formatter_class=_HelpFormatter
-        )
+        child = commands.add_parser(name, help=command.help, description=f'{command.help}.', **_PARSER_SETTINGS)
         add_options(child, command.options)
     return parser
 
@@ -89,7 +101,7 @@ def options_of(command: Command, parsed: Parsed, *, prog: str = 'jina') -> Optio
     Raises:
         ConfigError: A value is wrong, or an option is not available in this version.
     """
-    positional = {name for name, field in command.options.model_fields.items() if option_info(field).positional}
+    positional = _positional_names(command.options)
 
     def spell(name: str) -> str:
         return name if name in positional else flag(name)
@@ -112,11 +124,6 @@ def unknown_warnings(command: Command, unknown: Sequence[str], *, prog: str = 'j
     return lines
 
 
-class _HelpFormatter(argparse.HelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
-
-
 def _dashes(text: str) -> str:
     if not text.startswith('--'):
         return text
@@ -124,18 +131,33 @@ def _dashes(text: str) -> str:
     return name.replace('_', '-') + equals + value
 
 
-def _themes(model: type[Options]) -> Iterator[tuple[str, str, FieldInfo]]:
-    """Title of the group, name and field of each option. The group is the class that declares the option."""
+def _positional_names(model: type[Options]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if option_info(field).positional]
+
+
+def _themes(model: type[Options]) -> dict[str, list[str]]:
+    """Titles of the groups and names of their options: the model's own first, then those of each group by its title."""
+    positions: dict[type, list[str]] = {}
     for name, field in model.model_fields.items():
-        owner = next(base for base in model.__mro__ if name in vars(base).get('__annotations__', {}))
-        own = owner is model or not owner.__doc__
-        yield _OWN_GROUP if own else (owner.__doc__ or '').splitlines()[0].rstrip('.'), name, field
+        info = option_info(field)
+        if info.cli and not info.positional:
+            declared = next(base for base in model.__mro__ if name in inspect.get_annotations(base))
+            positions.setdefault(declared, []).append(name)
+    themes: dict[str, list[str]] = {}
+    for base in model.__mro__:
+        if base in positions:
+            # A model of a command is described by its owner, a group of options by the title in its docstring.
+            title = vars(base).get('owner', '') or (base.__doc__ or '').split('.')[0].split('\n')[0]
+            themes.setdefault('options' if base is model else title.replace('``', ''), []).extend(positions[base])
+    return themes
 
 
 def _help(model: type[Options], name: str, field: FieldInfo, info: OptionInfo) -> str:
     if (info.hidden or info.planned or info.unsupported) and not full_cli():
         return argparse.SUPPRESS
     text = ' '.join(textwrap.dedent(field.description or '').split()).replace('``', '')
+    if info.aliases:
+        text += f' Also {", ".join(map(flag, info.aliases))}.'
     default = default_of(model, name)
     if default not in (..., None, False, [], {}, ''):
         text += f' (default: {_default_text(default)})'
@@ -189,8 +211,3 @@ def _bare(annotation: Any) -> Any:
     if origin is Union or isinstance(annotation, types.UnionType):
         return _bare(next(part for part in get_args(annotation) if part is not type(None)))
     return annotation
-
-
-def get_main_parser() -> argparse.ArgumentParser:
-    """The name that the original gives :func:`main_parser`."""
-    return main_parser()

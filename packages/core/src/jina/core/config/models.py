@@ -22,10 +22,13 @@ from jina.core.config.groups import (
     VolumeOptions,
 )
 from jina.core.config.values import (
+    Addresses,
+    Conditions,
     DeploymentRole,
+    Graph,
     HostList,
     Inspect,
-    JsonMapping,
+    Metadata,
     NetworkMode,
     PodRole,
     Polling,
@@ -126,7 +129,7 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Address of the process that works on a request before the shards do."""
     uses_after_address: str | None = option(None, planned=_SHARDING)
     """Address of the process that works on a request after the shards did."""
-    connection_list: JsonMapping | None = option(None, planned=_SHARDING)
+    connection_list: Values | None = option(None, planned=_SHARDING)
     """Addresses of the processes that a head sends requests to, as JSON."""
 
     @property
@@ -200,7 +203,7 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Leave out ``/status`` and ``/post``."""
     no_crud_endpoints: bool = option(False, planned='the complete HTTP server')
     """Leave out ``/index``, ``/search``, ``/update`` and ``/delete``."""
-    expose_endpoints: JsonMapping | None = option(None, planned='the complete HTTP server')
+    expose_endpoints: Values | None = option(None, planned='the complete HTTP server')
     """JSON map from endpoints of Executors to HTTP routes."""
     expose_graphql_endpoint: bool = option(False, planned='GraphQL')
     """Serve GraphQL at ``/graphql``."""
@@ -212,13 +215,13 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Python files or packages that are imported before the gateway is loaded."""
     replicas: Annotated[int, Field(ge=1)] = option(1, planned='Kubernetes export')
     """Number of gateways; it only matters in a Kubernetes cluster."""
-    graph_description: JsonMapping = option(dict)
+    graph_description: Graph = option(dict)
     """Routing graph as JSON: each node with the nodes behind it."""
-    graph_conditions: JsonMapping = option(dict)
+    graph_conditions: Conditions = option(dict)
     """Filter of each Executor as JSON."""
-    deployments_addresses: JsonMapping = option(dict)
+    deployments_addresses: Addresses = option(dict)
     """Addresses of each Deployment as JSON: ``{"name": ["host:port"]}``."""
-    deployments_metadata: JsonMapping = option(dict)
+    deployments_metadata: Metadata = option(dict)
     """gRPC metadata for each Deployment as JSON."""
     deployments_no_reduce: TextList = option(list, aliases=('deployments_disable_reduce',))
     """Deployments whose predecessors' results aren't merged, as a JSON list."""

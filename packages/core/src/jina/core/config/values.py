@@ -90,33 +90,26 @@ def _mapping_of_text(text: str) -> dict[str, Any]:
     return {match[1]: parse_scalar(match[2])}
 
 
-def parse_json(value: object) -> object:
-    """Read JSON text, also as the only element of a list; anything that isn't text is returned as it is.
+def parse_list(value: object) -> object:
+    """Make a list of one text, or of any iterable; a text that is a JSON list is read as one.
 
     Raises:
-        ValueError: The text isn't JSON.
+        ValueError: A text starts like a JSON list but isn't one.
     """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, (str, bytes)):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f'not JSON: {error}') from None
-
-
-def parse_list(value: object) -> object:
-    """Make a list of one text, or of any iterable; a text that is a JSON list is read as one."""
     if isinstance(value, str):
-        if value.strip().startswith('['):
-            return parse_json(value)
-        return [value]
+        return _json_list(value) if value.strip().startswith('[') else [value]
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and value[0].strip().startswith('['):
-        return parse_json(value)
+        return _json_list(value[0])
     return value
+
+
+def _json_list(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f'{text!r} is not a JSON list: {error}') from None
 
 
 def parse_comma_list(value: object) -> object:
@@ -184,7 +177,10 @@ TextList = Annotated[list[str], BeforeValidator(parse_list)]
 HostList = Annotated[list[str], BeforeValidator(parse_comma_list)]
 PortNumber = Annotated[int, Field(ge=0, le=65535)]
 PortList = Annotated[list[PortNumber], BeforeValidator(parse_comma_list)]
-JsonMapping = Annotated[dict[str, Any], BeforeValidator(parse_json)]
+Graph = Annotated[dict[str, TextList], BeforeValidator(parse_mapping)]
+Conditions = Annotated[dict[str, Values], BeforeValidator(parse_mapping)]
+Addresses = Annotated[dict[str, HostList], BeforeValidator(parse_mapping)]
+Metadata = Annotated[dict[str, TextMapping], BeforeValidator(parse_mapping)]
 Compression = Annotated[Literal['NoCompression', 'Deflate', 'Gzip'], BeforeValidator(_parse_compression)]
 
 Protocol = Annotated[ProtocolType, parse_enum(ProtocolType), _BY_NAME]
