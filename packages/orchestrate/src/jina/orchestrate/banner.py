@@ -36,7 +36,12 @@ def rows(addresses: Sequence[PodAddress], *, tls: bool = False) -> list[tuple[st
     for address in addresses:
         protocol = address.protocol.upper() + ('S' if tls else '')
         local = f'{address.host}:{address.port}'
-        boxes.append(('🔗 Endpoint', [('⛓ Protocol', protocol), ('🏠 Local', local), ('🔒 Private', f'{private}:{address.port}')]))
+        boxes.append(
+            (
+                '🔗 Endpoint',
+                [('⛓ Protocol', protocol), ('🏠 Local', local), ('🔒 Private', f'{private}:{address.port}')],
+            )
+        )
         if address.protocol.upper() == 'HTTP':
             scheme = 'https' if tls else 'http'
             pages = [(title, f'{scheme}://localhost:{address.port}{path}') for title, path in _HTTP_PAGES]

@@ -316,6 +316,13 @@ def current() -> Launcher:
         return _current
 
 
+def prepare(modules: Sequence[str] = ()) -> None:
+    """Start the zygote ahead of its first use, while the program goes on, and have it import what the pods will need."""
+    running = current()
+    if modules:
+        running.preload(modules)
+
+
 def stop(process: Process, grace: float) -> None:
     """Ask a process to end, see :meth:`Launcher.stop`; nothing happens if it belongs to a process that forked this one."""
     running = _current

@@ -7,13 +7,15 @@ import atexit
 import os
 import signal
 import threading
-import weakref
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from typing_extensions import Self
+from jina.core.errors import ConfigError, LifecycleError, NotStartedError
 
-from jina.core.errors import LifecycleError, NotStartedError
+if TYPE_CHECKING:
+    from jina.orchestrate.pod import Pod
+    from typing_extensions import Self
 
 CLOSE_GRACE_S = 30.0
 """Seconds that processes have for their requests in flight and ``Executor.close`` when the program closes them."""
@@ -37,7 +39,10 @@ class Orchestrator:
         self._started = False
         self._owner_pid = 0
         self._closed_event = threading.Event()
+        self._ready_event = threading.Event()
+        self._start_error: BaseException | None = None
         self._interrupted = False
+        self._client: Any = None
 
     def start(self) -> Self:
         """Start all processes and wait until they are ready. If one fails, all are closed.
@@ -57,17 +62,43 @@ class Orchestrator:
             self._owner_pid = os.getpid()
             self._interrupted = False
             self._closed_event.clear()
+            self._ready_event.clear()
+            self._start_error = None
             _running.add(self)
-            try:
-                self._start()
-            except BaseException:
-                self._interrupted = True
-                self._end()
-                raise
+        if self._noblock():
+            threading.Thread(target=self._start_aside, name='jina-start', daemon=True).start()
+        else:
+            self._start_or_end()
         return self
+
+    def wait_start_success(self) -> None:
+        """Wait for the end of a start with ``noblock_on_start=True``.
+
+        Raises:
+            ConfigError: ``noblock_on_start`` isn't set.
+            StartupError: A process failed to start; all are closed.
+        """
+        if not self._noblock():
+            raise ConfigError(
+                'wait_start_success() is for a start with noblock_on_start=True', hint='start() waits by itself'
+            )
+        if not self._started and self._start_error is None:
+            raise NotStartedError(f'{self._title()} is not started', hint='call start() first')
+        self._ready_event.wait()
+        if self._start_error is not None:
+            raise self._start_error
+
+    async def async_wait_start_success(self) -> None:
+        """The same as ``wait_start_success``, without blocking the event loop."""
+        await asyncio.to_thread(self.wait_start_success)
 
     def close(self) -> None:
         """Stop all processes: requests in flight are finished, Executors are closed. Nothing happens if it isn't started."""
+        if not self._is_running():
+            return
+        if not self._ready_event.is_set():
+            for pod in self._running_pods():  # a start in another thread gives up as soon as one of its processes ends
+                pod.stop(INTERRUPT_GRACE_S)
         with self._state_lock:
             if self._is_running():
                 self._end()
@@ -85,7 +116,9 @@ class Orchestrator:
             NotStartedError: It isn't started.
         """
         if not self._is_running():
-            raise NotStartedError(f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first')
+            raise NotStartedError(
+                f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first'
+            )
         with _TerminateAsExit():
             try:
                 if stop_event is None:
@@ -102,7 +135,9 @@ class Orchestrator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit)):
             self._interrupted = True
         self.close()
@@ -110,11 +145,45 @@ class Orchestrator:
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     def _is_running(self) -> bool:
         return self._started and self._owner_pid == os.getpid()
+
+    def _start_or_end(self) -> None:
+        with self._state_lock:
+            try:
+                self._start()
+            except BaseException as error:
+                self._start_error = error
+                self._interrupted = True
+                self._end()
+                raise
+            finally:
+                self._ready_event.set()
+
+    def _start_aside(self) -> None:
+        try:
+            self._start_or_end()
+        except BaseException:  # noqa: BLE001 - wait_start_success raises it in the thread that asks
+            return
+
+    def _cached_client(self, make: Callable[[], Any]) -> Any:
+        """One client for all calls to the running servers, so that connections are kept."""
+        if not self._is_running():
+            return make()
+        if self._client is None:
+            self._client = make()
+        return self._client
+
+    def _drop_client(self) -> None:
+        client, self._client = self._client, None
+        close = getattr(client, 'close', None)
+        if close is not None:
+            close()
 
     def _grace(self) -> float:
         return INTERRUPT_GRACE_S if self._interrupted else CLOSE_GRACE_S
@@ -123,12 +192,19 @@ class Orchestrator:
         try:
             self._close(self._grace())
         finally:
+            self._drop_client()
             self._started = False
             _running.discard(self)
             self._closed_event.set()
 
     def _title(self) -> str:
         return type(self).__name__
+
+    def _noblock(self) -> bool:
+        raise NotImplementedError
+
+    def _running_pods(self) -> list[Pod]:
+        raise NotImplementedError
 
     def _start(self) -> None:
         raise NotImplementedError
@@ -157,7 +233,7 @@ class _TerminateAsExit:
         raise SystemExit(128 + number)
 
 
-_running: weakref.WeakSet[Orchestrator] = weakref.WeakSet()
+_running: set[Orchestrator] = set()
 
 
 def close_all() -> None:

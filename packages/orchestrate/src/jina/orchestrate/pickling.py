@@ -7,7 +7,6 @@ process can find.
 
 from __future__ import annotations
 
-import importlib.machinery
 import io
 import operator
 import os
@@ -19,7 +18,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import cloudpickle
-
 from jina.core.errors import ConfigError
 
 if typing.TYPE_CHECKING:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jina.core.config import PodAddress
 from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError
 from jina.orchestrate import launcher
-from jina.core.config import PodAddress
 
 
 class PodState(enum.Enum):
@@ -90,7 +90,9 @@ class Pod:
             raise LifecycleError(f'{self.name} was started before')
         self.state = PodState.STARTING
         try:
-            self._process = launcher.current().start(self.name, self._target, self._arguments, listener=self, env=self._env)
+            self._process = launcher.current().start(
+                self.name, self._target, self._arguments, listener=self, env=self._env
+            )
         except BaseException:
             self.state = PodState.FAILED
             self._ended.set()
@@ -129,7 +131,8 @@ class Pod:
             with self._lock:
                 if self.state is PodState.STARTING:
                     self.state = PodState.READY
-            self.ready.set_result(event['addresses'])
+            if not self.ready.done():
+                self.ready.set_result(event['addresses'])
         elif kind == 'failed':
             self._failure = event
             self._fail_start()
@@ -155,11 +158,15 @@ class Pod:
         if failure is None:
             lines = ''.join(f'\n    {line}' for line in self.last_lines)
             said = f'; its last output was:{lines}' if lines else ''
-            return StartupError(f'{self.owner} failed to start: process {self.name!r} {describe_exit(self.exit_status)}{said}')
+            return StartupError(
+                f'{self.owner} failed to start: process {self.name!r} {describe_exit(self.exit_status)}{said}'
+            )
         original = _original(failure)
         if isinstance(original, PortInUseError):
             return original
-        error = StartupError(f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}\n\n{failure["traceback"].rstrip()}')
+        error = StartupError(
+            f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}\n\n{failure["traceback"].rstrip()}'
+        )
         error.__cause__ = original
         return error
 
@@ -168,7 +175,9 @@ class Pod:
         said = f'; its last output was:{lines}' if lines else ''
         if self._failure is not None:
             said = f':\n{self._failure["traceback"].rstrip()}'
-        self._logger.error('process %s (%s) of %s %s%s', self.name, self.pid, self.owner, describe_exit(self.exit_status), said)
+        self._logger.error(
+            'process %s (%s) of %s %s%s', self.name, self.pid, self.owner, describe_exit(self.exit_status), said
+        )
 
 
 def describe_exit(status: int | None) -> str:
@@ -216,7 +225,9 @@ def wait_ready(pods: Sequence[Pod], timeout: float | None) -> None:
             raise error
     if late:
         names = ', '.join(sorted(futures[future].name for future in late))
-        raise StartupError(f'{names}: not ready after {timeout:g} seconds', hint='raise timeout_ready (milliseconds; -1 waits forever)')
+        raise StartupError(
+            f'{names}: not ready after {timeout:g} seconds', hint='raise timeout_ready (milliseconds; -1 waits forever)'
+        )
 
 
 def close_pods(pods: Sequence[Pod], grace: float) -> None:

@@ -9,6 +9,7 @@ Run by :mod:`jina.orchestrate.launcher` as ``python -c BOOTSTRAP CONTROL_FD PARE
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -187,10 +188,8 @@ class Zygote:
         for pid, child in list(self._children.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # what the Executor started must not outlive it
-            except (ProcessLookupError, PermissionError):
-                pass
             _, status = os.waitpid(pid, 0)
             del self._children[pid]
             self._tell({'event': 'exited', 'id': child.number, 'status': os.waitstatus_to_exitcode(status)})

@@ -1,0 +1,75 @@
+"""Conversions to other orchestrators, found through the entry points ``jina.exporters``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import Any
+
+from jina.core.errors import NotSupportedError
+
+_GROUP = 'jina.exporters'
+
+
+def run_exporter(name: str, orchestrator: Any, *arguments: Any, **options: Any) -> Any:
+    """Call the exporter of a name with a Deployment or Flow.
+
+    Args:
+        name: ``kubernetes``, ``docker-compose`` or ``flowchart``.
+        orchestrator: What is exported.
+        arguments: For the exporter.
+        options: For the exporter.
+
+    Raises:
+        NotSupportedError: No installed distribution provides it.
+    """
+    for entry in importlib.metadata.entry_points(group=_GROUP, name=name):
+        return entry.load()(orchestrator, *arguments, **options)
+    raise NotSupportedError(
+        f'{type(orchestrator).__name__} can not be exported as {name}: no exporter of that name is installed',
+        hint='install or update jina-export',
+    )
+
+
+class ExportMixin:
+    """``to_kubernetes_yaml``, ``to_docker_compose_yaml`` and ``plot`` of Deployment and Flow."""
+
+    def to_kubernetes_yaml(self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None) -> None:
+        """Write Kubernetes manifests.
+
+        Args:
+            output_base_path: Folder that they are written to.
+            k8s_namespace: Namespace of the objects; the name of the Deployment or Flow by default.
+
+        Raises:
+            NotSupportedError: No exporter is installed.
+        """
+        run_exporter('kubernetes', self, output_base_path, k8s_namespace=k8s_namespace)
+
+    to_k8s_yaml = to_kubernetes_yaml
+
+    def to_docker_compose_yaml(
+        self, output_path: str | os.PathLike[str] | None = None, network_name: str | None = None
+    ) -> None:
+        """Write a Docker Compose file.
+
+        Args:
+            output_path: The file; ``docker-compose.yml`` by default.
+            network_name: Name of the network that the services share.
+
+        Raises:
+            NotSupportedError: No exporter is installed.
+        """
+        run_exporter('docker-compose', self, output_path or 'docker-compose.yml', network_name=network_name)
+
+    def plot(self, output: str | os.PathLike[str] | None = None, *, vertical_layout: bool = False) -> Any:
+        """Draw the Executors and their connections.
+
+        Args:
+            output: File that is written, for example ``flow.svg``.
+            vertical_layout: Draw from top to bottom instead of from left to right.
+
+        Raises:
+            NotSupportedError: No exporter is installed.
+        """
+        return run_exporter('flowchart', self, output, vertical_layout=vertical_layout)

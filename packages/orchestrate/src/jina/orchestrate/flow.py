@@ -1,0 +1,381 @@
+"""``Flow``: Executors connected to a pipeline behind one gateway."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
+from jina.core.enums import ProtocolType
+from jina.core.errors import ConfigError, TopologyError
+from jina.core.logging import JinaLogger
+from jina.core.topology import GATEWAY, Node, Topology
+from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
+from jina.orchestrate import banner, flow_yaml, launcher
+from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
+from jina.orchestrate.export import ExportMixin
+from jina.orchestrate.lifecycle import Orchestrator
+from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.server import HTTP_MODULES, run_server
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NAME = re.compile(r'[^\W\d][\w.-]*')
+
+
+class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
+    """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
+
+    ``add`` and its relatives return a new Flow and leave the old one as it is.
+
+    Args:
+        kwargs: Options of the Flow, of its gateway (for example ``port`` and ``protocol``) and defaults for all its Executors;
+            see :class:`jina.core.config.FlowOptions`, ``GatewayOptions`` and ``DeploymentOptions``.
+
+    Raises:
+        ConfigError: An option doesn't exist, has a wrong value or isn't available in this version.
+
+    >>> from jina import Flow
+    >>> with Flow().add(name='first').add(name='second') as flow:
+    ...     flow.is_flow_ready()
+    True
+    """
+
+    kind: ClassVar[str] = 'Flow'
+
+    def __init__(self, **kwargs: Any) -> None:
+        Orchestrator.__init__(self)
+        values = split_flow_values(kwargs, where='Flow')
+        self._values = values
+        self.options: FlowOptions = build(FlowOptions, values.flow, where='Flow')
+        """Options of the Flow itself."""
+        if self.options.uses is not None:
+            raise ConfigError(f'Flow.uses is {self.options.uses!r}', hint='load a YAML file by Flow.load_config(path)')
+        build(DeploymentOptions, values.executors, where='Flow')
+        self._gateway_values: dict[str, Any] = dict(values.gateway)
+        self.gateway_options: GatewayOptions = build(GatewayOptions, self._gateway_values, where='Flow')
+        """Options of the gateway."""
+        self._deployments: list[Deployment] = []
+        self._own_values: dict[str, dict[str, Any]] = {}
+        self._gateway: Pod | None = None
+        self._prepare()
+
+    def add(self, deployment: Deployment | str | None = None, /, **kwargs: Any) -> Flow:
+        """Add an Executor.
+
+        Args:
+            deployment: A Deployment, or the path of a Deployment's YAML file, whose options are taken.
+            kwargs: Options of the Deployment, see :class:`jina.core.config.DeploymentOptions`. ``needs`` names the Executors
+                whose results it gets: a name, a list of names, or ``'gateway'``; by default the one that was added before.
+
+        Returns:
+            A new Flow; this one is unchanged.
+
+        Raises:
+            ConfigError: An option doesn't exist, has a wrong value or isn't available in this version.
+            TopologyError: The name is taken already.
+        """
+        return self._with_deployment({**flow_yaml.deployment_arguments(deployment), **kwargs}, where='add()')
+
+    def needs(self, needs: Sequence[str], name: str = 'joiner', **kwargs: Any) -> Flow:
+        """Add an Executor that waits for several others.
+
+        Args:
+            needs: Names of at least two of them.
+            name: Name of the new Executor.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow.
+
+        Raises:
+            TopologyError: ``needs`` has less than two names.
+        """
+        if isinstance(needs, str) or len(needs) < 2:
+            raise TopologyError(
+                f'needs() waits for several Executors, got {needs!r}', hint='use add(needs=...) to wait for one'
+            )
+        return self.add(needs=list(needs), name=name, **kwargs)
+
+    def needs_all(self, name: str = 'joiner', **kwargs: Any) -> Flow:
+        """Add an Executor that waits for all those whose results nobody takes so far.
+
+        Args:
+            name: Name of the new Executor.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow.
+
+        Raises:
+            TopologyError: The Flow has no Executors.
+        """
+        taken = {need for deployment in self._deployments for need in deployment.needs}
+        ends = [d.name for d in self._deployments if d.name not in taken and not d.options.floating]
+        if not ends:
+            raise TopologyError('needs_all() finds no Executor to wait for', hint='add some before')
+        return self.add(needs=ends, name=name, **kwargs)
+
+    def config_gateway(self, **kwargs: Any) -> Flow:
+        """Set options of the gateway.
+
+        Args:
+            kwargs: See :class:`jina.core.config.GatewayOptions`.
+
+        Returns:
+            A new Flow.
+
+        Raises:
+            ConfigError: An option doesn't exist, has a wrong value or isn't available in this version.
+        """
+        aliases = GatewayOptions.aliases()
+        changed = self._copy()
+        changed._gateway_values = {**self._gateway_values, **{aliases.get(key, key): kwargs[key] for key in kwargs}}
+        changed.gateway_options = build(GatewayOptions, changed._gateway_values, where='config_gateway()')
+        changed._prepare()
+        return changed
+
+    @property
+    def name(self) -> str | None:
+        """Name of the Flow."""
+        return self.options.name
+
+    @property
+    def topology(self) -> Topology:
+        """The graph of the Executors.
+
+        Raises:
+            TopologyError: There is a cycle.
+            MissingDeploymentError: A ``needs`` names an Executor that doesn't exist.
+        """
+        return Topology(
+            Node(
+                name=deployment.name,
+                needs=tuple(deployment.needs),
+                floating=deployment.options.floating,
+                when=deployment.options.when,
+                no_reduce=deployment.options.no_reduce,
+            )
+            for deployment in self._deployments
+        )
+
+    @property
+    def protocols(self) -> list[ProtocolType]:
+        """Protocols of the gateway."""
+        return list(self.gateway_options.protocol)
+
+    @property
+    def protocol(self) -> Any:
+        """The protocol of the gateway, or a list if there are several."""
+        names = [str(protocol) for protocol in self.gateway_options.protocol]
+        return names[0] if len(names) == 1 else names
+
+    @property
+    def host(self) -> str:
+        """Address that the gateway listens on."""
+        return self.gateway_options.host
+
+    @property
+    def port(self) -> Any:
+        """Port of the gateway, or a list with one for each protocol; None while a free one is still to be found."""
+        known = [address.port for address in self.public_addresses] or [
+            port for port in self.gateway_options.port if port
+        ]
+        return (known[0] if len(known) == 1 else known) if known else None
+
+    @property
+    def public_addresses(self) -> list[PodAddress]:
+        """Where clients reach the gateway; empty before the start."""
+        return self._gateway.ready.result() if self._gateway is not None and self._gateway.is_ready else []
+
+    @property
+    def address_private(self) -> str:
+        """Address of this machine in its network."""
+        return banner.private_address()
+
+    @property
+    def address_public(self) -> None:
+        """Always None: the public address is never looked up, because that would ask a server on the internet."""
+        return None
+
+    @property
+    def env(self) -> dict[str, str] | None:
+        """Environment variables that are set in all processes."""
+        return self.options.env
+
+    @property
+    def workspace(self) -> str | None:
+        """Folder for files of the Executors."""
+        return self.options.workspace
+
+    @property
+    def num_deployments(self) -> int:
+        """Number of Deployments; the gateway counts as one while the Flow runs."""
+        return len(self._deployments) + (self._gateway is not None)
+
+    @property
+    def num_pods(self) -> int:
+        """Number of running processes."""
+        return sum(pod.is_alive for pod in self._running_pods())
+
+    @property
+    def client(self) -> Any:
+        """A client of this Flow.
+
+        Raises:
+            NotStartedError: The port isn't known before the start.
+        """
+        return self._cached_client(lambda: make_client(self, self.public_addresses, self.gateway_options.port))
+
+    def is_flow_ready(self, **kwargs: Any) -> bool:
+        """Whether the gateway and all Executors answer; False before the start and after the end.
+
+        Args:
+            kwargs: Passed on to the client.
+        """
+        if not self.public_addresses:
+            return False
+        return bool(self.client.is_flow_ready(**kwargs))
+
+    def __getitem__(self, item: str | int) -> Deployment:
+        if isinstance(item, int):
+            return self._deployments[item]
+        for deployment in self._deployments:
+            if deployment.name == item:
+                return deployment
+        raise KeyError(item)
+
+    def __iter__(self) -> Iterator[tuple[str, Deployment]]:
+        return iter([(deployment.name, deployment) for deployment in self._deployments])
+
+    def __contains__(self, name: object) -> bool:
+        return any(deployment.name == name for deployment in self._deployments)
+
+    def __repr__(self) -> str:
+        names = ' → '.join(deployment.name for deployment in self._deployments)
+        return f'<Flow {names or "(empty)"}{" (running)" if self._is_running() else ""}>'
+
+    def _with_deployment(self, given: Mapping[str, Any], *, where: str) -> Flow:
+        aliases = DeploymentOptions.aliases()
+        own = {aliases.get(key, key): value for key, value in given.items() if value is not None}
+        name = own.setdefault('name', f'executor{len(self._deployments)}')
+        own.setdefault('needs', [self._last_name()])
+        defaults = self._values.executors
+        merged = {**defaults, **own}
+        if defaults.get('env') and isinstance(own.get('env'), Mapping):
+            merged['env'] = {**defaults['env'], **own['env']}
+        options = build(DeploymentOptions, merged, where=where)
+        if not _NAME.fullmatch(str(name)):
+            raise ConfigError(
+                f'{where}: {name!r} can not be the name of an Executor', hint='use letters, digits, _ and -'
+            )
+        if name == GATEWAY:
+            raise TopologyError("an Executor can not be named 'gateway'", hint='choose another name')
+        if name in self:
+            raise TopologyError(f'two Executors are named {name!r}', hint='rename one of them')
+        if options.protocol != [ProtocolType.GRPC]:
+            raise ConfigError(
+                f'{where}: an Executor in a Flow speaks gRPC only, got protocol {given.get("protocol")!r}',
+                hint='give protocol to the Flow',
+            )
+        changed = self._copy()
+        changed._deployments.append(Deployment._in_flow(options))
+        changed._own_values[str(name)] = own
+        return changed
+
+    def _last_name(self) -> str:
+        for deployment in reversed(self._deployments):
+            if not deployment.options.floating:
+                return deployment.name
+        return GATEWAY
+
+    def _copy(self) -> Flow:
+        twin = copy.copy(self)
+        Orchestrator.__init__(twin)
+        twin._deployments = [Deployment._in_flow(deployment.options) for deployment in self._deployments]
+        twin._own_values = dict(self._own_values)
+        twin._gateway = None
+        return twin
+
+    def _prepare(self) -> None:
+        launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.gateway_options.protocol else ())
+
+    @property
+    def logger(self) -> JinaLogger:
+        """Logger of the Flow."""
+        options = self.options
+        return JinaLogger(
+            options.name or 'Flow', log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
+
+    def _title(self) -> str:
+        return f'Flow {self.options.name!r}' if self.options.name else 'Flow'
+
+    def _noblock(self) -> bool:
+        return self.gateway_options.noblock_on_start
+
+    def _running_pods(self) -> list[Pod]:
+        return [*([self._gateway] if self._gateway else []), *(pod for d in self._deployments for pod in d.pods)]
+
+    def _start(self) -> None:
+        topology = self.topology
+        if topology.hanging:
+            names = ', '.join(topology.hanging)
+            self.logger.warning(
+                'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
+            )
+        self._gateway = None
+        for deployment in self._deployments:
+            deployment.launch()
+        wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
+        options = self._complete_gateway_options(topology)
+        self._gateway = Pod(
+            options.runtime_name,
+            run_server,
+            (options, []),
+            env=pod_environment(options),
+            owner=f'gateway of {self._title()}',
+            logger=self.logger,
+        )
+        self._gateway.start()
+        timeout = options.timeout_ready
+        wait_ready([self._gateway], None if timeout < 0 else timeout / 1000)
+        if not self.options.quiet:
+            banner.show(self.kind, self.public_addresses)
+
+    def _close(self, grace: float) -> None:
+        if self._gateway is not None:
+            close_pods([self._gateway], grace / 2)
+        close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
+        self._gateway = None
+
+    def _ready_timeout(self) -> float | None:
+        limits = [deployment.ready_timeout for deployment in self._deployments]
+        return None if not limits or None in limits else max(limit for limit in limits if limit is not None)
+
+    def _complete_gateway_options(self, topology: Topology) -> GatewayOptions:
+        metadata = {d.name: dict(d.options.grpc_metadata) for d in self._deployments if d.options.grpc_metadata}
+        return self.gateway_options.model_copy(
+            update={
+                'graph_description': topology.description(),
+                'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
+                'deployments_addresses': {
+                    deployment.name: gateway_addresses(deployment) for deployment in self._deployments
+                },
+                'deployments_metadata': metadata,
+                'deployments_no_reduce': [node.name for node in topology.nodes if node.no_reduce],
+            }
+        )
+
+    @classmethod
+    def from_config(cls, loaded: LoadedYaml, overrides: LoadOverrides) -> Self:
+        """Make a Flow from a document; called by ``load_config``."""
+        return flow_yaml.read(cls, loaded, overrides)
+
+    def to_config(self) -> dict[str, Any]:
+        """The document that describes this Flow."""
+        return flow_yaml.write(self)

@@ -1,0 +1,156 @@
+"""The YAML form of a Flow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jina.core.config import DeploymentOptions, build, unknown_option
+from jina.core.errors import ConfigError
+from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml
+from jina.orchestrate.deployment import Deployment, add_search_paths, deployment_values, document_values
+
+if TYPE_CHECKING:
+    from jina.orchestrate.flow import Flow
+
+FlowT = TypeVar('FlowT', bound='Flow')
+_KEYS = ('jtype', 'version', 'with', 'executors', 'deployments', 'gateway', 'py_modules')
+_METHODS = ('add', 'needs', 'needs_all')
+
+
+def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> FlowT:
+    """Make a Flow from a document.
+
+    Raises:
+        ConfigError: A key doesn't exist or has a wrong value; the message has file, line and place.
+    """
+    data = loaded.data
+    _check_keys(data, loaded)
+    values = _mapping(data, 'with', loaded)
+    values.update(overrides.arguments)
+    add_search_paths(values, overrides, loaded)
+    modules = data.get('py_modules') or []
+    defaults = [modules] if isinstance(modules, str) else list(modules)
+    values.setdefault('py_modules', [*defaults, *overrides.py_modules] or None)
+    for name in ('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching'):
+        if getattr(overrides, name):
+            values[name] = dict(getattr(overrides, name))
+    if overrides.noblock_on_start:
+        values['noblock_on_start'] = True
+    flow = kind(**{key: value for key, value in values.items() if value is not None})
+    gateway = _mapping(data, 'gateway', loaded)
+    if gateway:
+        gateway.pop('jtype', None)
+        flow = flow.config_gateway(**{**_mapping_of(gateway.pop('with', None)), **gateway})  # type: ignore[assignment]
+    for number, item in enumerate(_items(data, loaded)):
+        flow = _add(flow, item, loaded, number)
+    return flow
+
+
+def write(flow: Flow) -> dict[str, Any]:
+    """The document that describes a Flow: only what differs from the defaults."""
+    document: dict[str, Any] = {'jtype': 'Flow', 'version': '1'}
+    given = {**flow._values.executors, **flow._values.gateway, **flow._values.flow}
+    if given:
+        document['with'] = {name: _plain(value) for name, value in given.items()}
+    document['executors'] = [_executor_document(flow, index) for index in range(len(list(flow)))]
+    gateway = {name: value for name, value in document_values(flow.gateway_options).items() if name not in given}
+    for name, value in flow._gateway_values.items():
+        if name in given and given[name] != value:
+            gateway[name] = _plain(value)
+    if gateway:
+        document['gateway'] = gateway
+    return document
+
+
+def deployment_arguments(source: Deployment | str | None) -> dict[str, Any]:
+    """Options given to ``Flow.add`` by a Deployment or by the path of its YAML file."""
+    if source is None:
+        return {}
+    if isinstance(source, Deployment):
+        values = {name: getattr(source.options, name) for name in source.options.model_fields_set}
+    else:
+        loaded = load_yaml(source)
+        values = deployment_values(loaded.data, where=loaded.label)
+        add_search_paths(values, LoadOverrides(), loaded)
+    return values
+
+
+def _check_keys(data: Mapping[str, Any], loaded: LoadedYaml) -> None:
+    for key in data:
+        if key not in _KEYS:
+            raise unknown_option(str(key), _KEYS, where=f'{loaded.label}:')
+
+
+def _items(data: Mapping[str, Any], loaded: LoadedYaml) -> list[Any]:
+    if 'executors' in data and 'deployments' in data:
+        raise ConfigError(
+            f'{loaded.where("deployments")}: executors and deployments are the same', hint='use executors'
+        )
+    key = 'deployments' if 'deployments' in data else 'executors'
+    items = data.get(key) or []
+    if not isinstance(items, list):
+        raise ConfigError(f'{loaded.where(key)} is {items!r}', hint='give a list of Executors')
+    return items
+
+
+def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
+    where = loaded.where('deployments' if 'deployments' in loaded.data else 'executors', number)
+    if isinstance(item, str):
+        folder = loaded.directory
+        path = os.path.join(folder, item) if folder and not os.path.isabs(item) else item
+        values, method = deployment_arguments(path), 'add'
+    elif isinstance(item, Mapping):
+        values = deployment_values(item, where=where) if 'jtype' in item else dict(item)
+        method = str(values.pop('method', 'add'))
+    else:
+        raise ConfigError(f'{where} is {item!r}', hint='give a mapping of options or the path of a Deployment')
+    if method not in _METHODS:
+        raise ConfigError(
+            f'{where}.method: {method!r} is not available in this version', hint=f'use one of {", ".join(_METHODS)}'
+        )
+    if values.get('name') == 'gateway':
+        return flow
+    if method != 'add':
+        build(DeploymentOptions, values, where=where)
+        added = getattr(flow, method)(**values)
+    else:
+        added = flow._with_deployment(values, where=where)
+    result: FlowT = added
+    return result
+
+
+def _executor_document(flow: Flow, index: int) -> dict[str, Any]:
+    deployment = flow[index]
+    inherited = flow._values.executors
+    values = {name: value for name, value in document_values(deployment.options).items() if name not in inherited}
+    for name, value in flow._own_values[deployment.name].items():
+        if name in inherited and inherited[name] != value:
+            values[name] = _plain(value)
+    values.pop('needs', None)
+    before = next((flow[i].name for i in reversed(range(index)) if not flow[i].options.floating), 'gateway')
+    ordered: dict[str, Any] = {'name': deployment.name}
+    ordered.update(values)
+    if deployment.needs != [before]:
+        ordered['needs'] = deployment.needs
+    return ordered
+
+
+def _mapping(data: Mapping[str, Any], key: str, loaded: LoadedYaml) -> dict[str, Any]:
+    value = data.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f'{loaded.where(key)} is {value!r}', hint='give a mapping of options')
+    return dict(value)
+
+
+def _mapping_of(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, type):
+        return f'{value.__module__}.{value.__qualname__}'
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, os.PathLike) or hasattr(value, 'name') else value

@@ -1,0 +1,42 @@
+"""What a pod of a Deployment or a Flow runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
+from jina.core.errors import ConfigError
+from jina.core.registry import EXECUTORS
+from jina.core.yaml import load_yaml
+
+if TYPE_CHECKING:
+    from jina.orchestrate.podmain import Report
+
+HTTP_MODULES = ('jina.runtime.http', 'fastapi', 'uvicorn')
+"""What pods with an HTTP server need in addition; the zygote imports it once."""
+_NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+
+
+def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _classes: Sequence[type]) -> int:
+    """Serve until SIGTERM. The classes came along so that ``uses`` finds them by name."""
+    from jina.runtime.process import serve  # noqa: PLC0415 - the parent process needs no server
+
+    return serve(options, on_ready=report)
+
+
+def referenced_classes(options: DeploymentOptions) -> list[type]:
+    """Executor classes of this process that ``uses`` names, for example as ``jtype`` of a YAML document.
+
+    A script may define a class and load a configuration that only mentions its name; the pod has never run that script.
+    """
+    uses = options.uses
+    name: Any = uses
+    if isinstance(uses, dict) or (isinstance(uses, str) and not _NAME.fullmatch(uses)):
+        try:
+            name = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).data.get('jtype')
+        except (ConfigError, OSError):
+            return []  # the pod reports it
+    found = EXECUTORS.get(name) if isinstance(name, str) else None
+    return [found] if found is not None and not found.__module__.startswith('jina.core.') else []
