@@ -1,0 +1,354 @@
+"""Clients: synchronous and asynchronous, one per protocol, all over the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
+
+from jina.client.host import address_of
+from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
+from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.profiling import Profile, profile_of
+from jina.client.results import read_document
+from jina.core.config import ClientOptions, PodAddress
+from jina.core.config.build import build
+from jina.core.enums import ProtocolType
+from jina.core.errors import ConfigError, JinaError
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+    from jina.client.options import ClientKeywords
+    from jina.client.post import PostCall
+    from jina.client.transports.base import CallOptions, Transport
+    from jina.core.logging import JinaLogger
+    from jina.core.request import Response, SingleDocumentRequest
+    from typing_extensions import Self, Unpack
+
+__all__ = [
+    'AsyncClient',
+    'AsyncGRPCClient',
+    'AsyncHTTPClient',
+    'BaseClient',
+    'Client',
+    'GRPCClient',
+    'HTTPClient',
+    'SyncClient',
+]
+
+_T = TypeVar('_T')
+
+
+class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
+    """What all clients have. Connections open at the first call, one per event loop, and are kept.
+
+    Args:
+        options: Checked options; or give them as keywords.
+        values: The options of ``jina.core.config.ClientOptions``.
+
+    Raises:
+        ConfigError: An option is wrong, or given twice.
+        NotSupportedError: There is no client for the protocol.
+    """
+
+    protocol: ClassVar[ProtocolType]
+
+    def __init__(self, options: ClientOptions | None = None, **values: Unpack[ClientKeywords]) -> None:
+        self.options: ClientOptions = options or build(ClientOptions, values, where='Client')
+        self.address: PodAddress = address_of(self.options, self.protocol)
+        if self.address.protocol != self.protocol:
+            raise ConfigError(f'{type(self).__name__} can not talk to {self.address}', hint='use Client(host=...)')
+        self.show_progress = False
+        """True shows a progress bar at every call."""
+        self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport] = weakref.WeakKeyDictionary()
+        self._logger: JinaLogger | None = None
+
+    @property
+    def client(self) -> BaseClient:
+        """The client itself."""
+        return self
+
+    @property
+    def prefetch(self) -> int | None:
+        """Requests in flight that were asked for at construction; None leaves it to the server."""
+        return self.options.prefetch if 'prefetch' in self.options.model_fields_set else None
+
+    @property
+    def logger(self) -> JinaLogger:
+        """The logger of this client."""
+        if self._logger is None:
+            from jina.core.logging import JinaLogger  # noqa: PLC0415 - rich is heavy, and most clients log nothing
+
+            self._logger = JinaLogger(
+                type(self).__name__,
+                log_config=self.options.log_config,
+            )
+        return self._logger
+
+    def report(self, message: str) -> None:
+        """Logs an error that doesn't end the call."""
+        self.logger.error(message)
+
+    @abstractmethod
+    def make_call(self, call: PostCall) -> Any:
+        """Makes the call that ``post`` prepared."""
+
+    @abstractmethod
+    def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Any:
+        """Makes the call that ``stream_doc`` prepared."""
+
+    @abstractmethod
+    def make_check(self, *, dry_run: bool, timeout_s: float | None) -> Any:
+        """Checks readiness."""
+
+    @abstractmethod
+    def make_profile(self, *, show: bool) -> Any:
+        """Makes the call that ``profiling`` prepared."""
+
+    def _open(self) -> Transport:
+        """Returns the transport of the running loop, which is kept; opens one if there is none."""
+        loop = asyncio.get_running_loop()
+        transport = self._transports.get(loop)
+        if transport is None:
+            transport = self._transports[loop] = open_transport(self.address, self.options)
+        return transport
+
+    async def _close_here(self) -> None:
+        """Closes the transport of the running loop."""
+        transport = self._transports.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.close()
+
+    async def _documents(
+        self, transport: Transport, request: SingleDocumentRequest, options: CallOptions
+    ) -> AsyncGenerator[BaseDoc, None]:
+        async with aclosing(transport.stream_doc(request, options)) as responses:
+            async for response in responses:
+                yield read_document(response, options.doc_list_type, request.exec_endpoint)
+
+    async def _is_ready(self, transport: Transport, *, dry_run: bool, timeout_s: float | None) -> bool:
+        try:
+            await (transport.dry_run(timeout_s) if dry_run else transport.check_health(timeout_s))
+        except JinaError as error:
+            self.logger.debug(f'not ready: {error}')
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} of {self.address}>'
+
+
+class SyncClient(BaseClient):
+    """A client whose calls block. Usable from several threads, in notebooks and in running event loops."""
+
+    def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
+        async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
+            return await call.run(self._open(), caller, self.report)
+
+        return background_loop().run(run)
+
+    def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Iterator[BaseDoc]:
+        loop = background_loop()
+
+        async def start(_: Caller) -> AsyncGenerator[BaseDoc, None]:
+            return self._documents(self._open(), request, options)
+
+        return _iterate(loop, loop.run(start))
+
+    def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
+        return background_loop().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
+
+    def make_profile(self, *, show: bool) -> Profile:
+        profile = background_loop().run(lambda _: profile_of(self._open(), self.address))
+        if show:
+            profile.show()
+        return profile
+
+    def _open(self) -> Transport:
+        loop = background_loop()
+        known = self._transports.get(loop.loop)
+        transport = super()._open()
+        if known is None:
+            loop.register(transport)
+            weakref.finalize(self, _close_unused, loop, transport).atexit = False
+        return transport
+
+    def close(self) -> None:
+        """Closes the connection. A later call opens a new one."""
+        if self._transports:
+            background_loop().run(lambda _: self._close_here())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(BaseClient):
+    """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on."""
+
+    _entered = False
+
+    def make_call(self, call: PostCall) -> AsyncGenerator[Any, None]:
+        return self._results(call)
+
+    async def _results(self, call: PostCall) -> AsyncGenerator[Any, None]:
+        async with (
+            self._lease() as transport,
+            aclosing(call.responses(transport, INLINE, self.report)) as responses,
+        ):
+            async for response in responses:
+                yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+
+    async def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> AsyncGenerator[BaseDoc, None]:
+        async with (
+            self._lease() as transport,
+            aclosing(self._documents(transport, request, options)) as documents,
+        ):
+            async for document in documents:
+                yield document
+
+    async def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
+        async with self._lease() as transport:
+            return await self._is_ready(transport, dry_run=dry_run, timeout_s=timeout_s)
+
+    async def make_profile(self, *, show: bool) -> Profile:
+        async with self._lease() as transport:
+            profile = await profile_of(transport, self.address)
+        if show:
+            profile.show()
+        return profile
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncGenerator[Transport, None]:
+        """Yields a transport: the kept one, or a new one where nobody would close the kept HTTP session later."""
+        if self.protocol != ProtocolType.HTTP or self._entered or self.options.reuse_session:
+            yield self._open()
+            return
+        transport = open_transport(self.address, self.options)
+        try:
+            yield transport
+        finally:
+            await transport.close()
+
+    async def close(self) -> None:
+        """Closes the connection of the running loop. A later call opens a new one."""
+        await self._close_here()
+
+    async def __aenter__(self) -> Self:
+        self._entered = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered = False
+        await self.close()
+
+
+class GRPCClient(SyncClient):
+    """The synchronous client for gRPC."""
+
+    protocol = ProtocolType.GRPC
+
+
+class AsyncGRPCClient(AsyncClient):
+    """The asynchronous client for gRPC."""
+
+    protocol = ProtocolType.GRPC
+
+
+class HTTPClient(SyncClient):
+    """The synchronous client for HTTP."""
+
+    protocol = ProtocolType.HTTP
+
+
+class AsyncHTTPClient(AsyncClient):
+    """The asynchronous client for HTTP."""
+
+    protocol = ProtocolType.HTTP
+
+
+_CLASSES: Final[dict[tuple[ProtocolType, bool], type[BaseClient]]] = {
+    (ProtocolType.GRPC, False): GRPCClient,
+    (ProtocolType.GRPC, True): AsyncGRPCClient,
+    (ProtocolType.HTTP, False): HTTPClient,
+    (ProtocolType.HTTP, True): AsyncHTTPClient,
+}
+
+
+@overload
+def Client(*, asyncio: Literal[True], **options: Any) -> AsyncClient: ...
+
+
+@overload
+def Client(*, asyncio: Literal[False] = False, **options: Any) -> SyncClient: ...
+
+
+@overload
+def Client(*, asyncio: bool, **options: Any) -> SyncClient | AsyncClient: ...
+
+
+def Client(**options: Any) -> SyncClient | AsyncClient:
+    """Makes a client for the protocol of the server.
+
+    Args:
+        options: The options of ``jina.core.config.ClientOptions``: ``host`` (a name or a URI like
+            ``grpc://localhost:1234``), ``port``, ``protocol``, ``tls``, ``asyncio``, ``prefetch``,
+            ``grpc_channel_options``, ``reuse_session``, ``log_config`` and so on.
+
+    Returns:
+        A client whose calls block, or, with ``asyncio=True``, one whose calls are asynchronous.
+
+    Raises:
+        ConfigError: An option is wrong, or given twice.
+        NotSupportedError: There is no client for the protocol.
+    """
+    checked = build(ClientOptions, options, where='Client')
+    kind = _CLASSES[address_of(checked).protocol, checked.asyncio]
+    return cast('SyncClient | AsyncClient', kind(checked))
+
+
+def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
+    """Returns a transport for the running loop; the libraries of other protocols aren't loaded.
+
+    Raises:
+        MissingExtraError: The library of the protocol isn't installed.
+    """
+    if address.protocol == ProtocolType.HTTP:
+        from jina.client.transports.http import HttpTransport  # noqa: PLC0415 - optional extra
+
+        return HttpTransport(address)
+    from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
+
+    return GrpcTransport(address, options.grpc_channel_options)
+
+
+def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:
+    """Closes the transport of a client that nobody holds any more."""
+    if not loop.loop.is_closed():
+        loop.spawn(transport.close())
+
+
+def _iterate(loop: BackgroundLoop, items: AsyncGenerator[_T, None]) -> Iterator[_T]:
+    """Turns an asynchronous iterator on the background loop into an iterator."""
+
+    async def step(_: Caller) -> _T | None:
+        return await anext(items, None)
+
+    async def close(_: Caller) -> None:
+        await items.aclose()
+
+    try:
+        while (item := loop.run(step)) is not None:
+            yield item
+    finally:
+        loop.run(close)

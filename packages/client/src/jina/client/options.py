@@ -1,0 +1,60 @@
+"""Keyword arguments of the client as types, so that editors and type checkers know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+from jina.core.config.build import unknown_option
+from jina.core.enums import ProtocolType
+
+__all__ = ['ClientKeywords', 'PostExtras', 'check_extras']
+
+
+class ClientKeywords(TypedDict, total=False):
+    """Keywords of ``Client``: the options of ``jina.core.config.ClientOptions``, which documents and checks them."""
+
+    host: str
+    port: int | None
+    protocol: str | ProtocolType
+    tls: bool
+    asyncio: bool
+    prefetch: int
+    reuse_session: bool
+    proxy: bool
+    grpc_channel_options: Mapping[str, Any] | None
+    log_config: str
+    suppress_root_logging: bool
+    tracing: bool
+    traces_exporter_host: str | None
+    traces_exporter_port: int | None
+    metrics: bool
+    metrics_exporter_host: str | None
+    metrics_exporter_port: int | None
+
+
+class PostExtras(TypedDict, total=False):
+    """Keywords of ``post`` and ``stream_doc`` about how a call travels."""
+
+    metadata: Mapping[str, str] | Sequence[tuple[str, str]] | None
+    """gRPC metadata, or HTTP headers."""
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None
+    """The same as ``metadata``; both may be given."""
+    compression: str | None
+    """gRPC only: ``'Gzip'``, ``'Deflate'`` or None, in any case. For what the client sends."""
+    timeout: float | None
+    """Limit in seconds for each call (for the whole stream, if it is one). Default: none."""
+
+
+_EXTRAS: Final = tuple(PostExtras.__annotations__)
+
+
+def check_extras(extras: PostExtras, method: str) -> None:
+    """Refuses keywords that don't exist.
+
+    Raises:
+        ConfigError: There is one; the nearest that exists is named.
+    """
+    for name in extras:
+        if name not in _EXTRAS:
+            raise unknown_option(name, _EXTRAS, where=method)

@@ -1,0 +1,73 @@
+"""Repeated readiness checks of one server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from jina.client.client import open_transport
+from jina.client.host import resolve_address
+from jina.client.loop import background_loop
+from jina.core.config import ClientOptions, PingOptions, PodAddress
+from jina.core.errors import JinaError
+
+if TYPE_CHECKING:
+    from jina.core.logging import JinaLogger
+
+__all__ = ['ping']
+
+_PAUSE_S: Final = 1.0
+
+
+def ping(options: PingOptions, logger: JinaLogger) -> int:
+    """Checks a server ``attempts`` times, one second apart, and logs each result.
+
+    Args:
+        options: Target, address, limits.
+        logger: Where results go.
+
+    Returns:
+        0 if at least ``min_successful_attempts`` checks succeeded, else 1.
+    """
+    address = resolve_address(options.host)
+    timeout_s = options.timeout / 1000 if options.timeout >= 0 else None
+    successes, total_s = 0, 0.0
+    for attempt in range(1, options.attempts + 1):
+        logger.info(f'ping {options.target} on {address}, attempt {attempt} of {options.attempts} ...')
+        start = time.perf_counter()
+        error = background_loop().run(lambda _: _check(address, options.target == 'flow', timeout_s))
+        duration_s = time.perf_counter() - start
+        if error is None:
+            successes += 1
+            total_s += duration_s
+            logger.info(f'ping {options.target} on {address} took {duration_s * 1000:.0f} ms')
+        else:
+            logger.warning(f'not ready ({attempt} of {options.attempts}): {error}')
+        if attempt < options.attempts:
+            time.sleep(_PAUSE_S)
+    return _conclude(options, successes, total_s, logger)
+
+
+def _conclude(options: PingOptions, successes: int, total_s: float, logger: JinaLogger) -> int:
+    lost = options.attempts - successes
+    if lost:
+        logger.warning(f'message lost {lost / options.attempts:.0%} ({lost}/{options.attempts})')
+    if successes:
+        logger.info(f'avg. latency: {total_s / successes * 1000:.0f} ms')
+    if successes >= options.min_successful_attempts:
+        logger.info(f'readiness check succeeded {successes} times!!!')
+        return 0
+    logger.info(f'readiness check succeeded {successes} times, less than {options.min_successful_attempts}')
+    return 1
+
+
+async def _check(address: PodAddress, dry_run: bool, timeout_s: float | None) -> JinaError | None:
+    """Returns why the server isn't ready, None if it is."""
+    transport = open_transport(address, ClientOptions())
+    try:
+        await (transport.dry_run(timeout_s) if dry_run else transport.check_health(timeout_s))
+    except JinaError as error:
+        return error
+    finally:
+        await transport.close()
+    return None

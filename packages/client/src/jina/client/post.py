@@ -1,0 +1,140 @@
+"""One call of ``post``: from inputs over requests and responses to the result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from jina.client.callbacks import Callbacks
+from jina.client.inputs import BatchSource, InputType, batches_of
+from jina.client.progress import ProgressBar
+from jina.client.results import ReturnShape, error_of
+from jina.client.transports.base import CallOptions, RequestSource, Transport
+from jina.core.errors import CallbackError, InputError
+from jina.core.parameters import RESULTS_KEY
+from jina.core.request import DataRequest, Response
+from jina.core.wire import DataRequestProto
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+    from jina.client.loop import Caller
+
+__all__ = ['PostCall', 'fill_parameters']
+
+
+@dataclass(frozen=True)
+class PostCall:
+    """The arguments of ``post``, by theme."""
+
+    endpoint: str
+    inputs: InputType
+    parameters: Mapping[str, Any] | BaseModel | None
+    target_executor: str | None
+    request_size: int
+    callbacks: Callbacks
+    shape: ReturnShape
+    return_responses: bool
+    continue_on_error: bool
+    show_progress: bool
+    options: CallOptions = field(default_factory=CallOptions)
+
+    async def run(
+        self, transport: Transport, caller: Caller, report: Callable[[str], None]
+    ) -> DocList[Any] | BaseDoc | list[Response] | None:
+        """Makes the call and returns the result of a synchronous ``post``.
+
+        Args:
+            transport: The connection.
+            caller: The thread of the caller.
+            report: Logs an error that doesn't end the call.
+        """
+        kept: list[Response] = []
+        async with aclosing(self.responses(transport, caller, report)) as responses:
+            async for response in responses:
+                if not self.callbacks.consume:
+                    kept.append(response)
+                    if not self.return_responses:
+                        self.shape.read(response)  # while the server works on the next requests
+        if self.callbacks.consume:
+            return None
+        return kept if self.return_responses else self.shape.join(kept)
+
+    async def responses(
+        self, transport: Transport, caller: Caller, report: Callable[[str], None]
+    ) -> AsyncGenerator[Response, None]:
+        """Makes the call and yields each response after its callbacks.
+
+        Raises:
+            RemoteError: An Executor failed, and neither ``on_error`` nor ``continue_on_error`` was given.
+            CallbackError: A callback raised, without ``continue_on_error``.
+            InputError: The inputs hold something that can't be sent.
+            TransportError: The network failed.
+        """
+        batches = batches_of(self.inputs, self.request_size, self.options.window, caller)
+        source = _Requests(batches, self)
+        with ProgressBar(self.endpoint, batches.total, shown=self.show_progress) as progress:
+            try:
+                async with aclosing(transport.exchange(source, self.options)) as responses:
+                    async for response in responses:
+                        self.shape.prepare(response)
+                        progress.advance()
+                        await self._settle(response, caller, report)
+                        yield response
+            finally:
+                await batches.aclose()
+
+    async def _settle(self, response: Response, caller: Caller, report: Callable[[str], None]) -> None:
+        """Raises the error of a response or reports it, and runs the callbacks."""
+        if response.is_error and self.callbacks.on_error is None:
+            if not self.continue_on_error:
+                raise error_of(response)
+            report(str(error_of(response)))
+        if not self.callbacks:
+            return
+        try:
+            await self.callbacks.finish(await caller.call(self.callbacks.run, response))
+        except CallbackError as error:
+            if not self.continue_on_error:
+                raise
+            report(str(error))
+
+
+class _Requests(RequestSource):
+    """Makes a request of each batch."""
+
+    def __init__(self, batches: BatchSource, call: PostCall) -> None:
+        self.total = batches.total
+        self._batches = batches
+        template = DataRequest()
+        template.exec_endpoint = call.endpoint
+        if call.target_executor:
+            template.target_executor = call.target_executor
+        fill_parameters(template, call.parameters)
+        self._template = template.proto
+
+    async def __anext__(self) -> DataRequest:
+        docs = await self._batches.__anext__()
+        proto = DataRequestProto()
+        proto.CopyFrom(self._template)
+        proto.header.request_id = uuid4().hex
+        request = DataRequest(proto)
+        request.docs = docs
+        return request
+
+
+def fill_parameters(request: Any, parameters: Mapping[str, Any] | BaseModel | None) -> None:
+    """Sets the parameters of a request; without any, the place for the results of Executors.
+
+    Raises:
+        InputError: They are no mapping, or hold something that can't be sent.
+    """
+    if parameters is not None and not isinstance(parameters, Mapping | BaseModel):
+        raise InputError(
+            f'parameters are of type {type(parameters).__name__}: {parameters!r}',
+            hint='give a dict or a pydantic model',
+        )
+    request.parameters = parameters or {RESULTS_KEY: {}}

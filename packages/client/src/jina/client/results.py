@@ -1,0 +1,107 @@
+"""Responses to what ``post`` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from jina.core.errors import RemoteError, SchemaError, ServerError
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+    from jina.core.request import Request, Response, SingleDocumentRequest
+
+__all__ = ['ReturnShape', 'error_of', 'read_document']
+
+
+@dataclass(frozen=True)
+class ReturnShape:
+    """The type of the documents that the user wants back."""
+
+    doc_list_type: type[DocList[Any]]
+    unwrap: bool
+    """True if a single document is returned without its list."""
+
+    @classmethod
+    def of(cls, return_type: type[DocList[Any]] | type[BaseDoc] | None) -> ReturnShape:
+        """Returns the shape for the argument ``return_type``; None means ``DocList``.
+
+        Raises:
+            SchemaError: It is no document type.
+        """
+        from docarray import BaseDoc, DocList  # noqa: PLC0415 - heavy, and `jina ping` must not need it
+
+        if return_type is None:
+            return cls(DocList, unwrap=False)
+        if isinstance(return_type, type):
+            if issubclass(return_type, DocList):
+                return cls(return_type, unwrap=False)
+            if issubclass(return_type, BaseDoc):
+                return cls(DocList[return_type], unwrap=True)  # type: ignore[valid-type]
+        raise SchemaError(f'return_type is {return_type!r}', hint='give a document type: MyDoc or DocList[MyDoc]')
+
+    def prepare(self, response: Response) -> None:
+        """Makes the response decode its documents to this type."""
+        response.document_array_cls = self.doc_list_type
+
+    def read(self, response: Response) -> DocList[Any]:
+        """Returns the documents of a response.
+
+        Raises:
+            SchemaError: They don't fit the type.
+        """
+        try:
+            return response.docs
+        except SchemaError as error:
+            raise _misfit(response.exec_endpoint, self.doc_list_type.__name__, error) from error
+
+    def join(self, responses: list[Response]) -> DocList[Any] | BaseDoc:
+        """Returns the documents of all responses."""
+        if len(responses) == 1:
+            docs = self.read(responses[0])
+        else:
+            docs = self.doc_list_type([])
+            for response in responses:
+                docs.extend(self.read(response))
+        return self.shape(docs)
+
+    def shape(self, docs: DocList[Any]) -> DocList[Any] | BaseDoc:
+        """Takes the only document out of its list if that was asked for."""
+        return docs[0] if self.unwrap and len(docs) == 1 else docs
+
+
+def error_of(request: Request) -> ServerError:
+    """Returns the error that a response with an ERROR status stands for."""
+    status = request.status
+    cause = status.exception
+    if not cause.name and not cause.executor:
+        return ServerError(f'the server failed on request {request.request_id}: {status.description}')
+    return RemoteError(
+        status.description,
+        name=cause.name,
+        executor=cause.executor,
+        request_id=request.request_id,
+        remote_args=tuple(cause.args),
+        stacks=tuple(cause.stacks),
+    )
+
+
+def read_document(response: SingleDocumentRequest, doc_list_type: type[DocList[Any]] | None, endpoint: str) -> BaseDoc:
+    """Returns the document of one response of a stream.
+
+    Raises:
+        SchemaError: It doesn't fit the type.
+    """
+    if doc_list_type is not None:
+        response.document_cls = cast('type[BaseDoc]', doc_list_type.doc_type)
+    try:
+        return response.document
+    except SchemaError as error:
+        raise _misfit(endpoint, response.document_cls.__name__, error) from error
+
+
+def _misfit(endpoint: str, type_name: str, error: SchemaError) -> SchemaError:
+    return SchemaError(
+        f'what came back from {endpoint or "the server"!r} does not fit return_type={type_name}: {error.__cause__ or error}',
+        hint='pass the type that the endpoint returns as return_type',
+    )

@@ -1,0 +1,1 @@
+"""One module per protocol behind one narrow interface."""

@@ -1,0 +1,338 @@
+"""HTTP: one POST per request, server-sent events for streaming endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
+from jina.core.config import PodAddress
+from jina.core.errors import (
+    ClientError,
+    ConnectError,
+    DeadlineError,
+    InputError,
+    MissingExtraError,
+    NotSupportedError,
+    SchemaError,
+    ServerError,
+    TransportError,
+)
+from jina.core.request import DataRequest, Response, SingleDocumentRequest
+from jina.core.wire import DEFAULT_ENDPOINT, StatusProto
+
+try:
+    import aiohttp
+except ImportError as _error:  # pragma: no cover - depends on the environment
+    raise MissingExtraError('the HTTP client', install='jina-client[http]') from _error
+
+__all__ = ['HttpTransport']
+
+_GENERIC_PATH: Final = '/post'
+_CONNECT_LIMIT_S: Final = 20.0
+_DOUBT_S: Final = 5.0
+_EXECUTOR_FAILED: Final = 499
+_JSON: Final = {'Content-Type': 'application/json'}
+
+
+class HttpTransport(Transport):
+    """A pool of HTTP connections to one server.
+
+    Args:
+        address: The server.
+        headers: Headers of every request.
+    """
+
+    def __init__(self, address: PodAddress, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self._address = address
+        self._base = f'http{"s" if address.tls else ""}://{address.target}'
+        self._session = aiohttp.ClientSession(headers=headers)
+        self._paths: frozenset[str] | None = None
+        self._paths_read_at = 0.0
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[Response, None]:
+        async def send(request: DataRequest) -> Response:
+            return await self._send(request, options)
+
+        return exchange_one_by_one(send, source, options)
+
+    async def _send(self, request: DataRequest, options: CallOptions) -> Response:
+        body = _body_of(request)
+        attempt = 1
+        while True:
+            try:
+                return await self._post(request, body, options)
+            except TransportError:
+                if attempt >= options.retry.max_attempts:
+                    raise
+            await options.retry.pause(attempt)
+            attempt += 1
+
+    async def _post(self, request: DataRequest, body: bytes, options: CallOptions) -> Response:
+        path = await self._path_of(request.exec_endpoint, options)
+        status, text = await self._fetch('POST', path, options, body)
+        if status in (404, 405) and await self._paths_changed(options):
+            path = await self._path_of(request.exec_endpoint, options)
+            status, text = await self._fetch('POST', path, options, body)
+        if status == 200:
+            return self._response(request, text, options)
+        if status == _EXECUTOR_FAILED:
+            return _failed_response(request, text)
+        raise self._refusal(status, text, f'POST {path}')
+
+    async def _fetch(
+        self, method: str, path: str, options: CallOptions, body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Returns status and body of an answer."""
+        headers = {**(_JSON if body is not None else {}), **dict(options.metadata)}
+        timeout = aiohttp.ClientTimeout(total=options.timeout_s, sock_connect=_CONNECT_LIMIT_S)
+        try:
+            async with self._session.request(
+                method, self._base + path, data=body, headers=headers, timeout=timeout
+            ) as answer:
+                return answer.status, await answer.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._translate(error) from error
+
+    # Which path serves an endpoint
+
+    async def _path_of(self, endpoint: str, options: CallOptions) -> str:
+        """Returns the path of an endpoint: its own, or that of the default endpoint, or the generic one."""
+        own = '/' + endpoint.lstrip('/')
+        paths = await self._known_paths(options)
+        if own not in paths and time.monotonic() - self._paths_read_at > _DOUBT_S:
+            self._paths = None  # the server may have been started anew, with other endpoints
+            paths = await self._known_paths(options)
+        if own in paths:
+            return own
+        return DEFAULT_ENDPOINT if DEFAULT_ENDPOINT in paths else _GENERIC_PATH
+
+    async def _known_paths(self, options: CallOptions) -> frozenset[str]:
+        if self._paths is None:
+            status, text = await self._fetch('GET', '/openapi.json', options)
+            listed: Any = _parse_json(text) if status == 200 else None
+            entries = listed.get('paths') if isinstance(listed, dict) else None
+            self._paths = frozenset(path for path, methods in (entries or {}).items() if 'post' in methods)
+            self._paths_read_at = time.monotonic()
+        return self._paths
+
+    async def _paths_changed(self, options: CallOptions) -> bool:
+        before, self._paths = self._paths, None
+        return await self._known_paths(options) != before
+
+    # Answers
+
+    def _response(self, request: DataRequest, text: bytes, options: CallOptions) -> Response:
+        answer = _parse_json(text)
+        if not isinstance(answer, dict) or not isinstance(answer.get('data', []), list | dict | None):
+            raise ServerError(
+                f'the server at {self._address} answered with something else than documents: {text[:200]!r}',
+                hint='is this the port of another service?',
+            )
+        response = _answer_to(request)
+        data = answer.get('data') or []
+        response.docs = _docs_of(data if isinstance(data, list) else [data], request, options)
+        response.parameters = answer.get('parameters') or {}
+        return response
+
+    def _refusal(self, status: int, text: bytes, what: str) -> Exception:
+        """Returns the error for an answer that isn't 200 or 499."""
+        detail = _detail_of(text)
+        message = f'the server at {self._address} answered {status} to {what}: {detail}'
+        if status in (404, 405):
+            return ClientError(message, hint='check the endpoint, and whether this is the right port')
+        if status == 422:
+            return InputError(message, hint='documents or parameters do not fit the schema of the endpoint')
+        if status == 503:
+            return TransportError(message)
+        if status == 504:
+            return DeadlineError(message)
+        return ServerError(message)
+
+    def _translate(self, error: Exception) -> TransportError:
+        """Returns our error for one of aiohttp's."""
+        port = self._address.port
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+            return ConnectError(
+                f'TLS with {self._address} failed: {error}',
+                hint=f'does the server use TLS, and is its certificate valid for {self._address.host!r}?',
+            )
+        if isinstance(error, aiohttp.ServerTimeoutError | asyncio.TimeoutError):
+            return DeadlineError(f'no answer from {self._address} in time', hint='raise the timeout of post')
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return ConnectError(
+                f'no HTTP server answers at {self._address}: {error}',
+                hint=f'start the server, or correct host and port ({port})',
+            )
+        if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
+            return TransportError(
+                f'the server at {self._address} did not answer in HTTP: {error!r}',
+                hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
+            )
+        return TransportError(f'the connection to {self._address} failed: {error!r}')
+
+    # Streaming and readiness
+
+    async def stream_doc(
+        self, request: SingleDocumentRequest, options: CallOptions
+    ) -> AsyncGenerator[SingleDocumentRequest, None]:
+        if request.parameters:
+            raise NotSupportedError(
+                f'parameters {request.parameters!r} can not be sent to a streaming endpoint over HTTP',
+                hint='use the gRPC protocol, or put them into the document',
+            )
+        path = '/' + request.exec_endpoint.lstrip('/')
+        headers = {**_JSON, 'Accept': 'text/event-stream', **dict(options.metadata)}
+        timeout = aiohttp.ClientTimeout(total=options.timeout_s, sock_connect=_CONNECT_LIMIT_S)
+        body = _json_bytes([request.document])[1:-1]
+        try:
+            async with self._session.get(self._base + path, data=body, headers=headers, timeout=timeout) as answer:
+                if answer.status == _EXECUTOR_FAILED:
+                    raise ServerError(f'the Executor failed on {path}: {_detail_of(await answer.read())}')
+                if answer.status != 200:
+                    raise self._refusal(answer.status, await answer.read(), f'GET {path}')
+                events = _EventParser()
+                async for chunk in answer.content.iter_any():
+                    for kind, data in events.feed(chunk):
+                        if kind == 'end':
+                            return
+                        yield _streamed(request, kind, data, options)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise self._translate(error) from error
+
+    async def check_health(self, timeout_s: float | None) -> None:
+        await self._probe('/', timeout_s)
+
+    async def dry_run(self, timeout_s: float | None) -> None:
+        try:
+            text = await self._probe('/dry_run', timeout_s)
+        except ClientError:
+            await self.check_health(timeout_s)  # an Executor has nothing behind it
+            return
+        status = _parse_json(text)
+        if isinstance(status, dict) and status.get('code'):
+            raise ServerError(f'the server at {self._address} is not ready: {status.get("description")}')
+
+    async def _probe(self, path: str, timeout_s: float | None) -> bytes:
+        status, text = await self._fetch('GET', path, CallOptions(timeout_s=timeout_s))
+        if status != 200:
+            raise self._refusal(status, text, f'GET {path}')
+        return text
+
+
+class _EventParser:
+    """Cuts a byte stream into server-sent events; lines may be of any length."""
+
+    def __init__(self) -> None:
+        self._rest = b''
+        self._kind = ''
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[tuple[str, str]]:
+        """Takes bytes and returns the events that they complete, each as kind and data."""
+        *lines, self._rest = (self._rest + chunk).split(b'\n')
+        events: list[tuple[str, str]] = []
+        for raw in lines:
+            line = raw.rstrip(b'\r').decode()
+            if not line:
+                if self._kind or self._data:
+                    events.append((self._kind or 'message', '\n'.join(self._data)))
+                self._kind, self._data = '', []
+                continue
+            name, _, value = line.partition(':')
+            value = value.removeprefix(' ')
+            if name == 'event':
+                self._kind = value
+            elif name == 'data':
+                self._data.append(value)
+        return events
+
+
+def _streamed(request: SingleDocumentRequest, kind: str, data: str, options: CallOptions) -> SingleDocumentRequest:
+    if kind == 'error':
+        raise ServerError(f'the Executor failed in {request.exec_endpoint!r}: {_detail_of(data.encode())}')
+    response = SingleDocumentRequest()
+    response.request_id, response.exec_endpoint = request.request_id, request.exec_endpoint
+    response.document = _docs_of([_parse_json(data.encode())], request, options)[0]
+    return response
+
+
+def _body_of(request: DataRequest) -> bytes:
+    """Returns the JSON body of a request."""
+    header = {'request_id': request.request_id, 'exec_endpoint': request.exec_endpoint}
+    envelope: dict[str, Any] = {'exec_endpoint': request.exec_endpoint, 'parameters': request.parameters}
+    if request.target_executor:
+        header['target_executor'] = envelope['target_executor'] = request.target_executor
+    envelope['header'] = header
+    return b'{"data":' + _json_bytes(request.docs) + b',' + json.dumps(envelope).encode()[1:]
+
+
+def _json_bytes(docs: Any) -> bytes:
+    """Returns documents as a JSON list."""
+    from docarray import DocList  # noqa: PLC0415 - heavy, and loaded already wherever documents are
+
+    try:
+        text = (docs if isinstance(docs, DocList) else DocList(docs)).to_json()
+    except (TypeError, ValueError) as error:
+        raise InputError(f'the documents can not be sent as JSON: {error}', hint='use the gRPC protocol') from error
+    return text.encode() if isinstance(text, str) else bytes(text)
+
+
+def _docs_of(items: list[Any], request: DataRequest | SingleDocumentRequest, options: CallOptions) -> Any:
+    from docarray import DocList  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    kind: type[DocList[Any]] = options.doc_list_type or DocList
+    try:
+        return kind([kind.doc_type(**item) for item in items])
+    except (ValidationError, TypeError, ValueError) as error:
+        raise SchemaError(
+            f'the documents that came back from {request.exec_endpoint!r} do not fit return_type={kind.__name__}: {error}',
+            hint='pass the type that the endpoint returns as return_type',
+        ) from error
+
+
+def _answer_to(request: DataRequest) -> Response:
+    response = Response()
+    response.request_id = request.request_id
+    response.exec_endpoint = request.exec_endpoint
+    response.target_executor = request.target_executor
+    return response
+
+
+def _failed_response(request: DataRequest, text: bytes) -> Response:
+    """Returns what gRPC would have carried for a failed Executor: the documents as sent, and an ERROR status."""
+    response = _answer_to(request)
+    response.raw_content = request.raw_content
+    status = response.status
+    status.code = StatusProto.ERROR
+    status.description = _detail_of(text)
+    status.exception.name = status.description.partition('(')[0]
+    return response
+
+
+def _detail_of(text: bytes) -> str:
+    """Returns the message in an error's body."""
+    answer = _parse_json(text)
+    if isinstance(answer, Mapping):
+        header = answer.get('header')
+        if isinstance(header, Mapping) and isinstance(header.get('status'), Mapping):
+            return str(header['status'].get('description', ''))
+        if 'detail' in answer:
+            detail = answer['detail']
+            return detail if isinstance(detail, str) else json.dumps(detail)
+    return text[:500].decode(errors='replace')
+
+
+def _parse_json(text: bytes) -> Any:
+    """Returns the parsed JSON, or None if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
