@@ -255,8 +255,6 @@ def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _kinds_overlap(given: Any, given_root: Mapping[str, Any], wanted: Any, wanted_root: Mapping[str, Any]) -> bool:
     first, second = _kinds(given, given_root), _kinds(wanted, wanted_root)
-    if 'integer' in first | second:
-        first, second = first | {'number'}, second | {'number'}
     return not first or not second or bool(first & second)
 
 
@@ -271,6 +269,8 @@ def _kinds(schema: Any, root: Mapping[str, Any]) -> set[str]:
     if '$ref' in schema:
         return {'object'}
     kind = schema.get('type')
+    if kind == 'integer':  # the wire doesn't tell 1 from 1.0
+        return {'number'}
     return {kind} if isinstance(kind, str) else set()
 
 
