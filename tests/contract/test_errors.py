@@ -1,0 +1,45 @@
+"""All errors belong to one tree, and the tree is documented."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from jina.core import errors
+
+from tests.support.distributions import ROOT, module_names
+
+PAGE = (ROOT / 'docs' / 'reference' / 'errors.md').read_text()
+
+
+def exceptions() -> list[type[BaseException]]:
+    """Every exception class that a module of ours defines."""
+    found = []
+    for name in module_names():
+        if not name.endswith('__main__'):
+            for value in vars(importlib.import_module(name)).values():
+                if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == name:
+                    found.append(value)
+    return found
+
+
+@pytest.mark.parametrize('error', exceptions(), ids=lambda error: error.__name__)
+def test_public_errors_descend_from_the_root_and_are_documented(error: type[BaseException]) -> None:
+    if error.__name__.startswith('_'):
+        return
+    assert issubclass(error, errors.JinaError), f'{error.__module__}.{error.__name__} is not a JinaError'
+    assert f'| `{error.__name__}` |' in PAGE, 'run: hatch run docs:reference'
+
+
+def test_no_error_is_based_on_a_third_party_class() -> None:
+    for error in exceptions():
+        assert all(base.__module__ in ('builtins',) or base.__module__.startswith('jina.') for base in error.__mro__)
+
+
+def test_every_error_maps_to_known_wire_statuses() -> None:
+    import grpc
+
+    for error in exceptions():
+        if issubclass(error, errors.JinaError):
+            assert hasattr(grpc.StatusCode, error.grpc_code)
+            assert 400 <= error.http_status < 600
