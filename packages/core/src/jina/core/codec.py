@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
 
 from google.protobuf.message import DecodeError
 
@@ -72,8 +72,9 @@ def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[An
     from docarray.proto import DocListProto  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
-    if isinstance(doc_list_type, type) and issubclass(doc_list_type, DocVec):
-        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined]
+    # DocList[MyDoc] is an alias of a subclass that docarray makes for MyDoc.
+    if issubclass(get_origin(doc_list_type) or doc_list_type, DocVec):
+        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined, return-value]
     kind, raw = split_content(content)
     try:
         if kind == _DOCS_BYTES:
@@ -82,7 +83,8 @@ def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[An
     except DecodeError as error:
         raise RequestTypeError(f'the data of the request is no list of documents: {error}') from error
     except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SchemaError(f'the documents of the request do not fit {doc_list_type.__name__}: {error}') from error
+        name = doc_list_type.doc_type.__name__
+        raise SchemaError(f'the documents of the request do not fit DocList[{name}]: {error}') from error
 
 
 def encode_doc(doc: BaseDoc) -> bytes:
@@ -120,7 +122,7 @@ def doc_to_json(doc: BaseDoc) -> dict[str, Any]:
     from docarray.base_doc import AnyDoc  # noqa: PLC0415
 
     if not isinstance(doc, AnyDoc):
-        return cast('dict[str, Any]', json.loads(doc.model_dump_json()))
+        return cast('dict[str, Any]', json.loads(doc.model_dump_json(warnings=False)))
     return {name: _json_value(value) for name, value in doc}
 
 
@@ -160,7 +162,8 @@ def merge_contents(contents: Sequence[bytes]) -> bytes:
     Documents come in the order of the contents, and within a content in its own order. Documents with the same id become
     one, at the place of the first: its values stay, fields that are empty in it (None, an empty text, list, set, tuple or
     dict, or not there at all) are filled from the later ones, dicts get the keys that they lack, nested documents and
-    document lists are joined in the same way. Documents without an id are all kept.
+    document lists are joined in the same way. Documents without an id are all kept, and so are those with the same id
+    within one content: the second of one content is joined with the second of the next.
     """
     if len(contents) == 1:
         return contents[0]
@@ -268,14 +271,19 @@ def _raw_id(doc: bytes) -> bytes | None:
 def _merge_lists(lists: Iterable[bytes]) -> bytes:
     """Joins serialised ``DocListProto``s."""
     merged: list[bytes] = []
-    places: dict[bytes, int] = {}
+    places: dict[tuple[bytes, int], int] = {}
     for raw in lists:
+        met: dict[bytes, int] = {}
         for number, doc in _fields(raw):
             if number != 1:
                 continue
             key = _raw_id(doc)
-            place = None if key is None else places.setdefault(key, len(merged))
-            if place is None or place == len(merged):
+            if key is None:
+                merged.append(doc)
+                continue
+            met[key] = met.get(key, 0) + 1
+            place = places.setdefault((key, met[key]), len(merged))
+            if place == len(merged):
                 merged.append(doc)
             elif merged[place] != doc:
                 merged[place] = _merge_entries(merged[place], doc)

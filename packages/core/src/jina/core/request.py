@@ -11,7 +11,7 @@ import json
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_origin
 from uuid import uuid4
 
 from google.protobuf.json_format import MessageToDict
@@ -252,7 +252,7 @@ class DataRequest(Request):
     @docs.setter
     def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
         self._docs = _as_doc_list(value)
-        if self._docs.doc_type.__name__ != 'AnyDoc':
+        if self._docs:
             self._document_array_cls = type(self._docs)
 
     @property
@@ -269,7 +269,7 @@ class DataRequest(Request):
 
     @document_array_cls.setter
     def document_array_cls(self, value: type[DocList[Any]]) -> None:
-        if self._docs is not None and type(self._docs) is not value:
+        if self._docs is not None and type(self._docs) is not (get_origin(value) or value):
             self._proto.data = codec.encode_docs(self._docs)
             self._docs = None
         self._document_array_cls = value
