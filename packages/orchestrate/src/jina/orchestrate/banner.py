@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from jina.core.config import PodAddress
+from jina.core.enums import ProtocolType
 
 _HTTP_PAGES = (('💬 Swagger UI', '/docs'), ('📚 Redoc', '/redoc'))
 _DOCUMENTATION_ADDRESS = '192.0.2.1'  # RFC 5737; nothing is sent to it
@@ -21,12 +22,11 @@ def private_address() -> str:
             return '127.0.0.1'
 
 
-def rows(addresses: Sequence[PodAddress], *, tls: bool = False) -> list[tuple[str, list[tuple[str, str]]]]:
+def rows(addresses: Sequence[PodAddress]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Titles and rows of the boxes.
 
     Args:
         addresses: Where the servers listen.
-        tls: Whether they want TLS.
 
     Returns:
         One box of endpoints for each protocol, and one with the HTTP pages if there is an HTTP server.
@@ -34,22 +34,22 @@ def rows(addresses: Sequence[PodAddress], *, tls: bool = False) -> list[tuple[st
     private = private_address()
     boxes = []
     for address in addresses:
-        protocol = address.protocol.upper() + ('S' if tls else '')
-        local = f'{address.host}:{address.port}'
+        protocol = f'{address.protocol}{"S" if address.tls else ""}'
+        local = address.target
         boxes.append(
             (
                 '🔗 Endpoint',
                 [('⛓ Protocol', protocol), ('🏠 Local', local), ('🔒 Private', f'{private}:{address.port}')],
             )
         )
-        if address.protocol.upper() == 'HTTP':
-            scheme = 'https' if tls else 'http'
+        if address.protocol is ProtocolType.HTTP:
+            scheme = 'https' if address.tls else 'http'
             pages = [(title, f'{scheme}://localhost:{address.port}{path}') for title, path in _HTTP_PAGES]
             boxes.append(('💎 HTTP extension', pages))
     return boxes
 
 
-def show(kind: str, addresses: Sequence[PodAddress], *, tls: bool = False) -> None:
+def show(kind: str, addresses: Sequence[PodAddress]) -> None:
     """Print that a ``Deployment`` or ``Flow`` is ready, and where it listens."""
     from rich import box  # noqa: PLC0415 - costs 40 ms that a quiet start needn't pay
     from rich.console import Console  # noqa: PLC0415
@@ -58,7 +58,7 @@ def show(kind: str, addresses: Sequence[PodAddress], *, tls: bool = False) -> No
 
     console = Console(highlight=False)
     console.rule(f':tada: {kind} is ready to serve!')
-    for title, entries in rows(addresses, tls=tls):
+    for title, entries in rows(addresses):
         table = Table(box=None, show_header=False, padding=(0, 1))
         table.add_column(no_wrap=True)
         table.add_column(justify='right', style='bold cyan', no_wrap=True, overflow='fold')

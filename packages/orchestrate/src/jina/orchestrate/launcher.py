@@ -127,9 +127,10 @@ class Launcher:
             'argv': list(sys.argv),
             'main_file': getattr(sys.modules.get('__main__'), '__file__', None),
         }
+        fresh = self._needs_fresh_interpreter(environ)
         ours, theirs = socket.socketpair()
         process = Process(next(self._numbers), name, ours, listener, self.pid)
-        request = {'op': 'start', 'id': process.number, 'name': name, 'fresh': self._needs_fresh_interpreter(environ)}
+        request = {'op': 'start', 'id': process.number, 'name': name, 'fresh': fresh}
         stdout, stderr = _output(1), _output(2)
         try:
             with self._lock:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
 from jina.core.errors import ConfigError
-from jina.core.registry import EXECUTORS
-from jina.core.yaml import load_yaml
+from jina.core.executor import BaseExecutor
+from jina.core.yaml import load_yaml, registered_class
 
 if TYPE_CHECKING:
     from jina.orchestrate.podmain import Report
@@ -38,5 +38,6 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
             name = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).data.get('jtype')
         except (ConfigError, OSError):
             return []  # the pod reports it
-    found = EXECUTORS.get(name) if isinstance(name, str) else None
-    return [found] if found is not None and not found.__module__.startswith('jina.core.') else []
+    found = registered_class(name) if isinstance(name, str) else None
+    known_to_all = found is None or not issubclass(found, BaseExecutor) or found.__module__.startswith('jina.')
+    return [] if found is None or known_to_all else [found]

@@ -117,9 +117,13 @@ class Zygote:
             preload(request['modules'])
 
     def _start(self, request: Mapping[str, Any], fds: list[int]) -> None:
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGTERM}
+        )  # the pod must not take one with the zygote's handler
         pid = os.fork()
         if pid == 0:
             self._become_pod(request, fds)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for fd in fds:
             os.close(fd)
         self._children[pid] = _Child(request['id'])
@@ -133,6 +137,7 @@ class Zygote:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._selector.close()
             self._control.close()
             os.close(self._wake_read)
