@@ -84,6 +84,11 @@ class _WaitingThread(Caller):
         return call.result()
 
 
+async def _enter(function: Callable[[Caller], Awaitable[_T]], caller: Caller) -> _T:
+    """Calls the function on the loop already, so that it finds the loop running."""
+    return await function(caller)
+
+
 def _settle(done: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
     if done.done():
         return
@@ -112,8 +117,8 @@ class BackgroundLoop:
         """Lets ``stop`` close the resource. Call this on the loop."""
         self._open.add(resource)
 
-    def run(self, function: Callable[[Caller], Coroutine[Any, Any, _T]]) -> _T:
-        """Runs a coroutine function on the loop while the calling thread waits and serves as its caller.
+    def run(self, function: Callable[[Caller], Awaitable[_T]]) -> _T:
+        """Calls a function on the loop, and awaits its result, while the calling thread waits and serves as its caller.
 
         Raises:
             ClientError: The calling thread is the loop's own, so that it would wait for itself.
@@ -127,7 +132,7 @@ class BackgroundLoop:
         with self._calls_lock:
             self.calls += 1
         try:
-            return caller.serve(asyncio.run_coroutine_threadsafe(function(caller), self.loop))
+            return caller.serve(asyncio.run_coroutine_threadsafe(_enter(function, caller), self.loop))
         finally:
             with self._calls_lock:
                 self.calls -= 1

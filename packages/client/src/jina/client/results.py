@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 from jina.core.errors import RemoteError, SchemaError, ServerError
 
@@ -33,11 +33,13 @@ class ReturnShape:
 
         if return_type is None:
             return cls(DocList, unwrap=False)
-        if isinstance(return_type, type):
-            if issubclass(return_type, DocList):
-                return cls(return_type, unwrap=False)
-            if issubclass(return_type, BaseDoc):
-                return cls(DocList[return_type], unwrap=True)  # type: ignore[valid-type]
+        kind = get_origin(return_type) or return_type  # DocList[MyDoc] is an alias of a class made for it
+        if isinstance(kind, type):
+            if issubclass(kind, DocList):
+                return cls(kind, unwrap=False)
+            if issubclass(kind, BaseDoc):
+                typed: Any = DocList[kind]  # type: ignore[valid-type]
+                return cls(get_origin(typed) or typed, unwrap=True)
         raise SchemaError(f'return_type is {return_type!r}', hint='give a document type: MyDoc or DocList[MyDoc]')
 
     def prepare(self, response: Response) -> None:
@@ -53,7 +55,7 @@ class ReturnShape:
         try:
             return response.docs
         except SchemaError as error:
-            raise _misfit(response.exec_endpoint, self.doc_list_type.__name__, error) from error
+            raise _misfit(response.exec_endpoint, f'DocList[{self.doc_list_type.doc_type.__name__}]', error) from error
 
     def join(self, responses: list[Response]) -> DocList[Any] | BaseDoc:
         """Returns the documents of all responses."""

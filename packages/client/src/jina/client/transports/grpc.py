@@ -191,6 +191,8 @@ class GrpcTransport(Transport):
         text = details.lower()
         if 'http1' in text or 'http/1' in text:
             return f"the port speaks HTTP, use Client(protocol='http', port={self._address.port})"
+        if 'wrong_version_number' in text:
+            return 'the server does not use TLS: leave out tls=True, use grpc:// or http://'
         if 'ssl' in text or 'tls' in text:
             return f'TLS failed: does the server use TLS, and is its certificate valid for {self._address.host!r}?'
         if 'connection refused' in text:

@@ -172,7 +172,7 @@ class HttpTransport(Transport):
             )
         if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
             return TransportError(
-                f'the server at {self._address} did not answer in HTTP: {error!r}',
+                f'the server at {self._address} did not answer in HTTP: {str(error.message).splitlines()[0]}',
                 hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
             )
         return TransportError(f'the connection to {self._address} failed: {error!r}')
@@ -293,7 +293,7 @@ def _docs_of(items: list[Any], request: DataRequest | SingleDocumentRequest, opt
         return kind([kind.doc_type(**item) for item in items])
     except (ValidationError, TypeError, ValueError) as error:
         raise SchemaError(
-            f'the documents that came back from {request.exec_endpoint!r} do not fit return_type={kind.__name__}: {error}',
+            f'the documents that came back from {request.exec_endpoint!r} do not fit return_type=DocList[{kind.doc_type.__name__}]: {error}',
             hint='pass the type that the endpoint returns as return_type',
         ) from error
 
