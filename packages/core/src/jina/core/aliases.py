@@ -57,7 +57,6 @@ _CUSTOM_GATEWAYS = Later('custom gateways')
 _WEBSOCKET = Later('the WebSocket protocol')
 _ASYNC_FLOW = Later('asyncio orchestration')
 _SHARDS = Later('shards')
-_RETRY = Later('client-side retries in streams')
 _POD_OPTIONS = Internal('describe processes with the options of Deployment and Flow')
 _NETWORKING = Internal('the gateway keeps its own connections')
 
@@ -102,8 +101,8 @@ _WEBSOCKET_GATEWAY: dict[str, Home] = {'WebSocketGateway': _WEBSOCKET, 'WebSocke
 
 ALIASES: dict[str, dict[str, Home]] = {
     'jina.clients': {'Client': 'jina.client:Client'},
-    'jina.clients.base': {},
-    'jina.clients.base.retry': {'wait_or_raise_err': _RETRY, 'sync_wait_or_raise_err': _RETRY},
+    'jina.clients.base': {'BaseClient': 'jina.client:BaseClient'},
+    'jina.clients.base.retry': {'wait_or_raise_err': 'jina.client.retry:wait_or_raise_err'},
     'jina.clients.grpc': {
         'AsyncGRPCClient': 'jina.client:AsyncGRPCClient',
         'GRPCClient': 'jina.client:GRPCClient',
@@ -116,7 +115,7 @@ ALIASES: dict[str, dict[str, Home]] = {
         'HealthCheckMixin': 'jina.client.mixin:HealthCheckMixin',
         'MutateMixin': Later('GraphQL'),
         'PostMixin': 'jina.client.mixin:PostMixin',
-        'ProfileMixin': Later('client profiling'),
+        'ProfileMixin': 'jina.client.mixin:ProfileMixin',
     },
     'jina.clients.websocket': {'AsyncWebSocketClient': _WEBSOCKET, 'WebSocketClient': _WEBSOCKET},
     'jina.enums': {
@@ -158,7 +157,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     'jina.flow': {'Flow': 'jina.orchestrate:Flow'},
     'jina.helper': {
         'CatchAllCleanupContextManager': Internal('use contextlib.ExitStack'),
-        'run_async': _RETRY,
+        'run_async': 'jina.client.loop:run_async',
         'typename': Internal('use type(x).__qualname__'),
     },
     'jina.hubble': {},
@@ -172,7 +171,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     'jina.logging.logger': {'JinaLogger': 'jina.core.logging:JinaLogger'},
     'jina.orchestrate.deployments': {
         'Deployment': 'jina.orchestrate:Deployment',
-        'DeploymentType': 'builtins:type',
+        'DeploymentType': 'abc:ABCMeta',
     },
     'jina.orchestrate.flow.asyncio': {'AsyncFlow': _ASYNC_FLOW},
     'jina.orchestrate.flow.base': {'Flow': 'jina.orchestrate:Flow'},

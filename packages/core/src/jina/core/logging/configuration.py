@@ -13,12 +13,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.logging.console import ConsoleHandler
 from jina.core.logging.formatters import FORMATTERS, ProfileFormatter
 from jina.core.yaml.loading import load_yaml
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler  # generic at run time only since Python 3.11
 
 BUILT_IN = ('default', 'docker', 'json', 'plain', 'profile', 'quiet', 'remote')
 """Names of the built-in configurations."""
@@ -33,7 +38,7 @@ _NAME_FIELD = re.compile(r'\{name(![rsa])?(:[^{}]*)?\}')
 _SYSLOG_SOCKETS = ('/dev/log', '/var/run/syslog')
 
 
-class StandardOutputHandler(logging.StreamHandler[Any]):
+class StandardOutputHandler(_StreamHandler):
     """Writes to the standard stream that is current when a record is emitted.
 
     Args:
