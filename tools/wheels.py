@@ -1,0 +1,179 @@
+"""Builds the wheels and tests each alone: in an empty environment, with nothing but what it declares.
+
+    python tools/wheels.py build              all wheels and sdists into .cache/dist
+    python tools/wheels.py test core runtime  each in an environment of its own, on the newest Python here
+    python tools/wheels.py lowest             all, with the lowest declared versions, on the oldest Python here
+
+Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not a package: scripts import each other by name
+
+import bootstrap
+
+TEST_TOOLS = ('pytest>=8.3', 'pytest-asyncio>=1.0', 'pytest-timeout>=2.3', 'hypothesis>=6.100')
+TEST_TOOLS_OF = {
+    'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
+    'runtime': ('aiohttp>=3.10',),  # the HTTP client that its tests use
+}
+"""What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
+EXTRAS = {'runtime': 'http', 'client': 'http'}
+"""Extras that a distribution is tested with."""
+EVERYTHING = (
+    'jina-core',
+    'jina-runtime[http]',
+    'jina-client[http]',
+    'jina-telemetry',
+    'jina-export',
+    'jina-orchestrate',
+    'jina',
+)
+
+
+def build() -> Path:
+    """Builds all wheels and sdists, unless the sources are those of the last build.
+
+    Returns:
+        The folder that holds them.
+    """
+    folder = bootstrap.cache_folder() / 'dist'
+    digest = hashlib.sha256()
+    for file in sorted(bootstrap.ROOT.glob('packages/**/*')):
+        if file.is_file() and '__pycache__' not in file.parts:
+            digest.update(str(file.relative_to(bootstrap.ROOT)).encode() + b'\0' + file.read_bytes())
+    with bootstrap.locked('dist'):
+        stamp = folder / '.stamp'
+        if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+            shutil.rmtree(folder, ignore_errors=True)
+            command = ['hatch', 'build', '--all', str(folder)]
+            done = subprocess.run(
+                command, cwd=bootstrap.ROOT, env=bootstrap.hatch_variables(), capture_output=True, text=True
+            )
+            if done.returncode:
+                raise bootstrap.BootstrapError(f'{" ".join(command)} failed:\n{done.stdout}{done.stderr}')
+            stamp.write_text(digest.hexdigest())
+    return folder
+
+
+def own_wheels() -> Path:
+    """A constraints file that ties the names of our distributions to the built wheels, whatever a registry has."""
+    folder = build()
+    file = folder / 'own.txt'
+    file.write_text(''.join(f'{_name_of(wheel)} @ {wheel.as_uri()}\n' for wheel in sorted(folder.glob('*.whl'))))
+    return file
+
+
+def install(
+    folder: Path, requirements: Sequence[str], *, python: Path | str, resolution: Sequence[str | Path] = ()
+) -> Path:
+    """Makes an empty environment in ``folder`` and installs wheels from ``build()`` into it with uv.
+
+    Args:
+        folder: Where the environment is made; what is there is removed.
+        requirements: Our distributions by name, and third-party packages.
+        python: The base interpreter.
+        resolution: Further arguments of ``uv pip install``.
+
+    Returns:
+        The interpreter of the environment.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    bootstrap.uv('venv', '--quiet', '--python', python, folder)
+    interpreter = folder / 'bin' / 'python'
+    # the wheels keep their version from build to build, so a cached one could be an older build
+    refreshed: list[str | Path] = []
+    for wheel in build().glob('*.whl'):
+        refreshed += ['--refresh-package', _name_of(wheel)]
+    limits: list[str | Path] = ['--constraints', own_wheels()]
+    bootstrap.uv('pip', 'install', '--quiet', '--python', interpreter, *limits, *refreshed, *resolution, *requirements)
+    return interpreter
+
+
+def test_alone(folder_name: str, python: Path | str) -> int:
+    """Runs the tests of one distribution against its wheel; returns pytest's exit code."""
+    name = 'jina' if folder_name == 'jina' else f'jina-{folder_name}'
+    extra = f'[{EXTRAS[folder_name]}]' if folder_name in EXTRAS else ''
+    with tempfile.TemporaryDirectory(prefix='wheel-') as folder:
+        requirements = [name + extra, *TEST_TOOLS, *TEST_TOOLS_OF.get(folder_name, ())]
+        interpreter = install(Path(folder) / 'env', requirements, python=python)
+        return _run_tests(interpreter, [folder_name], Path(folder))
+
+
+def test_lowest(folder_names: Sequence[str], python: Path | str) -> int:
+    """Runs the tests of distributions with the lowest third-party versions they declare; returns pytest's exit code."""
+    manifests = [f'packages/{item}/pyproject.toml' for item in bootstrap.DISTRIBUTIONS]
+    tools = [*TEST_TOOLS, *(tool for item in folder_names for tool in TEST_TOOLS_OF.get(item, ()))]
+    with tempfile.TemporaryDirectory(prefix='lowest-') as folder:
+        lowest = Path(folder) / 'lowest.txt'
+        resolution = [
+            '--quiet',
+            '--resolution',
+            'lowest-direct',
+            '--all-extras',
+            '--find-links',
+            build(),
+            '--no-header',
+        ]
+        bootstrap.uv('pip', 'compile', *resolution, '--python', python, '--output-file', lowest, *manifests)
+        print('lowest direct versions:', flush=True)
+        _print_direct(lowest)
+        limits: list[str | Path] = ['--constraints', lowest]
+        interpreter = install(Path(folder) / 'env', [*EVERYTHING, *tools], python=python, resolution=limits)
+        return _run_tests(interpreter, folder_names, Path(folder))
+
+
+def _run_tests(interpreter: Path, folder_names: Sequence[str], folder: Path) -> int:
+    """Runs copies of the tests, so that nothing of the checkout can be imported by accident."""
+    for name in folder_names:
+        shutil.copytree(bootstrap.ROOT / 'packages' / name / 'tests', folder / 'packages' / name / 'tests')
+    shutil.copy(bootstrap.ROOT / 'pyproject.toml', folder)
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(('PYTEST_', 'PYTHONPATH'))}
+    command = [str(interpreter), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--durations=5', 'packages']
+    return subprocess.run(command, cwd=folder, env=variables).returncode
+
+
+def _print_direct(lowest: Path) -> None:
+    """Shows the versions of packages that our manifests name."""
+    for line in lowest.read_text().splitlines():
+        if '==' in line and not line.startswith((' ', '#')):
+            print(f'  {line}', flush=True)
+
+
+def _name_of(wheel: Path) -> str:
+    return wheel.name.partition('-')[0].replace('_', '-')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one of the commands; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('command', choices=['build', 'test', 'lowest'])
+    parser.add_argument('distributions', nargs='*', help='folders in packages/ (default: all)')
+    parser.add_argument('--python', help='version of the interpreter, such as 3.12')
+    options = parser.parse_args(arguments)
+    chosen = options.distributions or list(bootstrap.DISTRIBUTIONS)
+    if options.command == 'build':
+        print(build())
+        return 0
+    found = bootstrap.interpreters([options.python] if options.python else ('3.10', '3.11', '3.12', '3.13'))
+    if not found:
+        raise bootstrap.BootstrapError(f'Python {options.python or "3.10 to 3.13"} was not found')
+    if options.command == 'lowest':
+        return test_lowest(chosen, next(iter(found.values())))
+    newest = list(found.values())[-1]
+    return max(test_alone(name, newest) for name in chosen)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
