@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_chec
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from jina.core import wire
 from jina.core.environment import environment_facts, system_facts
 from jina.core.errors import JinaError, PortInUseError, RequestTypeError, TransportError
@@ -159,7 +160,7 @@ class GrpcServer:
         assert isinstance(self._service, JoiningService)
         try:
             batch = wire.DataRequestListProto.FromString(raw)
-        except ValueError as error:
+        except DecodeError as error:
             await abort(context, RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}'))
         response = await self._service.process_many(
             [DataRequest(proto) for proto in batch.requests],

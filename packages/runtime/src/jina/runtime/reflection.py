@@ -83,7 +83,7 @@ class Reflection:
             elif kind == 'file_by_filename':
                 self._add_files(response, contract.pool.FindFileByName(request.file_by_filename))
             elif kind == 'file_containing_symbol':
-                self._add_files(response, contract.pool.FindFileContainingSymbol(request.file_containing_symbol))
+                self._add_files(response, contract.file_of(request.file_containing_symbol))
             elif kind == 'all_extension_numbers_of_type':
                 name = request.all_extension_numbers_of_type
                 contract.pool.FindMessageTypeByName(name)
@@ -125,6 +125,19 @@ class Contract:
         self.pool.Add(_health_file())
         for package in ('grpc.reflection.v1', 'grpc.reflection.v1alpha'):
             self.pool.Add(_reflection_file(package))
+
+    def file_of(self, symbol: str) -> FileDescriptor:
+        """Returns the file that defines a symbol.
+
+        Raises:
+            KeyError: No file does.
+        """
+        try:
+            return self.pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            # The pool doesn't know methods as symbols.
+            service, _, method = symbol.rpartition('.')
+            return self.pool.FindServiceByName(service).methods_by_name[method].containing_service.file
 
     def message(self, name: str) -> Any:
         """Returns the class of a reflection message."""

@@ -12,6 +12,7 @@ from jina.core.codec import merge_contents
 from jina.core.config import ExecutorOptions
 from jina.core.endpoints import DEFAULT_ENDPOINT, Endpoint, EndpointTable
 from jina.core.errors import NotSupportedError
+from jina.core.executor import BaseExecutor
 from jina.core.loader import load_executor
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY, parameters_for
@@ -22,7 +23,6 @@ from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
-    from jina.core.executor import BaseExecutor
 
 QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
 _END: Final = object()
