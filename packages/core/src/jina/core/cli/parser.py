@@ -120,7 +120,7 @@ def unknown_warnings(command: Command, unknown: Sequence[str], *, prog: str = 'j
             match = nearest(text.split('=')[0], flags) if is_flag else None
             suggestion = f'; did you mean {match!r}?' if match else ''
             lines.append(f'warning: {prog} {command.name}: {text!r} is not known and ignored{suggestion}')
-        after_flag = is_flag
+        after_flag = (is_flag and '=' not in text) or (after_flag and not is_flag)
     return lines
 
 

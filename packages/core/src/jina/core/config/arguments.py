@@ -37,20 +37,24 @@ def to_arguments(options: Options) -> list[str]:
     >>> to_arguments(ExecutorOptions(name='enc', uses_with={'size': 3}, port=[8080]))
     ['--uses-with', '{"size": 3}', '--name', 'enc', '--port', '8080']
     """
-    arguments: list[str] = []
+    positional: list[str] = []
+    flags: list[str] = []
     for name, value in changed(options).items():
         info = option_info(type(options).model_fields[name])
-        if not info.cli:
-            continue
         if info.positional:
-            arguments.insert(0, _text(value))
-        elif isinstance(value, bool):
-            arguments.append(flag(name))
-        elif isinstance(value, list):
-            arguments += [flag(name), *map(_text, value)]
-        else:
-            arguments += [flag(name), _text(value)]
-    return arguments
+            positional.append(_text(value))
+        elif info.cli and value is not None:
+            flags += _flag_and_values(flag(name), value)
+    return [*positional, *flags]
+
+
+def _flag_and_values(name: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [name]
+    texts = [_text(item) for item in value] if isinstance(value, list) and value else [_text(value)]
+    if any(text.startswith('-') for text in texts):
+        return [f'{name}={text}' for text in texts]
+    return [name, *texts]
 
 
 def flag(name: str) -> str:

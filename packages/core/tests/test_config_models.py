@@ -1,0 +1,350 @@
+"""Every option of the specification: its name, type, default, aliases, and whether this version has it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+import pytest
+from jina.core.config import (
+    ClientOptions,
+    DeploymentOptions,
+    ExecutorOptions,
+    ExportComposeOptions,
+    ExportFlowchartOptions,
+    ExportKubernetesOptions,
+    ExportSchemaOptions,
+    FlowOptions,
+    GatewayOptions,
+    NewOptions,
+    Options,
+    PingOptions,
+    build,
+    default_of,
+    option_info,
+)
+from jina.core.errors import ConfigError
+
+
+class Fact(NamedTuple):
+    kind: str
+    default: Any
+    other: Any = None
+    """A value that isn't the default, as a person writes it."""
+    refused: str = ''
+    """Why this version refuses any value but the default."""
+    aliases: tuple[str, ...] = ()
+
+
+def flag(refused: str = '') -> Fact:
+    return Fact('boolean', False, True, refused)
+
+
+def text(default: str | None = None, refused: str = '', **more: Any) -> Fact:
+    return Fact('string', default, 'something', refused, **more)
+
+
+def values(refused: str = '') -> Fact:
+    return Fact('object', None, {'key': 1}, refused)
+
+
+def texts(default: Any = None, refused: str = '', **more: Any) -> Fact:
+    return Fact('array', default, ['a', 'b'], refused, **more)
+
+
+OBSERVABILITY = 'it comes with observability'
+CONTAINERS = 'it comes with containers'
+KUBERNETES = 'it comes with Kubernetes export'
+STATEFUL = 'it comes with stateful Executors'
+SHARDING = 'it comes with sharding'
+PROVIDERS = 'it comes with hosting providers'
+HUB = 'it comes with the Executor hub'
+HTTP = 'it comes with the complete HTTP server'
+GATEWAYS = 'it comes with custom gateways'
+TLS = 'it comes with TLS servers'
+INSPECT = 'it comes with inspecting Deployments'
+ONE_RUNTIME = 'there is one runtime for each role'
+
+ESSENTIAL = {
+    'name': text(),
+    'workspace': text(),
+    'log_config': text('default'),
+    'quiet': flag(),
+    'quiet_error': flag(),
+    'workspace_id': text(refused='objects share a workspace by giving the same path as workspace'),
+}
+TELEMETRY = {
+    'tracing': flag(OBSERVABILITY),
+    'traces_exporter_host': text(refused=OBSERVABILITY, aliases=('tracing_exporter_host',)),
+    'traces_exporter_port': Fact('integer', None, 4317, OBSERVABILITY, ('tracing_exporter_port',)),
+    'metrics': flag(OBSERVABILITY),
+    'metrics_exporter_host': text(refused=OBSERVABILITY),
+    'metrics_exporter_port': Fact('integer', None, 4317, OBSERVABILITY),
+}
+BASE = {
+    **ESSENTIAL,
+    **TELEMETRY,
+    'extra_search_paths': texts([]),
+    'timeout_ctrl': Fact('integer', 60, 70),
+    'k8s_namespace': text(refused=KUBERNETES),
+    'entrypoint': text(refused=CONTAINERS),
+    'docker_kwargs': values(CONTAINERS),
+    'runtime_cls': text('WorkerRuntime', refused=ONE_RUNTIME),
+    'timeout_ready': Fact('integer', 600000, -1),
+    'env': Fact('object', None, {'A': 'b'}),
+    'env_from_secret': values(KUBERNETES),
+    'image_pull_secrets': texts(refused=KUBERNETES),
+    'shard_id': Fact('integer', 0, 1),
+    'pod_role': Fact('string', 'WORKER', 'HEAD', SHARDING),
+    'noblock_on_start': flag(),
+    'floating': flag(),
+    'replica_id': Fact('integer', 0, 1),
+    'reload': flag('it comes with hot reload'),
+    'port': Fact('array', [], [12345], aliases=('ports',)),
+    'protocol': Fact('array', ['GRPC'], ['HTTP'], aliases=('protocols',)),
+    'provider': Fact('string', 'NONE', 'AZURE', PROVIDERS),
+    'provider_endpoint': text(refused=PROVIDERS),
+    'monitoring': flag(OBSERVABILITY),
+    'port_monitoring': Fact('array', [], [9090], OBSERVABILITY),
+    'retries': Fact('integer', -1, 0),
+    'stateful': flag(STATEFUL),
+    'peer_ports': Fact('any', None, [1, 2, 3], STATEFUL, ('pod_ports',)),
+    'grpc_server_options': values(),
+    'grpc_channel_options': values(),
+    'compression': Fact('string', None, 'Gzip'),
+    'timeout_send': Fact('integer', None, -1),
+}
+EXECUTOR = {
+    **BASE,
+    'polling': Fact('any', 'ANY', 'ALL'),
+    'shards': Fact('integer', 1, 2, SHARDING),
+    'replicas': Fact('integer', 1, 2),
+    'native': flag(),
+    'uses': Fact('any', 'BaseExecutor', 'MyExecutor'),
+    'uses_with': values(),
+    'uses_metas': values(),
+    'uses_requests': values(),
+    'uses_dynamic_batching': values('it comes with dynamic batching'),
+    'py_modules': texts(),
+    'output_array_type': text(refused='it belongs to docarray before 0.30'),
+    'exit_on_exceptions': texts([]),
+    'no_reduce': flag()._replace(aliases=('disable_reduce',)),
+    'allow_concurrent': flag(),
+    'raft_configuration': values(STATEFUL),
+    'volumes': texts(refused=CONTAINERS),
+    'gpus': text(refused=CONTAINERS),
+    'disable_auto_volume': flag(CONTAINERS),
+    'force_network_mode': Fact('string', 'AUTO', 'HOST', CONTAINERS),
+    'host': texts(['0.0.0.0'], aliases=('host_in',)),
+    'install_requirements': flag(HUB),
+    'force_update': flag(HUB)._replace(aliases=('force',)),
+    'prefer_platform': text(refused=HUB),
+    'uses_before_address': text(refused=SHARDING),
+    'uses_after_address': text(refused=SHARDING),
+    'connection_list': values(SHARDING),
+}
+HTTP_SERVER = {
+    'title': text(),
+    'description': text(),
+    'cors': flag(),
+    'uvicorn_kwargs': values(),
+    'ssl_certfile': text(refused=TLS),
+    'ssl_keyfile': text(refused=TLS),
+}
+DEPLOYMENT = {
+    **EXECUTOR,
+    **HTTP_SERVER,
+    'name': text('executor'),
+    'uses_before': Fact('any', None, 'MyExecutor', SHARDING),
+    'uses_after': Fact('any', None, 'MyExecutor', SHARDING),
+    'when': values(),
+    'external': flag(),
+    'grpc_metadata': Fact('object', None, {'key': 'value'}),
+    'deployment_role': Fact('string', 'DEPLOYMENT', 'JOIN', INSPECT),
+    'tls': flag(),
+    'needs': texts(),
+    'include_gateway': Fact('boolean', True, False, 'it comes with Deployments behind a gateway of your own'),
+}
+GATEWAY = {
+    **BASE,
+    **HTTP_SERVER,
+    'name': text('gateway'),
+    'port': Fact('array', [], [12345], aliases=('ports', 'port_expose', 'port_in')),
+    'floating': flag('a gateway is never floating'),
+    'runtime_cls': text('GatewayRuntime', refused=ONE_RUNTIME),
+    'pod_role': Fact('string', 'GATEWAY', 'HEAD', 'a gateway has no other role'),
+    'host': text('0.0.0.0', aliases=('host_in',)),
+    'prefetch': Fact('integer', 1000, 0),
+    'no_debug_endpoints': flag(HTTP),
+    'no_crud_endpoints': flag(HTTP),
+    'expose_endpoints': values(HTTP),
+    'expose_graphql_endpoint': flag('it comes with GraphQL'),
+    'proxy': flag('it comes with HTTP proxies'),
+    'uses': Fact('any', None, 'MyGateway', GATEWAYS),
+    'uses_with': values(GATEWAYS),
+    'py_modules': texts(refused=GATEWAYS),
+    'replicas': Fact('integer', 1, 2, KUBERNETES),
+    'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
+    'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),
+    'deployments_addresses': Fact('object', {}, {'a': ['localhost:1']}),
+    'deployments_metadata': Fact('object', {}, {'a': {'key': 'value'}}),
+    'deployments_no_reduce': texts([], aliases=('deployments_disable_reduce',)),
+}
+FLOW = {
+    **ESSENTIAL,
+    'suppress_root_logging': flag(),
+    'uses': text(),
+    'reload': flag('it comes with hot reload'),
+    'env': Fact('object', None, {'A': 'b'}),
+    'inspect': Fact('string', 'COLLECT', 'REMOVE', INSPECT),
+    'asyncio': flag(),
+    'reuse_session': flag(),
+}
+CLIENT = {
+    **TELEMETRY,
+    'proxy': flag('it comes with HTTP proxies'),
+    'host': text('0.0.0.0'),
+    'port': Fact('integer', None, 12345),
+    'tls': flag(),
+    'asyncio': flag(),
+    'log_config': text('default'),
+    'reuse_session': flag(),
+    'protocol': Fact('string', 'GRPC', 'HTTP'),
+    'grpc_channel_options': values(),
+    'prefetch': Fact('integer', 1000, 5),
+    'suppress_root_logging': flag(),
+}
+PING = {
+    'target': Fact('string', ..., 'flow'),
+    'host': Fact('string', ..., 'grpc://localhost:1'),
+    'timeout': Fact('integer', 3000, -1),
+    'attempts': Fact('integer', 1, 3),
+    'min_successful_attempts': Fact('integer', 1, 2),
+}
+NEW = {'name': Fact('string', ..., 'project'), 'type': Fact('string', 'flow', 'deployment')}
+EXPORT = {'config_path': Fact('string', ..., 'flow.yml'), 'outpath': Fact('string', ..., 'out')}
+SCHEMA = {'yaml_path': texts([]), 'json_path': texts([]), 'schema_path': texts([])}
+
+TABLES: dict[type[Options], dict[str, Fact]] = {
+    ExecutorOptions: EXECUTOR,
+    DeploymentOptions: DEPLOYMENT,
+    GatewayOptions: GATEWAY,
+    FlowOptions: FLOW,
+    ClientOptions: CLIENT,
+    PingOptions: PING,
+    NewOptions: NEW,
+    ExportFlowchartOptions: {**EXPORT, 'vertical_layout': flag()},
+    ExportKubernetesOptions: {**EXPORT, 'k8s_namespace': text()},
+    ExportComposeOptions: {**EXPORT, 'network_name': text()},
+    ExportSchemaOptions: SCHEMA,
+}
+CASES = [(model, name) for model, table in TABLES.items() for name in table]
+REQUIRED: dict[type[Options], dict[str, Any]] = {
+    model: {name: fact.other for name, fact in table.items() if fact.default is ...} for model, table in TABLES.items()
+}
+
+
+def case_id(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else str(value)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return getattr(value, 'name', value)
+
+
+@pytest.mark.parametrize('model', TABLES, ids=case_id)
+def test_names(model: type[Options]) -> None:
+    assert sorted(model.model_fields) == sorted(TABLES[model])
+
+
+@pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)
+def test_type(model: type[Options], name: str) -> None:
+    schema = model.model_json_schema(mode='serialization')['properties'][name]
+    kinds = [part.get('type', 'any') for part in schema.get('anyOf', [schema]) if part.get('type') != 'null']
+    assert ('any' if len(kinds) > 1 else kinds[0]) == TABLES[model][name].kind
+
+
+@pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)
+def test_default(model: type[Options], name: str) -> None:
+    assert plain(default_of(model, name)) == TABLES[model][name].default
+
+
+@pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)
+def test_description_and_aliases(model: type[Options], name: str) -> None:
+    field = model.model_fields[name]
+    assert field.description
+    assert field.description.endswith('.')
+    assert option_info(field).aliases == TABLES[model][name].aliases
+
+
+@pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)
+def test_other_value_is_taken_or_refused(model: type[Options], name: str) -> None:
+    fact = TABLES[model][name]
+    written = {**REQUIRED[model], name: fact.other}
+    if name == 'tls' and model is DeploymentOptions:
+        written['external'] = True
+    if not fact.refused:
+        assert plain(getattr(build(model, written), name)) == fact.other
+        return
+    with pytest.raises(ConfigError) as caught:
+        build(model, written)
+    expected = f'option {name!r} of {model.owner} is not available in this version ({fact.refused}); remove it'
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(('model', 'name'), [case for case in CASES if TABLES[case[0]][case[1]].aliases], ids=case_id)
+def test_aliases_set_the_option(model: type[Options], name: str) -> None:
+    fact = TABLES[model][name]
+    for alias in fact.aliases:
+        if not fact.refused:
+            assert plain(getattr(build(model, {alias: fact.other}), name)) == fact.other
+            continue
+        with pytest.raises(ConfigError, match=f'^option {name!r} of'):
+            build(model, {alias: fact.other})
+
+
+@pytest.mark.parametrize('model', TABLES, ids=case_id)
+def test_defaults_can_be_given(model: type[Options]) -> None:
+    written = {name: fact.default for name, fact in TABLES[model].items() if fact.default is not ...}
+    assert build(model, {**REQUIRED[model], **written}) == build(model, REQUIRED[model])
+
+
+@pytest.mark.parametrize('model', TABLES, ids=case_id)
+def test_options_come_back_from_their_dump(model: type[Options]) -> None:
+    options = build(model, REQUIRED[model])
+    assert model.model_validate(options.model_dump()) == options
+    assert model.model_validate_json(options.model_dump_json()) == options
+
+
+def test_options_do_not_change() -> None:
+    options = ExecutorOptions()
+    with pytest.raises(ValueError, match='frozen'):
+        options.replicas = 2  # type: ignore[misc]
+
+
+def test_variables_change_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('JINA_DEFAULT_HOST', '127.0.0.1')
+    monkeypatch.setenv('JINA_DEFAULT_TIMEOUT_CTRL', '90')
+    assert ExecutorOptions().host == ['127.0.0.1']
+    assert GatewayOptions().host == '127.0.0.1'
+    assert ClientOptions().host == '127.0.0.1'
+    assert ExecutorOptions().timeout_ctrl == 90
+
+
+def test_runtime_name() -> None:
+    assert ExecutorOptions(name='enc', replica_id=2).runtime_name == 'enc/rep-2'
+    assert ExecutorOptions().runtime_name == 'executor/rep-0'
+    assert GatewayOptions().runtime_name == 'gateway/rep-0'
+
+
+def test_import_is_light() -> None:
+    code = (
+        'import sys, jina.core.config\n'
+        "heavy = {'grpc', 'google.protobuf', 'docarray', 'numpy', 'rich', 'fastapi', 'yaml', 'opentelemetry'}\n"
+        'print(sorted(heavy & set(sys.modules)))'
+    )
+    found = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert found.stdout == '[]\n'
