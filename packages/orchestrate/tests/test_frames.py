@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
 from jina.orchestrate.frames import recv_frame, send_frame
 
 

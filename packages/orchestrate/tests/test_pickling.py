@@ -12,7 +12,6 @@ from types import ModuleType
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
-
 from jina.orchestrate import pickling
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from jina.core.config import PodAddress
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, JinaError, LifecycleError, PortInUseError, StartupError

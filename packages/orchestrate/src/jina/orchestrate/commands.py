@@ -8,10 +8,12 @@ from jina.core.cli.command import Command
 from jina.core.config import DeploymentOptions, FlowOptions, changed
 from jina.core.errors import ConfigError
 from jina.core.yaml import load_yaml
+from jina.orchestrate import launcher
 
 
 def run_deployment(options: DeploymentOptions) -> int:
     """Start a Deployment from options, or from a YAML file that ``uses`` names, and block."""
+    launcher.prepare()
     from jina.orchestrate.deployment import Deployment  # noqa: PLC0415 - `jina --help` needs no client
 
     values = {name: getattr(options, name) for name in changed(options)}
@@ -23,6 +25,7 @@ def run_deployment(options: DeploymentOptions) -> int:
 
 def run_flow(options: FlowOptions) -> int:
     """Start the Flow of a YAML file and block."""
+    launcher.prepare()
     from jina.orchestrate.flow import Flow  # noqa: PLC0415 - `jina --help` needs no client
 
     if not options.uses:

@@ -180,15 +180,15 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         """
         return self._cached_client(lambda: make_client(self, self.public_addresses, self.options.port))
 
-    def is_deployment_ready(self, **kwargs: Any) -> bool:
+    def is_deployment_ready(self, timeout: float | None = 5.0) -> Any:
         """Whether it answers requests; False before the start and after the end.
 
         Args:
-            kwargs: Passed on to the client.
+            timeout: Seconds to wait for an answer; None for no limit.
         """
         if not self.external and not self.is_ready:
             return False
-        return bool(self.client.is_deployment_ready(**kwargs))
+        return self.client.is_deployment_ready(timeout)
 
     def launch(self) -> None:
         """Start the processes of the replicas without waiting for them.

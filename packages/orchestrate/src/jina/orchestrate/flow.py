@@ -231,15 +231,15 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         """
         return self._cached_client(lambda: make_client(self, self.public_addresses, self.gateway_options.port))
 
-    def is_flow_ready(self, **kwargs: Any) -> bool:
+    def is_flow_ready(self, timeout: float | None = 5.0) -> Any:
         """Whether the gateway and all Executors answer; False before the start and after the end.
 
         Args:
-            kwargs: Passed on to the client.
+            timeout: Seconds to wait for an answer; None for no limit.
         """
         if not self.public_addresses:
-            return False
-        return bool(self.client.is_flow_ready(**kwargs))
+            return _answer_false() if self.options.asyncio else False
+        return self.client.is_flow_ready(timeout)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):
@@ -379,3 +379,7 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
     def to_config(self) -> dict[str, Any]:
         """The document that describes this Flow."""
         return flow_yaml.write(self)
+
+
+async def _answer_false() -> bool:
+    return False

@@ -89,5 +89,5 @@ def redirect_output(fd: int) -> None:
     """Make ``sys.stdout`` and ``sys.stderr`` unbuffered, and copy what they write into the journal."""
     journal = Journal(fd)
     encoding = sys.stdout.encoding if sys.stdout is not None else 'utf-8'
-    sys.stdout = io.TextIOWrapper(_Tee(1, journal), encoding, errors='backslashreplace', write_through=True)  # type: ignore[type-var]
-    sys.stderr = io.TextIOWrapper(_Tee(2, journal), encoding, errors='backslashreplace', write_through=True)  # type: ignore[type-var]
+    sys.stdout = io.TextIOWrapper(_Tee(1, journal), encoding, errors='backslashreplace', write_through=True)
+    sys.stderr = io.TextIOWrapper(_Tee(2, journal), encoding, errors='backslashreplace', write_through=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 import os
 import signal
 import threading
@@ -148,6 +149,9 @@ class Orchestrator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        client = self._client
+        if inspect.iscoroutinefunction(getattr(client, 'close', None)):
+            await client.close()
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     def _is_running(self) -> bool:
@@ -182,7 +186,7 @@ class Orchestrator:
     def _drop_client(self) -> None:
         client, self._client = self._client, None
         close = getattr(client, 'close', None)
-        if close is not None:
+        if close is not None and not inspect.iscoroutinefunction(close):
             close()
 
     def _grace(self) -> float:

@@ -23,7 +23,7 @@ from jina.core.errors import ConfigError
 if typing.TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-_ALIASES = (types.GenericAlias, type(typing.List[int]))  # noqa: UP006 - the class of the alias is meant
+_ALIASES: tuple[type[Any], ...] = (types.GenericAlias, type(typing.List[int]))  # noqa: UP006 - the class of the alias is meant
 
 
 def dumps(value: Any) -> bytes:
@@ -66,7 +66,7 @@ def importable_by_name(module: types.ModuleType) -> bool:
     file = getattr(module, '__file__', None)
     if file is None or spec.origin is None:
         return file is None and spec.origin is None
-    return os.path.realpath(spec.origin) == os.path.realpath(file)
+    return bool(os.path.realpath(spec.origin) == os.path.realpath(file))
 
 
 def _find_spec(name: str) -> ModuleSpec | None:
@@ -160,8 +160,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         """Called for every object that isn't a plain built-in value."""
         if isinstance(obj, _ALIASES):
-            made = _array_arguments(obj.__origin__)
-            if made and obj.__args__ == (made[1],):
+            made = _array_arguments(getattr(obj, '__origin__', None))
+            if made and getattr(obj, '__args__', ()) == (made[1],):
                 return _typed_array, made
         elif isinstance(obj, type):
             made = _array_arguments(obj)
