@@ -70,7 +70,7 @@ def command_parser(command: Command, *, prog: str = 'jina') -> argparse.Argument
     parser = argparse.ArgumentParser(
         prog=f'{prog} {command.name}',
         usage=f'%(prog)s [OPTIONS]{positional}',
-        description=f'{command.help}.',
+        description=_sentence(command.help),
         **_PARSER_SETTINGS,
     )
     add_options(parser, command.options)
@@ -84,7 +84,7 @@ def get_main_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='cli', title='commands', metavar='COMMAND')
     for name, entry in discovery.installed().items():
         command = discovery.load(entry)
-        child = commands.add_parser(name, help=command.help, description=f'{command.help}.', **_PARSER_SETTINGS)
+        child = commands.add_parser(name, help=command.help, description=_sentence(command.help), **_PARSER_SETTINGS)
         add_options(child, command.options)
     return parser
 
@@ -122,6 +122,10 @@ def unknown_warnings(command: Command, unknown: Sequence[str], *, prog: str = 'j
             lines.append(f'warning: {prog} {command.name}: {text!r} is not known and ignored{suggestion}')
         after_flag = (is_flag and '=' not in text) or (after_flag and not is_flag)
     return lines
+
+
+def _sentence(text: str) -> str:
+    return f'{text.rstrip(".")}.'
 
 
 def _dashes(text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def unavailable(what: str, owner: str, reason: str) -> PydanticCustomError:
 def default_of(model: type[BaseModel], name: str) -> Any:
     """The default value of an option; ``...`` if it has none."""
     field = model.model_fields[name]
-    return ... if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+    return ... if field.is_required() else field.get_default(call_default_factory=True)
 
 
 @cache

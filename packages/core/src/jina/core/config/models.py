@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import Self
 
 from jina.core.config.base import Options, option, unavailable
 from jina.core.config.groups import (
@@ -48,6 +47,9 @@ from jina.core.enums import (
     ProtocolType,
 )
 from jina.core.environment import default_host
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SHARDING = 'sharding'
 _HUB = 'the Executor hub'
