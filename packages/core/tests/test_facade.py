@@ -12,7 +12,6 @@ from pathlib import Path
 import jina
 import pytest
 from docarray import DocList
-from docarray.documents.legacy import LegacyDocument
 from jina.core.aliases import PUBLIC, Later
 
 CORE_SOURCE = Path(jina.core.aliases.__file__).parents[1]
@@ -52,8 +51,12 @@ def test_import_takes_at_most_30_ms() -> None:
 
 
 def test_documents_are_those_of_docarray() -> None:
-    assert jina.Document is LegacyDocument
     assert jina.DocumentArray is DocList
+    try:
+        from docarray.documents.legacy import LegacyDocument
+    except TypeError as error:
+        pytest.skip(f'docarray itself can not define LegacyDocument on this Python: {error}')
+    assert jina.Document is LegacyDocument
 
 
 def test_public_names_of_core_are_their_homes() -> None:
@@ -147,12 +150,12 @@ def test_type_checkers_know_the_public_names(tmp_path: Path) -> None:
             'user.py',
         ],
         cwd=tmp_path,
-        env={**os.environ, 'MYPYPATH': str(CORE_SOURCE.parent)},
+        env={**os.environ, 'MYPYPATH': '' if 'site-packages' in CORE_SOURCE.parts else str(CORE_SOURCE.parent)},
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
     errors = [line for line in result.stdout.splitlines() if 'error:' in line]
-    assert len(errors) == 1, result.stdout
+    assert len(errors) == 1, result.stdout + result.stderr
     assert errors[0].startswith('user.py:5: error: Incompatible return value type (got "str", expected "int")')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from jina.core.logging.configuration import check_level, read_log_config
 
 SUCCESS = 25
 """Level between INFO and WARNING, for good news such as "ready"."""
+
+_OWN_FRAMES = 1 if sys.version_info >= (3, 11) else 0  # older versions count from the caller of the level's method
 
 logging.addLevelName(SUCCESS, 'SUCCESS')
 
@@ -87,7 +90,7 @@ class JinaLogger(logging.Logger):
             kwargs: ``exc_info``, ``extra``, ``stack_info`` and ``stacklevel`` as in the standard library.
         """
         if self.isEnabledFor(SUCCESS):
-            kwargs['stacklevel'] = kwargs.get('stacklevel', 1) + 1
+            kwargs['stacklevel'] = kwargs.get('stacklevel', 1) + _OWN_FRAMES
             self._log(SUCCESS, msg, args, **kwargs)
 
     def close(self) -> None:
