@@ -151,3 +151,14 @@ def test_file_that_is_no_python(tmp_path: Path) -> None:
     path = write(tmp_path / 'data.txt', 'x')
     with pytest.raises(ConfigError, match='is not a Python file; name'):
         import_py_modules(str(path))
+
+
+def test_unlisted_file_beside_the_imported_one_is_hinted_at(tmp_path: Path) -> None:
+    write(tmp_path / 'unlisted_helper.py', '')
+    path = write(tmp_path / 'needs_helper.py', 'import unlisted_helper\n')
+    with pytest.raises(ConfigError) as caught:
+        import_py_modules(str(path))
+    assert str(caught.value) == (
+        f"py_modules: the import of {str(path)!r} failed: ModuleNotFoundError: No module named 'unlisted_helper'; "
+        "list 'unlisted_helper.py' before it in py_modules, or make the folder a package with relative imports"
+    )

@@ -122,4 +122,9 @@ def _free_name(name: str, path: Path) -> str:
 
 
 def _failed(path: str, error: Exception) -> ConfigError:
-    return ConfigError(f'py_modules: the import of {path!r} failed: {type(error).__name__}: {error}')
+    hint = ''
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        sibling = Path(path).parent / f'{error.name}.py'
+        if sibling.is_file():
+            hint = f'list {sibling.name!r} before it in py_modules, or make the folder a package with relative imports'
+    return ConfigError(f'py_modules: the import of {path!r} failed: {type(error).__name__}: {error}', hint=hint)
