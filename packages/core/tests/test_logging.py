@@ -344,7 +344,7 @@ def test_several_handlers_with_levels(tmp_path: Path, capsys: pytest.CaptureFixt
         'configs': {
             'StreamHandler': {'level': 'ERROR', 'stream': 'stderr', 'format': '%(message)s'},
             'FileHandler': {'output': f'{tmp_path}/{{name}}.log', 'format': '{name} 100%% %(message)s'},
-            'RotatingFileHandler': {'filename': f'{tmp_path}/r.log', 'maxBytes': 60, 'backupCount': 2},
+            'RotatingFileHandler': {'filename': f'{tmp_path}/r.log', 'maxBytes': 20, 'backupCount': 2},
             'TimedRotatingFileHandler': {
                 'output': f'{tmp_path}/t.log',
                 'when': 'midnight',
