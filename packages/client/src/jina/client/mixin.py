@@ -168,7 +168,8 @@ class PostMixin(_HasClient):
         if target_executor:
             request.target_executor = target_executor
         request.document = inputs
-        fill_parameters(request, parameters)
+        if parameters:
+            fill_parameters(request, parameters)
         return self.client.make_stream(
             request, CallOptions(doc_list_type=shape.doc_list_type, **travel_options(extras))
         )

@@ -34,9 +34,7 @@ def ping(options: PingOptions, logger: JinaLogger) -> int:
     successes, total_s = 0, 0.0
     for attempt in range(1, options.attempts + 1):
         logger.info(f'ping {options.target} on {address}, attempt {attempt} of {options.attempts} ...')
-        start = time.perf_counter()
-        error = background_loop().run(lambda _: _check(address, options.target == 'flow', timeout_s))
-        duration_s = time.perf_counter() - start
+        error, duration_s = background_loop().run(lambda _: _check(address, options.target == 'flow', timeout_s))
         if error is None:
             successes += 1
             total_s += duration_s
@@ -61,13 +59,16 @@ def _conclude(options: PingOptions, successes: int, total_s: float, logger: Jina
     return 1
 
 
-async def _check(address: PodAddress, dry_run: bool, timeout_s: float | None) -> JinaError | None:
-    """Returns why the server isn't ready, None if it is."""
+async def _check(address: PodAddress, dry_run: bool, timeout_s: float | None) -> tuple[JinaError | None, float]:
+    """Returns why the server isn't ready, None if it is, and the seconds that this took."""
     transport = open_transport(address, ClientOptions())
+    error: JinaError | None = None
+    start = time.perf_counter()
     try:
         await (transport.dry_run(timeout_s) if dry_run else transport.check_health(timeout_s))
-    except JinaError as error:
-        return error
+    except JinaError as reason:
+        error = reason
     finally:
+        duration_s = time.perf_counter() - start
         await transport.close()
-    return None
+    return error, duration_s

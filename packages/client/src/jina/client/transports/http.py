@@ -35,6 +35,7 @@ _GENERIC_PATH: Final = '/post'
 _CONNECT_LIMIT_S: Final = 20.0
 _DOUBT_S: Final = 5.0
 _EXECUTOR_FAILED: Final = 499
+_INTERNAL_ERROR: Final = 500
 _JSON: Final = {'Content-Type': 'application/json'}
 
 
@@ -82,7 +83,7 @@ class HttpTransport(Transport):
             status, text = await self._fetch('POST', path, options, body)
         if status == 200:
             return self._response(request, text, options)
-        if status == _EXECUTOR_FAILED:
+        if _is_executor_failure(status, text):
             return _failed_response(request, text)
         raise self._refusal(status, text, f'POST {path}')
 
@@ -142,7 +143,7 @@ class HttpTransport(Transport):
         return response
 
     def _refusal(self, status: int, text: bytes, what: str) -> Exception:
-        """Returns the error for an answer that isn't 200 or 499."""
+        """Returns the error for an answer that is neither a success nor the failure of an Executor."""
         detail = _detail_of(text)
         message = f'the server at {self._address} answered {status} to {what}: {detail}'
         if status in (404, 405):
@@ -193,10 +194,11 @@ class HttpTransport(Transport):
         body = _json_bytes([request.document])[1:-1]
         try:
             async with self._session.get(self._base + path, data=body, headers=headers, timeout=timeout) as answer:
-                if answer.status == _EXECUTOR_FAILED:
-                    raise ServerError(f'the Executor failed on {path}: {_detail_of(await answer.read())}')
                 if answer.status != 200:
-                    raise self._refusal(answer.status, await answer.read(), f'GET {path}')
+                    text = await answer.read()
+                    if _is_executor_failure(answer.status, text):
+                        raise ServerError(f'the Executor failed in {request.exec_endpoint!r}: {_detail_of(text)}')
+                    raise self._refusal(answer.status, text, f'GET {path}')
                 events = _EventParser()
                 async for chunk in answer.content.iter_any():
                     for kind, data in events.feed(chunk):
@@ -304,6 +306,14 @@ def _answer_to(request: DataRequest) -> Response:
     response.exec_endpoint = request.exec_endpoint
     response.target_executor = request.target_executor
     return response
+
+
+def _is_executor_failure(status: int, text: bytes) -> bool:
+    """Returns True for an answer that reports what an Executor raised: 499, or 500 with a ``detail``."""
+    if status == _INTERNAL_ERROR:
+        answer = _parse_json(text)
+        return isinstance(answer, Mapping) and isinstance(answer.get('detail'), str)
+    return status == _EXECUTOR_FAILED
 
 
 def _failed_response(request: DataRequest, text: bytes) -> Response:
