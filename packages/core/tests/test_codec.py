@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,6 @@ class Leaf(BaseDoc):
     raw: bytes = b''
 
 
-NESTED_LISTS = sys.version_info < (3, 12)
-"""docarray 0.41 can't define a model with a DocList field on newer Pythons."""
-
-
 class Flat(BaseDoc):
     text: str = ''
     number: float | None = None
@@ -35,12 +30,8 @@ class Flat(BaseDoc):
     leaf: Leaf | None = None
 
 
-if NESTED_LISTS:
-
-    class Tree(Flat):
-        leaves: DocList[Leaf] = DocList[Leaf]()
-else:
-    Tree = Flat  # type: ignore[misc, assignment]
+class Tree(Flat):
+    leaves: DocList[Leaf] = DocList[Leaf]()
 
 
 TEXTS = st.text(max_size=6)
@@ -56,7 +47,7 @@ TREES = st.builds(
     tags=st.dictionaries(TEXTS, st.none() | st.booleans() | TEXTS | st.integers(-9, 9), max_size=3),
     tensor=st.none() | st.builds(lambda size: np.arange(size, dtype=np.float32), st.integers(1, 200)),
     leaf=st.none() | LEAVES,
-    **({'leaves': st.builds(lambda docs: DocList[Leaf](docs), st.lists(LEAVES, max_size=3))} if NESTED_LISTS else {}),
+    leaves=st.builds(lambda docs: DocList[Leaf](docs), st.lists(LEAVES, max_size=3)),
 )
 LISTS = st.builds(lambda docs: DocList[Tree](docs), st.lists(TREES, max_size=4))
 
@@ -140,8 +131,6 @@ def test_merge_keeps_the_first_value_and_fills_what_is_empty(first: Tree, second
         if (value := first.tags[key] if first.tags.get(key) not in (None, '') else second.tags.get(key))
         not in (None, '')
     }
-    if not NESTED_LISTS:
-        return
     ids = [[leaf.id for leaf in tree.leaves] for tree in (first, second, merged)]
     assert {leaf_id: ids[2].count(leaf_id) for leaf_id in ids[2]} == {
         leaf_id: max(ids[0].count(leaf_id), ids[1].count(leaf_id)) for leaf_id in ids[0] + ids[1]
@@ -261,8 +250,8 @@ def test_numbers_beyond_the_wire_are_reported() -> None:
 
 
 def test_untyped_documents_become_json() -> None:
-    leaves: dict[str, Any] = {'leaves': DocList[Leaf]([Leaf(id='3')])} if NESTED_LISTS else {}
-    tree = Tree(id='1', tensor=np.arange(2), leaf=Leaf(id='2', raw=b'\x00'), tags={'a': 1}, **leaves)
+    leaf = Leaf(id='2', raw=b'\x00')
+    tree = Tree(id='1', tensor=np.arange(2), leaf=leaf, tags={'a': 1}, leaves=DocList[Leaf]([Leaf(id='3')]))
     (untyped,) = codec.decode_docs(codec.encode_docs(DocList[Tree]([tree])), DocList)
     assert codec.doc_to_json(untyped) == {
         'id': '1',
@@ -274,14 +263,6 @@ def test_untyped_documents_become_json() -> None:
         'tags': {'a': 1},
         'tensor': [0, 1],
         'leaf': {'id': '2', 'text': None, 'raw': 'AA=='},
-        **({'leaves': [{'id': '3', 'text': None, 'raw': ''}]} if NESTED_LISTS else {}),
+        'leaves': [{'id': '3', 'text': None, 'raw': ''}],
     }
     assert codec.doc_to_json(tree)['tensor'] == [0, 1]
-
-
-@pytest.mark.xfail(not NESTED_LISTS, reason='defect of docarray 0.41 on Python >= 3.12', raises=TypeError, strict=True)
-def test_models_with_lists_of_documents_can_be_defined() -> None:
-    class Nested(BaseDoc):
-        leaves: DocList[TextDoc]
-
-    assert Nested(leaves=DocList[TextDoc]([TextDoc(text='a')])).leaves[0].text == 'a'

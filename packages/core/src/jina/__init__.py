@@ -10,6 +10,7 @@ from pkgutil import extend_path
 __path__ = extend_path(__path__, __name__)  # distributions checked out side by side share this package
 
 from jina.core import aliases as _aliases
+from jina.core import docarray_repair as _docarray_repair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _aliases.install()
+_docarray_repair.install()
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,86 @@
+"""Makes documents with ``DocList[...]`` fields definable on Python 3.12 and newer.
+
+docarray 0.41 gives ``DocList[Doc]`` as a ``types.GenericAlias`` there. ``typing`` evaluates such an alias by subscribing
+the typed class with the same document type once more, which docarray refuses ("object is not subscriptable"), so
+pydantic can't build the model. The repair lets that one case through: subscribing a typed list with its own type gives
+the list that is there already.
+
+Nothing is imported for it: if docarray isn't imported yet, the repair waits until it is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+PACKAGE = 'docarray'
+NEEDED = sys.version_info >= (3, 12)
+
+
+def install() -> None:
+    """Repairs docarray now if it is imported, otherwise as soon as it is; does nothing on Python before 3.12."""
+    if not NEEDED:
+        return
+    module = sys.modules.get(PACKAGE)
+    if module is not None and hasattr(module, 'DocList'):
+        repair(module)
+    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def repair(docarray: ModuleType) -> None:
+    """Repairs the list class of docarray, once.
+
+    Args:
+        docarray: The imported package.
+    """
+    subscribe = docarray.DocList.__class_getitem__.__func__
+    if getattr(subscribe, 'repaired', False):
+        return
+
+    def __class_getitem__(cls: Any, item: Any) -> Any:
+        argument = item[0] if isinstance(item, tuple) and len(item) == 1 else item
+        if argument is cls.__dict__.get('doc_type') and cls is not docarray.DocList:
+            return docarray.DocList[argument]
+        return subscribe(cls, item)
+
+    __class_getitem__.repaired = True  # type: ignore[attr-defined]
+    docarray.DocList.__class_getitem__ = classmethod(__class_getitem__)
+
+
+class _Finder:
+    """Waits for the import of docarray, then steps aside."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != PACKAGE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(Loader):
+    """Executes a module with its own loader, then repairs it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        if spec is not None:
+            spec.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        repair(module)
