@@ -6,6 +6,7 @@ Requests and responses are bytes here; nothing is parsed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -184,6 +185,7 @@ class PeerGroup:
         sent = self._metadata_for(endpoint)
         if metadata:
             sent += metadata
+        deadline = None if timeout is None else time.monotonic() + timeout
         peer = self._choose(())
         peer.in_flight += 1
         try:
@@ -196,7 +198,7 @@ class PeerGroup:
             failure = error
         finally:
             peer.in_flight -= 1
-        return await self._retry('process_many' if many else 'process', raw, sent, (peer, failure), timeout)
+        return await self._retry('process_many' if many else 'process', raw, sent, (peer, failure), deadline)
 
     async def stream_doc(
         self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
@@ -254,12 +256,10 @@ class PeerGroup:
         raw: bytes,
         metadata: Metadata,
         first: tuple[Peer, grpc.aio.AioRpcError],
-        timeout: float | None,
+        deadline: float | None,
         limit: float | None = None,
     ) -> bytes:
-        """Goes on after a failed first try."""
-        loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else loop.time() + timeout
+        """Goes on after a failed first try, until the monotonic time ``deadline``."""
         peer, error = first
         tried: list[Peer] = []
         while True:
@@ -270,11 +270,10 @@ class PeerGroup:
             peer = self._choose(tried)
             if peer.down:
                 await peer.wait_until_up(_RECONNECT_PAUSE_S)
-            limits = [
-                value for value in (limit or self._settings.timeout, deadline and deadline - loop.time()) if value
-            ]
-            if deadline is not None and deadline <= loop.time():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
                 raise self._translate(error) from error
+            limits = [seconds for seconds in (limit or self._settings.timeout, left) if seconds is not None]
             peer.in_flight += 1
             try:
                 call = getattr(peer, method)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import pytest
+from docarray import BaseDoc, DocList
+from jina import Executor, requests
+from jina.core.config import GatewayOptions
+from jina.core.errors import ConnectError, MissingDeploymentError
+from jina.core.request import SingleDocumentRequest
+from jina.runtime.gateway import GatewayService, compression_of
+
+ONE = {'start-gateway': ['e1'], 'e1': ['end-gateway']}
+
+
+class Text(BaseDoc):
+    text: str = ''
+
+
+class Echo(Executor):
+    @requests
+    async def echo(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]:
+        for doc in docs:
+            doc.text += f' by {self.runtime_args.replica_id}'
+
+
+async def test_replicas_share_the_requests_and_stand_in_for_each_other(cluster: Any) -> None:
+    workers = [await cluster.worker(Echo, 'e1', replica_id=number) for number in range(2)]
+    gateway = await cluster.gateway(ONE, {'e1': [worker.address for worker in workers]})
+    seen = {(await cluster.post(gateway.address, '/', 'x')).docs[0].text for _ in range(4)}
+    assert seen == {'x by 0', 'x by 1'}
+    await workers[0].pod.stop(0)
+    started = time.monotonic()
+    assert {(await cluster.post(gateway.address, '/', 'x')).docs[0].text for _ in range(6)} == {'x by 1'}
+    assert time.monotonic() - started < 2
+    await gateway.pod.service.dry_run()
+
+
+async def test_dry_run_fails_when_an_executor_is_gone(cluster: Any) -> None:
+    flow = await cluster.flow(Echo)
+    await flow.pod.service.dry_run()
+    dead = await cluster.worker(Echo, 'e1')
+    gateway = await cluster.gateway(ONE, {'e1': dead.address})
+    await dead.pod.stop(0)
+    with pytest.raises(ConnectError, match='Communication error with deployment e1'):
+        await gateway.pod.service.dry_run()
+
+
+async def test_compressed_calls_and_metadata_arrive(cluster: Any) -> None:
+    worker = await cluster.worker(Echo, 'e1')
+    gateway = await cluster.gateway(
+        ONE,
+        {'e1': [f'grpc://{worker.address}']},
+        compression='gzip',
+        deployments_metadata={'e1': {'authorization': 'x'}},
+    )
+    assert (await cluster.post(gateway.address, '/', 'x' * 5000)).docs[0].text == f'{"x" * 5000} by 0'
+
+
+async def test_stream_through_several_executors_is_refused_in_the_stream(cluster: Any) -> None:
+    flow = await cluster.flow(Echo, Echo)
+    request = SingleDocumentRequest()
+    request.exec_endpoint = '/'
+    request.document = Text()
+    (response,) = [response async for response in flow.pod.service.stream(request)]
+    assert response.status.exception.name == 'NotSupportedError'
+
+
+async def test_every_node_needs_an_address() -> None:
+    with pytest.raises(MissingDeploymentError, match="'e1' of the graph has no address"):
+        GatewayService(GatewayOptions(graph_description=ONE))
+
+
+async def test_prefetch_of_the_gateway_holds_for_each_client(cluster: Any, request_of: Any) -> None:
+    class Counting(Executor):
+        active = most = 0
+
+        @requests
+        async def count(self, **kwargs: Any) -> None:
+            cls = type(self)
+            cls.active += 1
+            cls.most = max(cls.most, cls.active)
+            await asyncio.sleep(0.002)
+            cls.active -= 1
+
+    flow = await cluster.flow(Counting, prefetch=2)
+    call = cluster.channel(flow.address).stream_stream('/jina.JinaRPC/Call')(timeout=10)
+    for _ in range(10):
+        await call.write(request_of('/').to_bytes())
+    await call.done_writing()
+    assert len([raw async for raw in call]) == 10
+    assert Counting.most == 2
+
+
+def test_compression_names() -> None:
+    assert compression_of(None) is None
+    assert compression_of('Gzip') is grpc.Compression.Gzip
+    assert compression_of('NoCompression') is grpc.Compression.NoCompression
