@@ -1,0 +1,257 @@
+"""The ASGI application: endpoint routes, health and status, API documentation without a CDN."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from importlib.resources import files
+from typing import Any, Final, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.routing import APIRoute
+from jina.core.config.groups import HttpServerOptions
+from jina.core.environment import environment_facts, system_facts
+from jina.core.errors import JinaError, RemoteError, SchemaError
+from jina.core.logging.logger import JinaLogger
+from jina.core.schema import EndpointSchema, remote_endpoints
+from jina.core.version import __version__
+from jina.core.wire import DRY_RUN_ENDPOINT, StatusProto
+from jina.runtime.http.rendering import to_json
+from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, StreamHandler
+from jina.runtime.service import RequestService
+from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Match
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Role = Literal['worker', 'gateway']
+
+DEFAULT_TITLE: Final = 'My Jina Service'
+DEFAULT_DESCRIPTION: Final = 'You can set `title` and `description` in your `Deployment` or `Flow`.'
+_ASSETS_PATH: Final = '/static-offline-docs'
+_DISCOVERY_WAIT_S: Final = 2.0
+_REFRESH_INTERVAL_S: Final = 1.0
+
+
+class ExceptionModel(BaseModel):
+    """What an Executor raised."""
+
+    name: str = ''
+    args: list[str] = []
+    stacks: list[str] = []
+    executor: str = ''
+
+
+class StatusModel(BaseModel):
+    """Whether requests can be answered: code 0 if so, else 1."""
+
+    code: int = 0
+    description: str = ''
+    exception: ExceptionModel | None = None
+
+
+class InfoModel(BaseModel):
+    """Versions and platform, and the environment variables of the framework."""
+
+    jina: dict[str, str]
+    envs: dict[str, str]
+
+
+class HealthModel(BaseModel):
+    """Nothing: an answer is enough."""
+
+
+class Application:
+    """Serves a worker or a gateway over ASGI.
+
+    Args:
+        service: What answers.
+        options: ``title``, ``description`` and ``cors`` are used, where the options have them.
+        role: What the service is.
+        logger: Logger of the process.
+    """
+
+    def __init__(self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger) -> None:
+        self._service = service
+        self._is_worker = role == 'worker'
+        self._logger = logger
+        http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
+        self.app = FastAPI(
+            title=http.title or DEFAULT_TITLE,
+            description=http.description or DEFAULT_DESCRIPTION,
+            version=__version__,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+        )
+        self._handlers: dict[tuple[str, str], Handler] = {}
+        self._endpoint_routes: list[BaseRoute] = []
+        self._schemas: dict[str, EndpointSchema] | None = None
+        self._refreshed_at = float('-inf')
+        self._refreshing: asyncio.Task[None] | None = None
+        self._add_pages()
+        self._fixed_routes = list(self.app.router.routes)
+        self._entry: ASGIApp = self._route
+        if http.cors:
+            logger.warning('CORS is enabled: pages of any origin can call this server')
+            self._entry = CORSMiddleware(
+                self._route,
+                allow_origin_regex='.*',
+                allow_credentials=True,
+                allow_methods=['*'],
+                allow_headers=['*'],
+            )
+
+    async def start(self) -> None:
+        """Adds the routes of all endpoints. Of a gateway whose Executors aren't there yet, they are added later."""
+        refresh = self._start_refresh()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(refresh), _DISCOVERY_WAIT_S)
+
+    async def stop(self) -> None:
+        """Stops looking for endpoints."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait((self._refreshing,))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one ASGI connection."""
+        if scope['type'] == 'http':
+            await self._entry(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Takes requests for endpoints directly to their handlers, and all else through FastAPI."""
+        key = (scope['method'], scope['path'])
+        handler = self._handlers.get(key)
+        if handler is None and not self._is_worker and self._is_unknown(scope):
+            await self._refresh_now()
+            handler = self._handlers.get(key)
+        await (handler or self.app)(scope, receive, send)
+
+    def _is_unknown(self, scope: Scope) -> bool:
+        return scope['method'] in ('POST', 'GET') and not any(
+            route.matches(scope)[0] is not Match.NONE for route in self.app.router.routes
+        )
+
+    def _start_refresh(self) -> asyncio.Task[None]:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+        return self._refreshing
+
+    async def _refresh_now(self) -> None:
+        """Asks a gateway again for its endpoints: an Executor may have started or changed meanwhile."""
+        if asyncio.get_running_loop().time() - self._refreshed_at >= _REFRESH_INTERVAL_S:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._start_refresh()), _DISCOVERY_WAIT_S)
+
+    async def _refresh(self) -> None:
+        schemas = await self._find_schemas()
+        self._refreshed_at = asyncio.get_running_loop().time()
+        if schemas != self._schemas:
+            self._install(schemas)
+            self._schemas = schemas
+
+    async def _find_schemas(self) -> dict[str, EndpointSchema]:
+        if self._is_worker:
+            own: dict[str, EndpointSchema] = self._service.endpoint_schemas  # type: ignore[attr-defined]
+            return own
+        endpoints = remote_endpoints(await self._service.endpoints())
+        schemas: dict[str, EndpointSchema] = {}
+        for name, endpoint in endpoints.items():
+            if name == DRY_RUN_ENDPOINT:
+                continue
+            try:
+                schemas[name] = endpoint.types()
+            except SchemaError as error:
+                self._logger.warning('endpoint %r has no HTTP route: %s', name, error)
+        return schemas
+
+    def _install(self, schemas: dict[str, EndpointSchema]) -> None:
+        """Replaces the routes of endpoints."""
+        handlers: dict[tuple[str, str], Handler] = {}
+        routes: list[BaseRoute] = []
+        for name, schema in schemas.items():
+            path = f'/{name.lstrip("/")}'
+            kind = StreamHandler if schema.is_generator else PostHandler
+            handler = kind(self._service, name, schema, is_worker=self._is_worker, logger=self._logger)
+            handlers['GET' if schema.is_generator else 'POST', path] = handler
+            routes.append(EndpointRoute(path, handler, with_header=not self._is_worker))
+        # Endpoints come first: one called /status replaces the page of that name.
+        self.app.router.routes[:] = [*routes, *self._fixed_routes]
+        self.app.openapi_schema = None
+        self._handlers = handlers
+
+    def _add_pages(self) -> None:
+        app = self.app
+        self._add_page('/', self._health, HealthModel, 'Health check')
+        self._add_page('/status', self._status, InfoModel, 'Versions, platform and environment')
+        self._add_page('/dry_run', self._dry_run, StatusModel, 'Check that requests reach all Executors')
+        app.add_route('/openapi.json', self._openapi, include_in_schema=False)
+        app.add_route('/docs', self._swagger, include_in_schema=False)
+        app.add_route('/redoc', self._redoc, include_in_schema=False)
+        assets = files('fastapi_offline') / 'static'
+        app.mount(_ASSETS_PATH, StaticFiles(directory=str(assets)), name='static-offline-docs')
+
+    def _add_page(self, path: str, answer: Any, model: type[BaseModel], summary: str) -> None:
+        name = path.strip('/') or 'health'
+        route = APIRoute(path, answer, methods=['GET'], response_model=model, summary=summary, name=name)
+        self.app.router.routes.append(route)
+
+    async def _health(self) -> Response:
+        return _json_response({})
+
+    async def _status(self) -> Response:
+        return _json_response({'jina': system_facts(), 'envs': environment_facts()})
+
+    async def _dry_run(self) -> Response:
+        try:
+            await self._service.dry_run()
+        except RemoteError as error:
+            exception = {
+                'name': error.name,
+                'args': list(error.remote_args),
+                'stacks': list(error.stacks),
+                'executor': error.executor,
+            }
+            return _json_response({'code': int(StatusProto.ERROR), 'description': str(error), 'exception': exception})
+        except JinaError as error:
+            exception = {'name': type(error).__name__, 'args': [str(error)], 'stacks': [], 'executor': ''}
+            return _json_response({'code': int(StatusProto.ERROR), 'description': str(error), 'exception': exception})
+        return _json_response({'code': int(StatusProto.SUCCESS), 'description': '', 'exception': None})
+
+    async def _openapi(self, request: Request) -> Response:
+        if not self._is_worker:
+            await self._refresh_now()
+        schema = self.app.openapi()
+        root = request.scope.get('root_path', '').rstrip('/')
+        return _json_response({**schema, 'servers': [{'url': root}]} if root else schema)
+
+    async def _swagger(self, request: Request) -> HTMLResponse:
+        root = request.scope.get('root_path', '').rstrip('/')
+        return get_swagger_ui_html(
+            openapi_url=f'{root}/openapi.json',
+            title=f'{self.app.title} - Swagger UI',
+            swagger_js_url=f'{root}{_ASSETS_PATH}/swagger-ui-bundle.js',
+            swagger_css_url=f'{root}{_ASSETS_PATH}/swagger-ui.css',
+            swagger_favicon_url=f'{root}{_ASSETS_PATH}/favicon.png',
+        )
+
+    async def _redoc(self, request: Request) -> HTMLResponse:
+        root = request.scope.get('root_path', '').rstrip('/')
+        return get_redoc_html(
+            openapi_url=f'{root}/openapi.json',
+            title=f'{self.app.title} - ReDoc',
+            redoc_js_url=f'{root}{_ASSETS_PATH}/redoc.standalone.js',
+            redoc_favicon_url=f'{root}{_ASSETS_PATH}/favicon.png',
+            with_google_fonts=False,
+        )
+
+
+def _json_response(value: Any) -> Response:
+    return Response(to_json(value), media_type='application/json')

@@ -1,0 +1,223 @@
+"""Bodies of requests: validated in one call from bytes, described for OpenAPI by models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Optional, Union
+from urllib.parse import parse_qsl
+
+from docarray import BaseDoc
+from jina.core.annotations import ParametersType
+from jina.core.parameters import bind_parameters, parameters_for
+from jina.core.schema import EndpointSchema
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic_core import ErrorDetails
+from typing_extensions import Required, TypedDict
+
+__all__ = ['BodyError', 'EndpointBody', 'ParsedBody', 'StreamBody', 'request_model', 'response_model']
+
+
+class Header(BaseModel):
+    """What a client may say about its request."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    requestId: Optional[str] = Field(  # noqa: UP045 - the name on the wire; the schema of 3.10 needs Optional
+        None, validation_alias=AliasChoices('requestId', 'request_id'), description='Request ID'
+    )
+    targetExecutor: Optional[str] = Field(  # noqa: UP045
+        None,
+        validation_alias=AliasChoices('targetExecutor', 'target_executor'),
+        description='Name of the Executor that works on the request',
+    )
+
+
+@dataclass(frozen=True)
+class ParsedBody:
+    """A valid body.
+
+    Attributes:
+        docs: The documents.
+        parameters: What the client sent as parameters; numbers are floats, as in every other protocol.
+        request_id: Id that the client chose, or the id of its only document; empty for a fresh one.
+        target_executor: Name of the Executor that should work on the request; empty for all.
+    """
+
+    docs: list[Any]
+    parameters: dict[str, Any]
+    request_id: str = ''
+    target_executor: str = ''
+
+
+class BodyError(Exception):
+    """A body is invalid; ``details`` are FastAPI's error details, with the place of each error.
+
+    Args:
+        details: One entry per error: ``loc``, ``msg``, ``type``.
+    """
+
+    def __init__(self, details: list[dict[str, Any]]) -> None:
+        self.details = details
+        super().__init__(str(details))
+
+
+class EndpointBody:
+    """Reads bodies of one endpoint.
+
+    Args:
+        schema: Types of the endpoint.
+        owner: Name of the Executor whose parameters model is checked here; empty if the Executors do that themselves.
+    """
+
+    def __init__(self, schema: EndpointSchema, owner: str = '') -> None:
+        model = schema.input_model
+        self._owner = owner
+        self._kind = schema.parameters if owner else ParametersType()
+        fields: dict[str, Any] = {
+            'data': Required[Annotated[Union[list[model], model], Field(union_mode='left_to_right')]],  # type: ignore[valid-type]  # noqa: UP007
+            'parameters': Optional[dict[str, Any]],  # noqa: UP045
+            'header': Optional[Header],  # noqa: UP045
+            'targetExecutor': Optional[str],  # noqa: UP045
+            'target_executor': Optional[str],  # noqa: UP045
+        }
+        self._adapter: TypeAdapter[Any] = TypeAdapter(TypedDict('Body', fields, total=False))  # type: ignore[operator]
+
+    def parse(self, raw: bytes) -> ParsedBody:
+        """Validates a body.
+
+        Args:
+            raw: JSON.
+
+        Raises:
+            BodyError: It isn't JSON, has no ``data``, or doesn't fit the endpoint.
+        """
+        if not raw:
+            raise BodyError([{'type': 'missing', 'loc': ['body'], 'msg': 'Field required', 'input': None}])
+        try:
+            body: Mapping[str, Any] = self._adapter.validate_json(raw)
+        except ValidationError as error:
+            raise BodyError(_details(error, ('body',), drop_alternatives=True)) from None
+        data = body['data']
+        header: Header = body.get('header') or _NO_HEADER
+        parameters = _with_floats(body.get('parameters') or {})
+        if self._kind.model is not None:
+            self._check_parameters(parameters)
+        if isinstance(data, BaseDoc):
+            return ParsedBody(
+                [data], parameters, header.requestId or data.id or '', header.targetExecutor or _target(body)
+            )
+        return ParsedBody(data, parameters, header.requestId or '', header.targetExecutor or _target(body))
+
+    def _check_parameters(self, parameters: dict[str, Any]) -> None:
+        try:
+            bind_parameters(self._kind, parameters_for(self._owner, parameters))
+        except ValidationError as error:
+            raise BodyError(_details(error, ('body', 'parameters'))) from None
+
+
+class StreamBody:
+    """Reads the document of a streaming request, from the body or from the query.
+
+    Args:
+        schema: Types of the endpoint.
+    """
+
+    def __init__(self, schema: EndpointSchema) -> None:
+        self._model = schema.input_model
+
+    def parse(self, raw: bytes, query: bytes) -> BaseDoc:
+        """Validates a document.
+
+        Args:
+            raw: JSON; empty takes the query.
+            query: The query string.
+
+        Raises:
+            BodyError: The document doesn't fit the endpoint.
+        """
+        try:
+            if raw.strip():
+                return self._model.model_validate_json(raw)
+            fields = dict(parse_qsl(query.decode('latin-1'), keep_blank_values=True))
+            return self._model.model_validate(fields)
+        except ValidationError as error:
+            raise BodyError(_details(error, ('body',) if raw.strip() else ('query',))) from None
+
+
+def request_model(name: str, schema: EndpointSchema) -> type[BaseModel]:
+    """Returns the model that describes an endpoint's body in OpenAPI."""
+    document = schema.input_model
+    data: Any = Union[document, list[document]] if schema.is_singleton_doc else Union[list[document], document]  # type: ignore[valid-type]  # noqa: UP007
+    parameters = schema.parameters_model
+    if parameters is None:
+        described: Any = (Optional[dict[str, Any]], None)  # noqa: UP045
+    elif _all_optional(parameters):
+        described = (Optional[parameters], None)  # noqa: UP045
+    else:
+        described = (parameters, ...)
+    return create_model(f'{name}_input_model', data=(data, ...), parameters=described, header=(Optional[Header], None))  # noqa: UP045
+
+
+def response_model(name: str, schema: EndpointSchema, *, with_header: bool) -> type[BaseModel]:
+    """Returns the model that describes an endpoint's response in OpenAPI."""
+    fields: dict[str, Any] = {
+        'data': (list[schema.output_model], ...),  # type: ignore[name-defined]
+        'parameters': (Optional[dict[str, Any]], None),  # noqa: UP045
+    }
+    if with_header:
+        fields['header'] = (Optional[Header], None)  # noqa: UP045
+    return create_model(f'{name}_output_model', **fields)
+
+
+def _all_optional(model: type[BaseModel]) -> bool:
+    return not any(field.is_required() for field in model.model_fields.values())
+
+
+def _target(body: Mapping[str, Any]) -> str:
+    return body.get('targetExecutor') or body.get('target_executor') or ''
+
+
+def _with_floats(value: Any) -> Any:
+    """Turns whole numbers into floats, as the wire between servers does."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _details(error: ValidationError, prefix: Sequence[str], *, drop_alternatives: bool = False) -> list[dict[str, Any]]:
+    """Returns pydantic's errors in FastAPI's form.
+
+    Args:
+        error: What pydantic says.
+        prefix: Where the value stands in the request.
+        drop_alternatives: ``data`` may be a list or a document: report only what is wrong with the kind that was sent.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    if drop_alternatives:
+        found = _matching_alternative(found)
+    return [{**item, 'loc': [*prefix, *item['loc']]} for item in found]
+
+
+def _matching_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Keeps the errors of that alternative of ``data`` which isn't of the wrong kind altogether."""
+    kept: list[ErrorDetails] = []
+    wrong_kinds: list[ErrorDetails] = []
+    for item in errors:
+        location = item['loc']
+        if location[0:1] != ('data',) or len(location) < 2:
+            kept.append(item)
+        elif len(location) == 2 and item['type'] in ('list_type', 'model_type', 'model_attributes_type'):
+            wrong_kinds.append({**item, 'loc': ('data',)})
+        else:
+            kept.append({**item, 'loc': ('data', *location[2:])})
+    if len(wrong_kinds) > 1:  # neither a list nor a document
+        kept.append({**wrong_kinds[0], 'msg': 'Input should be a list of documents or a document'})
+    return kept
+
+
+_NO_HEADER: Final = Header()

@@ -1,0 +1,314 @@
+"""Routes of endpoints: FastAPI describes them, and they answer as plain ASGI without its dependency machinery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import orjson
+from docarray import BaseDoc, DocList
+from fastapi.routing import APIRoute
+from jina.core.errors import JinaError, TransportError
+from jina.core.logging.logger import JinaLogger
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.schema import EndpointSchema
+from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model
+from jina.runtime.http.rendering import render_error, to_json
+from jina.runtime.service import RequestService
+from starlette.types import Message, Receive, Scope, Send
+
+EXECUTOR_ERROR: Final = 499
+"""Status of a request on which an Executor raised."""
+PING_INTERVAL_S: Final = 15.0
+"""Silence after which a stream sends a comment, so that proxies keep the connection."""
+_WATCH_AFTER_S: Final = 0.5
+_JSON_TYPE: Final = (b'content-type', b'application/json')
+_STREAM_HEADERS: Final = [
+    (b'content-type', b'text/event-stream; charset=utf-8'),
+    (b'cache-control', b'no-cache'),
+    (b'connection', b'keep-alive'),
+    (b'x-accel-buffering', b'no'),
+]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had sent the whole request."""
+
+
+class Handler:
+    """Answers the requests of one endpoint over ASGI.
+
+    Args:
+        service: What answers.
+        name: The endpoint.
+        schema: Its types.
+        is_worker: The service is an Executor itself: parameters are checked here, and responses have no header.
+        logger: For failures of the server itself.
+    """
+
+    def __init__(
+        self, service: RequestService, name: str, schema: EndpointSchema, *, is_worker: bool, logger: JinaLogger
+    ) -> None:
+        self._service = service
+        self._name = name
+        self._is_worker = is_worker
+        self._logger = logger
+        self.schema = schema
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        with contextlib.suppress(ClientGone):
+            await self._serve(scope, await read_body(receive), receive, send)
+
+    async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    def _failure(self, error: Exception, request_id: str = '') -> tuple[int, bytes]:
+        """Returns status and body for what went wrong outside of Executors."""
+        if isinstance(error, BodyError):
+            return 422, to_json({'detail': error.details})
+        status = error.http_status if isinstance(error, JinaError) else 500
+        if not isinstance(error, JinaError):
+            self._logger.error('%s failed', self._name, exc_info=error)
+        return status, render_error(error, request_id)
+
+
+class PostHandler(Handler):
+    """``POST``: documents in, documents out."""
+
+    def __init__(self, service: RequestService, name: str, schema: EndpointSchema, **kwargs: Any) -> None:
+        super().__init__(service, name, schema, **kwargs)
+        self._body = EndpointBody(schema, service.name if self._is_worker else '')
+
+    async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
+        request_id = ''
+        try:
+            body = self._body.parse(raw)
+            request = DataRequest()
+            header = request.header
+            header.exec_endpoint = self._name
+            request_id = body.request_id or header.request_id
+            header.request_id = request_id
+            if body.target_executor:
+                header.target_executor = body.target_executor
+            if body.parameters:
+                request.parameters = body.parameters
+            request.docs = self.schema.input_list(body.docs)
+            response = await while_connected(self._service.process(request), receive)
+            status, payload = self._render(response)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
+            status, payload = self._failure(error, request_id)
+        await send_json(send, status, payload)
+
+    def _render(self, response: DataRequest) -> tuple[int, bytes]:
+        if response.is_error:
+            return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
+        answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
+        answer['parameters'] = response.parameters
+        if not self._is_worker:
+            header = response.header
+            answer['header'] = {'requestId': header.request_id, 'targetExecutor': header.target_executor}
+        return 200, to_json(answer)
+
+
+class StreamHandler(Handler):
+    """``GET`` of a streaming endpoint: one document in, server-sent events out."""
+
+    def __init__(self, service: RequestService, name: str, schema: EndpointSchema, **kwargs: Any) -> None:
+        super().__init__(service, name, schema, **kwargs)
+        self._body = StreamBody(schema)
+
+    async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
+        try:
+            document = self._body.parse(raw, scope.get('query_string', b''))
+        except BodyError as error:
+            await send_json(send, *self._failure(error))
+            return
+        await while_connected(self._stream(document, send), receive, at_once=True)
+
+    async def _stream(self, document: BaseDoc, send: Send) -> None:
+        request = SingleDocumentRequest()
+        request.exec_endpoint = self._name
+        request.document = document
+        started = False
+        async with contextlib.aclosing(self._events(request)) as events:
+            async for status, payload in events:
+                if status != 200 and not started:  # nothing was sent yet: a plain error response is clearer
+                    await send_json(send, status, payload)
+                    return
+                if not started:
+                    await send({'type': 'http.response.start', 'status': 200, 'headers': _STREAM_HEADERS})
+                    started = True
+                event = payload if status == 200 else b'event: error\r\ndata: ' + payload + b'\r\n\r\n'
+                await send({'type': 'http.response.body', 'body': event, 'more_body': True})
+                if status != 200:
+                    break
+        await send({'type': 'http.response.body', 'body': b'', 'more_body': False})
+
+    async def _events(self, request: SingleDocumentRequest) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yields events with status 200, and a failure as the last item with its status and body."""
+        try:
+            async for response in _with_pauses(self._service.stream(request)):
+                if response is None:
+                    yield 200, f': ping - {datetime.now(timezone.utc)}\r\n\r\n'.encode()
+                elif response.is_error:
+                    yield EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
+                    return
+                else:
+                    yield 200, b'event: update\r\ndata: ' + to_json(response.document) + b'\r\n\r\n'
+        except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
+            yield self._failure(error, request.request_id)
+            return
+        yield 200, b'event: end\r\n\r\n'
+
+
+class EndpointRoute(APIRoute):
+    """A route that FastAPI describes and that a handler answers.
+
+    Args:
+        path: The path.
+        handler: Answers over ASGI.
+        with_header: Responses carry a header.
+    """
+
+    def __init__(self, path: str, handler: Handler, *, with_header: bool) -> None:
+        schema = handler.schema
+        name = path.strip('/') or 'root'
+        safe = ''.join(character if character.isalnum() else '_' for character in name)
+
+        async def endpoint(**_: Any) -> None: ...
+
+        options: dict[str, Any] = {}
+        if schema.is_generator:
+            body: Any = schema.input_model
+            summary, prefix, method = f'Streaming Endpoint {path}', 'streaming_get', 'GET'
+            options['responses'] = {200: {'content': {'text/event-stream': {}}, 'description': 'Server-sent events'}}
+        else:
+            body = request_model(safe, schema)
+            summary, prefix, method = f'Endpoint {path}', 'post', 'POST'
+            options['response_model'] = response_model(safe, schema, with_header=with_header)
+        _annotate(endpoint, body)
+        super().__init__(
+            path,
+            endpoint,
+            methods=[method],
+            summary=summary,
+            operation_id=f'{prefix}_{safe}_{method.lower()}',
+            name=f'{prefix}_{safe}',
+            **options,
+        )
+        self.app = handler
+
+
+def _annotate(endpoint: Callable[..., Any], body: Any) -> None:
+    """Gives a function the signature that FastAPI reads the body model from."""
+
+    parameter = inspect.Parameter('body', inspect.Parameter.KEYWORD_ONLY, annotation=body)
+    endpoint.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Reads the whole body of a request.
+
+    Raises:
+        ClientGone: The client closed the connection.
+    """
+    message = await receive()
+    if message['type'] == 'http.request' and not message.get('more_body'):
+        body: bytes = message.get('body', b'')
+        return body
+    chunks: list[bytes] = []
+    while True:
+        if message['type'] == 'http.disconnect':
+            raise ClientGone
+        chunks.append(message.get('body', b''))
+        if not message.get('more_body'):
+            return b''.join(chunks)
+        message = await receive()
+
+
+async def while_connected(work: Awaitable[Any], receive: Receive, *, at_once: bool = False) -> Any:
+    """Awaits work and cancels it when the client goes away.
+
+    Args:
+        work: What to await.
+        receive: The ASGI channel from the client, whose body was read.
+        at_once: Watch from the start; otherwise only work that takes long is watched, which costs quick requests nothing.
+
+    Raises:
+        ClientGone: The client closed the connection.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    watchers: list[asyncio.Task[None]] = []
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        message: Message = await receive()
+        if message['type'] == 'http.disconnect' and task is not None:
+            gone = True
+            task.cancel()
+
+    def start() -> None:
+        watchers.append(loop.create_task(watch()))
+
+    timer = loop.call_later(0 if at_once else _WATCH_AFTER_S, start)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone:
+            raise ClientGone from None
+        raise
+    finally:
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
+
+
+async def send_json(send: Send, status: int, payload: bytes) -> None:
+    """Sends a whole JSON response."""
+    headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
+    await send({'type': 'http.response.start', 'status': status, 'headers': headers})
+    await send({'type': 'http.response.body', 'body': payload})
+
+
+def _untyped(response: DataRequest) -> DocList[Any]:
+    """Returns the documents as they are on the wire: what passed through other types keeps all its fields."""
+    response.document_array_cls = DocList
+    return response.docs
+
+
+async def _with_pauses(
+    responses: AsyncIterator[SingleDocumentRequest],
+) -> AsyncIterator[SingleDocumentRequest | None]:
+    """Passes responses on, and None whenever none came for ``PING_INTERVAL_S``."""
+    iterator = aiter(responses)
+    waiting: asyncio.Future[SingleDocumentRequest] | None = None
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(anext(iterator))
+            done, _ = await asyncio.wait((waiting,), timeout=PING_INTERVAL_S)
+            if not done:
+                yield None
+                continue
+            try:
+                response = waiting.result()
+            except StopAsyncIteration:
+                return
+            waiting = None
+            yield response
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, TransportError):
+                await waiting
+        close = getattr(iterator, 'aclose', None)
+        if close is not None:
+            await close()

@@ -1,0 +1,179 @@
+"""The HTTP server: binds a socket, runs uvicorn inside the loop of the process, drains and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import errno
+import inspect
+import logging
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.config.groups import HttpServerOptions
+from jina.core.enums import ProtocolType
+from jina.core.environment import log_level, random_port_range
+from jina.core.errors import ConfigError, PortInUseError, StartupError
+from jina.core.logging.logger import JinaLogger
+from jina.runtime.http.application import Application, Role
+from jina.runtime.service import RequestService
+
+_RANDOM_PORT_TRIES: Final = 100
+_OWN_SETTINGS: Final = ('app', 'host', 'port', 'fd', 'uds', 'reload', 'workers', 'factory')
+_BACKLOG: Final = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers, which belong to the process, and with an event for its start."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves a worker or a gateway over HTTP. Make and use it inside a running event loop.
+
+    Args:
+        service: What answers.
+        options: Options of the process; ``host``, the port of protocol HTTP and those of the HTTP server are used.
+        role: ``worker`` or ``gateway``.
+        host: Address to listen on; by default that of the options.
+        port: Port to listen on, 0 for a free one; by default that of the options.
+        logger: Logger of the process; by default one is made from the options.
+
+    Raises:
+        ConfigError: ``uvicorn_kwargs`` holds something that uvicorn doesn't know.
+    """
+
+    def __init__(
+        self,
+        service: RequestService,
+        options: ExecutorOptions | GatewayOptions,
+        *,
+        role: Role,
+        host: str | None = None,
+        port: int | None = None,
+        logger: JinaLogger | None = None,
+    ) -> None:
+        self._name = service.name
+        self._host = host or (options.host if isinstance(options.host, str) else options.host[0])
+        self._port = _port_of(options) if port is None else port
+        self._logger = logger or JinaLogger(
+            service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
+        self._application = Application(service, options, role=role, logger=self._logger)
+        kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
+        self._config = _uvicorn_config(self._application, dict(kwargs or {}))
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def app(self) -> Any:
+        """The FastAPI application."""
+        return self._application.app
+
+    async def start(self) -> int:
+        """Binds the port, starts to serve, and returns the real port.
+
+        Raises:
+            PortInUseError: Another process listens there.
+            StartupError: uvicorn didn't start.
+        """
+        listener = self._bind()
+        try:
+            await self._application.start()
+            self._server = _Server(self._config)
+            self._serving = asyncio.get_running_loop().create_task(self._server.serve(sockets=[listener]))
+            listening = asyncio.ensure_future(self._server.listening.wait())
+            await asyncio.wait((self._serving, listening), return_when=asyncio.FIRST_COMPLETED)
+            if not listening.done():
+                listening.cancel()
+                raise StartupError(f'{self._name}: the HTTP server did not start', hint='see its log above')
+        except BaseException:
+            listener.close()
+            await self.stop(0)
+            raise
+        port: int = listener.getsockname()[1]
+        return port
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Refuses new connections, answers the requests in flight, and ends.
+
+        Args:
+            grace: Seconds that requests in flight may take; None or 0 for none.
+        """
+        await self._application.stop()
+        if self._server is None or self._serving is None:
+            return
+        # uvicorn takes whole seconds in its type only; it hands the value to asyncio.wait_for.
+        self._config.timeout_graceful_shutdown = grace or 0  # type: ignore[assignment]
+        self._server.should_exit = True
+        await asyncio.wait((self._serving,), timeout=(grace or 0) + 1)
+        if not self._serving.done():
+            self._serving.cancel()
+            await asyncio.wait((self._serving,))
+
+    def _bind(self) -> socket.socket:
+        if self._port:
+            return self._bind_to(self._port)
+        port_range = random_port_range()
+        if port_range is None:
+            return self._bind_to(0)
+        low, high = port_range
+        for port in random.sample(range(low, high + 1), min(_RANDOM_PORT_TRIES, high + 1 - low)):
+            with contextlib.suppress(PortInUseError):
+                return self._bind_to(port)
+        raise PortInUseError(low, f'{self._name}, with all others up to {high}')
+
+    def _bind_to(self, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ':' in self._host else socket.AF_INET
+        try:
+            return socket.create_server((self._host.strip('[]'), port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(port, self._name) from error
+            raise StartupError(f'{self._name} can not listen on {self._host}:{port}: {error}') from error
+
+
+def _port_of(options: ExecutorOptions | GatewayOptions) -> int:
+    if not options.port or ProtocolType.HTTP not in options.protocol:
+        return 0
+    return options.port[options.protocol.index(ProtocolType.HTTP)]
+
+
+def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn.Config:
+    known = inspect.signature(uvicorn.Config.__init__).parameters
+    for name in kwargs:
+        if name in _OWN_SETTINGS:
+            raise ConfigError(f'uvicorn_kwargs: {name!r} is set by the server', hint='use the options host and port')
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                f'uvicorn_kwargs: uvicorn has no setting {name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
+            )
+    level = logging.getLevelName(log_level() or 'ERROR')
+    settings = {
+        'log_config': None,
+        'log_level': level if isinstance(level, int) else logging.ERROR,
+        'access_log': False,
+        'lifespan': 'off',
+        'ws': 'none',
+        'server_header': False,
+        'backlog': _BACKLOG,
+        **kwargs,
+    }
+    return uvicorn.Config(application, **settings)
