@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,20 +118,23 @@ def test_lowest(folder_names: Sequence[str], python: Path | str) -> int:
     tools = [*TEST_TOOLS, *(tool for item in folder_names for tool in TEST_TOOLS_OF.get(item, ()))]
     with tempfile.TemporaryDirectory(prefix='lowest-') as folder:
         lowest = Path(folder) / 'lowest.txt'
-        resolution = [
+        compiling = [
+            'pip',
+            'compile',
             '--quiet',
-            '--resolution',
-            'lowest-direct',
+            '--resolution=lowest-direct',
             '--all-extras',
-            '--find-links',
-            build(),
             '--no-header',
+            '--no-annotate',
         ]
-        bootstrap.uv('pip', 'compile', *resolution, '--python', python, '--output-file', lowest, *manifests)
-        print('lowest direct versions:', flush=True)
-        _print_direct(lowest)
-        limits: list[str | Path] = ['--constraints', lowest]
-        interpreter = install(Path(folder) / 'env', [*EVERYTHING, *tools], python=python, resolution=limits)
+        bootstrap.uv(*compiling, '--python', python, '--constraints', own_wheels(), '--output-file', lowest, *manifests)
+        # our own distributions are tied to the built wheels already
+        resolved = [line for line in lowest.read_text().splitlines() if not line.startswith('jina')]
+        lowest.write_text('\n'.join(resolved) + '\n')
+        _print_floors(resolved)
+        interpreter = install(
+            Path(folder) / 'env', [*EVERYTHING, *tools], python=python, resolution=['--constraints', lowest]
+        )
         return _run_tests(interpreter, folder_names, Path(folder))
 
 
@@ -144,11 +148,14 @@ def _run_tests(interpreter: Path, folder_names: Sequence[str], folder: Path) -> 
     return subprocess.run(command, cwd=folder, env=variables).returncode
 
 
-def _print_direct(lowest: Path) -> None:
-    """Shows the versions of packages that our manifests name."""
-    for line in lowest.read_text().splitlines():
-        if '==' in line and not line.startswith((' ', '#')):
-            print(f'  {line}', flush=True)
+def _print_floors(resolved: Sequence[str]) -> None:
+    """Shows the floor that each manifest declares beside the lowest version that fits with all others."""
+    versions = dict(line.split(' ')[0].split('==') for line in resolved if '==' in line)
+    text = ''.join(file.read_text() for file in sorted(bootstrap.ROOT.glob('packages/*/pyproject.toml')))
+    print('lowest versions (declared floor, lowest that fits):', flush=True)
+    for name, floor in sorted(set(re.findall(r'"([\w-]+)(?:\[[\w,]+\])?>=([\w.]+)', text))):
+        if name in versions:
+            print(f'  {name} {floor} {versions[name]}', flush=True)
 
 
 def _name_of(wheel: Path) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+__all__ = ['ROOT', 'bootstrap', 'missing', 'original_env', 'require_original', 'require_program', 'wheels']
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 sys.path.append(str(ROOT / 'tools'))
 
 import bootstrap  # noqa: E402  tools/ is not a package
 import original_env  # noqa: E402
+import wheels  # noqa: E402
 
 
 def missing(reason: str) -> None:
