@@ -12,13 +12,13 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.routing import APIRoute
 from jina.core.config.groups import HttpServerOptions
 from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import JinaError, RemoteError, SchemaError
+from jina.core.errors import ConnectError, JinaError, RemoteError, SchemaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema, remote_endpoints
 from jina.core.version import __version__
 from jina.core.wire import DRY_RUN_ENDPOINT, StatusProto
-from jina.runtime.http.rendering import to_json
-from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, StreamHandler
+from jina.runtime.http.rendering import render_error, to_json
+from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, StreamHandler, send_json
 from jina.runtime.service import RequestService
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
@@ -132,6 +132,12 @@ class Application:
         if handler is None and not self._is_worker and self._is_unknown(scope):
             await self._refresh_now()
             handler = self._handlers.get(key)
+            if handler is None and self._schemas is None:
+                error = ConnectError(
+                    'the endpoints are not known yet: not every Executor has answered', hint='try again'
+                )
+                await send_json(send, error.http_status, render_error(error))
+                return
         await (handler or self.app)(scope, receive, send)
 
     def _is_unknown(self, scope: Scope) -> bool:

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 from pydantic_core import ErrorDetails
 from typing_extensions import Required, TypedDict
 
-__all__ = ['BodyError', 'EndpointBody', 'ParsedBody', 'StreamBody', 'request_model', 'response_model']
+__all__ = ['BodyError', 'EndpointBody', 'ParsedBody', 'StreamBody', 'request_model', 'response_model', 'with_floats']
 
 
 class Header(BaseModel):
@@ -100,7 +100,7 @@ class EndpointBody:
             raise BodyError(_details(error, ('body',), drop_alternatives=True)) from None
         data = body['data']
         header: Header = body.get('header') or _NO_HEADER
-        parameters = _with_floats(body.get('parameters') or {})
+        parameters = with_floats(body.get('parameters') or {})
         if self._kind.model is not None:
             self._check_parameters(parameters)
         if isinstance(data, BaseDoc):
@@ -178,12 +178,12 @@ def _target(body: Mapping[str, Any]) -> str:
     return body.get('targetExecutor') or body.get('target_executor') or ''
 
 
-def _with_floats(value: Any) -> Any:
+def with_floats(value: Any) -> Any:
     """Turns whole numbers into floats, as the wire between servers does."""
     if isinstance(value, dict):
-        return {key: _with_floats(item) for key, item in value.items()}
+        return {key: with_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_floats(item) for item in value]
+        return [with_floats(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value

@@ -39,8 +39,10 @@ def _plain(value: Any) -> Any:
             return value.__dict__
         return value.model_dump(mode='json', by_alias=True, warnings=False)
     if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(value.view(np.ndarray))
-        return array if array.dtype.kind in 'biuf' and array.dtype.itemsize > 1 and array.ndim else array.tolist()
+        array = value.view(np.ndarray)
+        if array.ndim == 0 or array.dtype.kind not in 'biuf' or array.dtype.itemsize > 8:
+            return array.tolist()
+        return np.ascontiguousarray(array)
     if isinstance(value, (bytes, bytearray)):
         return _text_of(bytes(value))
     if hasattr(value, 'detach'):  # torch

@@ -12,11 +12,11 @@ from typing import Any, Final
 import orjson
 from docarray import BaseDoc, DocList
 from fastapi.routing import APIRoute
-from jina.core.errors import JinaError, TransportError
+from jina.core.errors import ConnectError, JinaError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
-from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model
+from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model, with_floats
 from jina.runtime.http.rendering import render_error, to_json
 from jina.runtime.service import RequestService
 from starlette.types import Message, Receive, Scope, Send
@@ -102,6 +102,8 @@ class PostHandler(Handler):
             status, payload = self._render(response)
         except ClientGone:
             raise
+        except asyncio.CancelledError:  # the server stops and this took too long; the task ends with the answer
+            status, payload = self._failure(_stopping(), request_id)
         except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
             status, payload = self._failure(error, request_id)
         await send_json(send, status, payload)
@@ -110,7 +112,7 @@ class PostHandler(Handler):
         if response.is_error:
             return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
         answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
-        answer['parameters'] = response.parameters
+        answer['parameters'] = with_floats(response.parameters)
         if not self._is_worker:
             header = response.header
             answer['header'] = {'requestId': header.request_id, 'targetExecutor': header.target_executor}
@@ -130,7 +132,8 @@ class StreamHandler(Handler):
         except BodyError as error:
             await send_json(send, *self._failure(error))
             return
-        await while_connected(self._stream(document, send), receive, at_once=True)
+        with contextlib.suppress(asyncio.CancelledError):  # the server stops: cutting off is all that can be done
+            await while_connected(self._stream(document, send), receive, at_once=True)
 
     async def _stream(self, document: BaseDoc, send: Send) -> None:
         request = SingleDocumentRequest()
@@ -277,6 +280,10 @@ async def send_json(send: Send, status: int, payload: bytes) -> None:
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})
+
+
+def _stopping() -> ConnectError:
+    return ConnectError('the server is stopping and the request took too long', hint='send it again')
 
 
 def _untyped(response: DataRequest) -> DocList[Any]:
