@@ -207,3 +207,25 @@ def test_types_that_differ_in_kind_can_not_be_chained() -> None:
 
     assert not schemas_compatible(schema_of(Number), schema_of(Text))
     assert schemas_compatible(schema_of(Number), schema_of(Real))
+
+
+def test_wire_schema_has_no_null_because_the_original_fails_on_it() -> None:
+    import json
+
+    from docarray import BaseDoc
+
+    class Inner(BaseDoc):
+        size: int | None = None
+
+    class Outer(BaseDoc):
+        text: str | None
+        inner: Inner | None = None
+        either: int | str | None = None
+
+    entry = EndpointSchema(Outer, Outer).to_dict()
+    assert '"null"' not in json.dumps(entry)
+    model = entry['input']['model']
+    assert model['properties']['id']['type'] == 'string'
+    assert model['properties']['inner']['$ref'].endswith('/Inner')
+    assert [kind['type'] for kind in model['properties']['either']['anyOf']] == ['integer', 'string']
+    assert 'text' not in model.get('required', [])

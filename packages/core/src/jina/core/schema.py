@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEGACY_NAME: Final = 'LegacyDocumentJina'
 """How peers of the original package call ``LegacyDocument``."""
 _LEGACY_NAMES: Final = frozenset({LEGACY_NAME, 'LegacyDocument'})
+_NULL: Final = {'type': 'null'}
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,31 @@ def _wire_schema(doc_type: type[BaseDoc]) -> dict[str, Any]:
 
 
 def _with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
-    """Adds the nested types under the older name too: peers with pydantic 1 look for ``definitions``."""
+    """Adapts a schema to peers with pydantic 1: nested types under the older name too, and no type ``null``."""
+    schema = _without_null(schema)
     if '$defs' not in schema:
         return schema
     return {**schema, 'definitions': schema['$defs']}
+
+
+def _without_null(schema: Any) -> Any:
+    """Leaves out the alternative ``null``: the original fails on it, and a field that isn't required may be null anyway."""
+    if isinstance(schema, list):
+        return [_without_null(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _without_null(value) for key, value in schema.items()}
+    if isinstance(schema.get('properties'), dict) and 'required' in schema:
+        nullable = {name for name, value in schema['properties'].items() if _NULL in _alternatives(value)}
+        result['required'] = [name for name in schema['required'] if name not in nullable]
+    alternatives = _alternatives(schema)
+    if _NULL not in alternatives:
+        return result
+    kept = [_without_null(alternative) for alternative in alternatives if alternative != _NULL]
+    del result['anyOf']
+    return {**kept[0], **result} if len(kept) == 1 else {**result, 'anyOf': kept}
+
+
+def _alternatives(schema: Any) -> list[Any]:
+    found = schema.get('anyOf') if isinstance(schema, dict) else None
+    return found if isinstance(found, list) else []
