@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
 from jina.core.enums import ProtocolType
@@ -129,8 +129,8 @@ class PodServer:
             from jina.runtime.http import HttpServer  # noqa: PLC0415 - an extra; workers inside a Flow don't need it
         except ModuleNotFoundError as error:
             raise MissingExtraError('the HTTP server', install='jina-runtime[http]') from error
-        role = 'gateway' if isinstance(options, GatewayOptions) else 'worker'
-        return HttpServer(self.service, options, role=role)
+        role: Literal['worker', 'gateway'] = 'gateway' if isinstance(options, GatewayOptions) else 'worker'
+        return HttpServer(self.service, options, role=role, logger=self.logger)
 
 
 def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list[PodAddress]], None]) -> int:
