@@ -143,7 +143,8 @@ def test_our_own_errors_arrive_as_they_are(pod: Callable[..., Pod]) -> None:
 def test_taken_port_is_named(pod: Callable[..., Pod]) -> None:
     with pytest.raises(PortInUseError) as caught:
         wait_ready([pod(fail_with_error, PortInUseError, 8080, "Deployment 'enc'")], 20)
-    assert str(caught.value) == str(PortInUseError(8080, "Deployment 'enc'"))
+    assert str(caught.value).startswith("port 8080 is taken by another process (Deployment 'enc', process enc/rep-0)")
+    assert caught.value.port == 8080
 
 
 def test_death_before_ready_names_the_signal(pod: Callable[..., Pod]) -> None:

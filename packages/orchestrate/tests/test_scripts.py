@@ -73,7 +73,10 @@ print('after')
 @pytest.mark.parametrize('kind', ['Deployment(uses=Shouter, protocol={0})', 'Flow(protocol={0}).add(uses=Shouter)'])
 def test_every_script_ends_by_itself(run_script: Callable[..., Any], kind: str, protocol: Any) -> None:
     source = kind.format(repr(protocol))
-    text = CLASSES + f"\nwith {source} as running:\n    print(running.post('/shout', Note(text='hi'), parameters={{'word': 'w'}}, return_type=DocList[Note]).text)\n"
+    text = (
+        CLASSES
+        + f"\nwith {source} as running:\n    print(running.post('/shout', Note(text='hi'), parameters={{'word': 'w'}}, return_type=DocList[Note]).text)\n"
+    )
     script = run_script(text)
     output = script.finish(20)
     assert script.process.returncode == 0, output
@@ -112,7 +115,9 @@ def test_signals_leave_no_orphan(
     if ending == 'running.block()' and number == signal.SIGINT:
         assert script.process.returncode == 0, output
     if number != signal.SIGKILL:
-        assert 'Traceback' not in output.replace('Traceback (most recent call last):\n  File "', '', output.count('KeyboardInterrupt'))
+        assert 'Traceback' not in output.replace(
+            'Traceback (most recent call last):\n  File "', '', output.count('KeyboardInterrupt')
+        )
 
 
 def test_deaf_executor_ends_within_five_seconds(
@@ -166,7 +171,12 @@ except RuntimeFailToStart as error:
 
 
 def test_notebook_cells(run_script: Callable[..., Any]) -> None:
-    cells = [CLASSES, 'flow = Flow().add(uses=Shouter)\nflow.start()', "print(flow.post('/shout', Note(text='a'), parameters={'word': 'w'}, return_type=DocList[Note]).text)", 'flow.close()']
+    cells = [
+        CLASSES,
+        'flow = Flow().add(uses=Shouter)\nflow.start()',
+        "print(flow.post('/shout', Note(text='a'), parameters={'word': 'w'}, return_type=DocList[Note]).text)",
+        'flow.close()',
+    ]
     text = f'import builtins\nscope = {{"__name__": "__main__", "__builtins__": builtins}}\nfor cell in {cells!r}:\n    exec(compile(cell, "<cell>", "exec"), scope)\n'
     script = run_script(text)
     output = script.finish()
@@ -229,7 +239,9 @@ def test_import_starts_nothing(run_script: Callable[..., Any]) -> None:
 
 
 def test_own_session(run_script: Callable[..., Any]) -> None:
-    script = run_script(CLASSES + f'with Deployment(uses=Shouter) as running:\n    exec({FACTS!r})\n    running.block()\n')
+    script = run_script(
+        CLASSES + f'with Deployment(uses=Shouter) as running:\n    exec({FACTS!r})\n    running.block()\n'
+    )
     pids = pids_of(script)
     assert all(os.getsid(pid) != script.process.pid for pid in pids)
     script.process.send_signal(signal.SIGINT)

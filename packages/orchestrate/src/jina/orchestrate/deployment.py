@@ -84,6 +84,19 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         return self.options.external
 
     @property
+    def uses(self) -> str:
+        """The Executor in words: the name of its class, its path, or its image."""
+        uses = self.options.uses
+        if isinstance(uses, dict):
+            uses = uses.get('jtype', 'BaseExecutor')
+        return uses.__name__ if isinstance(uses, type) else str(uses)
+
+    @property
+    def replicas(self) -> int:
+        """Number of processes that share the requests."""
+        return self.options.replicas
+
+    @property
     def needs(self) -> list[str]:
         """Names of the Deployments whose results it gets."""
         return list(self.options.needs or ())

@@ -32,7 +32,7 @@ def run_exporter(name: str, orchestrator: Any, *arguments: Any, **options: Any) 
 
 
 class ExportMixin:
-    """``to_kubernetes_yaml``, ``to_docker_compose_yaml`` and ``plot`` of Deployment and Flow."""
+    """``to_kubernetes_yaml`` and ``to_docker_compose_yaml`` of Deployment and Flow."""
 
     def to_kubernetes_yaml(self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None) -> None:
         """Write Kubernetes manifests.
@@ -61,15 +61,3 @@ class ExportMixin:
             NotSupportedError: No exporter is installed.
         """
         run_exporter('docker-compose', self, output_path or 'docker-compose.yml', network_name=network_name)
-
-    def plot(self, output: str | os.PathLike[str] | None = None, *, vertical_layout: bool = False) -> Any:
-        """Draw the Executors and their connections.
-
-        Args:
-            output: File that is written, for example ``flow.svg``.
-            vertical_layout: Draw from top to bottom instead of from left to right.
-
-        Raises:
-            NotSupportedError: No exporter is installed.
-        """
-        return run_exporter('flowchart', self, output, vertical_layout=vertical_layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ from jina.core.topology import GATEWAY, Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_yaml, launcher
 from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
-from jina.orchestrate.export import ExportMixin
+from jina.orchestrate.export import ExportMixin, run_exporter
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import HTTP_MODULES, run_server
@@ -145,6 +146,11 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         return self.options.name
 
     @property
+    def deployments(self) -> list[Deployment]:
+        """The Deployments in the order in which they were added, without the gateway."""
+        return list(self._deployments)
+
+    @property
     def topology(self) -> Topology:
         """The graph of the Executors.
 
@@ -240,6 +246,22 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         if not self.public_addresses:
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
+
+    def plot(self, output: str | os.PathLike[str] | None = None, *, vertical_layout: bool = False) -> Any:
+        """Draw the Executors and their connections.
+
+        Args:
+            output: File that is written; ``flow.mmd`` by default.
+            vertical_layout: Draw from top to bottom instead of from left to right.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            NotSupportedError: No exporter is installed, or it can't write this kind of file.
+            TopologyError: The graph is invalid.
+        """
+        return run_exporter('flowchart', self, output or 'flow.mmd', vertical_layout=vertical_layout)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):

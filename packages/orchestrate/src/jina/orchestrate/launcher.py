@@ -221,7 +221,8 @@ class Launcher:
                 for key, _ in selector.select():
                     self._on_readable(key, selector, known)
         except (OSError, ValueError):  # closed under our feet by abandon() or at the end of the interpreter
-            return
+            if self.alive:
+                raise
         finally:
             selector.close()
 
@@ -240,8 +241,9 @@ class Launcher:
             self._wake.recv(4096)
         elif key.fileobj is self._control:
             self._on_control(selector, known)
-        elif isinstance(key.data, Process) and not self._read_event(key.data):
-            selector.unregister(key.fileobj)
+        elif isinstance(key.data, Process) and key.data.number in self._processes:  # its end may be in the same batch
+            if not self._read_event(key.data):
+                selector.unregister(key.fileobj)
 
     def _on_control(self, selector: selectors.BaseSelector, known: dict[int, socket.socket]) -> None:
         message = _receive(self._control)

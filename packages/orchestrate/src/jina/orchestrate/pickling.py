@@ -7,6 +7,8 @@ process can find.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import io
 import operator
 import os
@@ -37,6 +39,9 @@ def dumps(value: Any) -> bytes:
             of the main script refers to.
     """
     by_value = _modules_by_value(value)
+    for item in _leaves(value):
+        if isinstance(item, type) and _goes_by_value(item, by_value):
+            _resolve_annotations(item)
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
     buffer = io.BytesIO()
@@ -109,6 +114,31 @@ def _modules_by_value(value: Any) -> list[types.ModuleType]:
             found[module.__name__] = module
             pending += _used_by(module)
     return list(found.values())
+
+
+def _goes_by_value(kind: type, by_value: list[types.ModuleType]) -> bool:
+    module = sys.modules.get(kind.__module__)
+    if module is None or module.__name__ == '__main__' or module in by_value:
+        return True
+    found: Any = module
+    for part in kind.__qualname__.split('.'):
+        found = getattr(found, part, None)
+    return found is not kind
+
+
+def _resolve_annotations(kind: type) -> None:
+    """Replace annotations that are text by what they mean here.
+
+    A function that goes by value takes along the globals that its code uses, not those that only its annotations name.
+    """
+    for function in vars(kind).values():
+        plain = inspect.unwrap(function) if callable(function) else function
+        if not isinstance(plain, types.FunctionType):
+            continue
+        for name, annotation in list(plain.__annotations__.items()):
+            if isinstance(annotation, str):
+                with contextlib.suppress(Exception):  # the pod reports a name that isn't there, with the method's name
+                    plain.__annotations__[name] = eval(annotation, plain.__globals__, dict(vars(kind)))
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -163,7 +163,7 @@ class Pod:
             )
         original = _original(failure)
         if isinstance(original, PortInUseError):
-            return original
+            return PortInUseError(original.port, f'{self.owner}, process {self.name}')
         error = StartupError(
             f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}\n\n{failure["traceback"].rstrip()}'
         )
