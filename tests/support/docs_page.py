@@ -24,7 +24,7 @@ FENCE = re.compile(
     r'(?:<!-- run: (?P<mode>.+?) -->\s*\n)?^(?P<indent> *)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$',
     re.MULTILINE | re.DOTALL,
 )
-READY = 'ready to serve'
+READY = re.compile('ready to serve|is ready and listening')
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Page:
 
     path: Path
     folder: Path
-    output: str = ''
+    output: str | None = None
     servers: ExitStack = field(default_factory=ExitStack)
 
     def blocks(self) -> Iterator[Block]:
@@ -80,10 +80,13 @@ class Page:
             target.write_text(block.body)
             return False
         if block.language == 'text':
+            if self.output is None:
+                return False
             missing = [line for line in block.body.strip().splitlines() if line.strip() not in self.output]
             assert not missing, f'{where}: not in the output: {missing}\n--- output:\n{self.output}'
             return False
         if not block.runs:
+            self.output = None
             return False
         command = ['bash', '-euo', 'pipefail', '-c', block.body]
         if block.language == 'python':
@@ -102,7 +105,13 @@ class Page:
 
     def finish(self, command: list[str], where: str) -> str:
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=90,
         )
         assert done.returncode == 0, f'{where}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}'
         return done.stdout
@@ -112,7 +121,13 @@ class Page:
         log = self.folder / f'server_{len(list(self.folder.glob("server_*")))}.log'
         with log.open('w') as out:
             process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             self.wait_ready(process, log, where)
@@ -128,7 +143,7 @@ class Page:
     @staticmethod
     def wait_ready(process: subprocess.Popen[bytes], log: Path, where: str) -> None:
         deadline = time.monotonic() + 60
-        while READY not in log.read_text():
+        while not READY.search(log.read_text()):
             assert process.poll() is None, f'{where}: the server ended\n{log.read_text()}'
             assert time.monotonic() < deadline, f'{where}: the server is not ready after 60 s\n{log.read_text()}'
             time.sleep(0.05)
