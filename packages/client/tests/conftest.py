@@ -101,9 +101,12 @@ class WireServer(Behaviour):
     async def _call(self, requests: AsyncIterator[bytes], context: Any) -> None:
         self._note('stream', context)
         tasks: set[asyncio.Task[None]] = set()
+        one_write = asyncio.Lock()
 
         async def serve(request: DataRequest) -> None:
-            await context.write((await self._checked(request, context)).to_bytes())
+            answer = await self._checked(request, context)
+            async with one_write:
+                await context.write(answer.to_bytes())
 
         try:
             async for raw in requests:

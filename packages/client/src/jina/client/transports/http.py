@@ -117,7 +117,9 @@ class HttpTransport(Transport):
     async def _known_paths(self, options: CallOptions) -> frozenset[str]:
         if self._paths is None:
             status, text = await self._fetch('GET', '/openapi.json', options)
-            listed: Any = _parse_json(text) if status == 200 else None
+            if status not in (200, 404, 405):
+                raise self._refusal(status, text, 'GET /openapi.json')
+            listed: Any = _parse_json(text)
             entries = listed.get('paths') if isinstance(listed, dict) else None
             self._paths = frozenset(path for path, methods in (entries or {}).items() if 'post' in methods)
             self._paths_read_at = time.monotonic()
