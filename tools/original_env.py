@@ -43,6 +43,7 @@ CONSTRAINTS = (
     'pydantic==1.10.27',
     'fastapi==0.112.4',
     'starlette==0.37.2',
+    'setuptools<81',  # one of its dependencies imports pkg_resources without declaring it
 )
 PYTHON_VERSIONS = ('3.11', '3.10')
 """Interpreters that it installs on, best first."""
@@ -85,9 +86,11 @@ def _build(folder: Path) -> None:
 
 
 def _installed_version(python: Path) -> str:
-    command = [str(python), '-c', 'import importlib.metadata as m; print(m.version("jina"))']
+    command = [str(python), '-c', 'import importlib.metadata as m, jina; print(m.version("jina"))']
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**os.environ, 'JINA_OPTOUT_TELEMETRY': '1'}
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ''
 

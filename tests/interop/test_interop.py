@@ -35,7 +35,7 @@ def served(side: str, kind: str, protocol: str = 'grpc', *, external: int | None
     if external is not None:
         command += ['--external', str(external)]
     with peer(command) as process:
-        process.read_json(timeout_s=60)
+        process.read_json(timeout_s=40)
         yield port
 
 
@@ -110,7 +110,7 @@ def test_peer_leaves_no_process_behind() -> None:
     # the original's children outlive a killed parent, so the harness has to end the whole session
     port = free_port()
     process = Peer([interpreter(ORIGINAL), PEERS / 'serve.py', 'flow', '--protocol', 'grpc', '--port', str(port)])
-    process.read_json(timeout_s=60)
+    process.read_json(timeout_s=40)
     assert len(process.members()) > 1
     process.kill()
     assert process.members() == []

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 
 PACKAGE_LIMIT = 20
 """Third-party packages that jina-core and jina-runtime may pull."""
-SIZE_LIMIT_MB = 130.0
+SIZE_LIMIT_MB = 100.0
 """Installed size that the environment of an Executor image may have."""
 CONFIG = 'jtype: Shout\npy_modules: [executor.py]\nwith:\n  mark: "!"\n'
 EXECUTOR = """
