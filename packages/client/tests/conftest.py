@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-
 from jina.core import wire
 from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
 
@@ -43,15 +43,26 @@ class Behaviour:
         self.most_in_flight = 0
         self.outages = 0
         self.ready = True
+        self._changed = threading.Condition()
 
     async def answer(self, request: DataRequest) -> DataRequest:
         self.requests.append(request)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self._count(1)
         try:
             return await self._work(request)
         finally:
-            self.in_flight -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self.in_flight += change
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self._changed.notify_all()
+
+    def wait_for_in_flight(self, count: int) -> None:
+        """Waits until this many requests are being worked on."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.in_flight == count, timeout=10)
 
     async def _work(self, request: DataRequest) -> DataRequest:
         route = request.add_route('gateway')
@@ -76,7 +87,7 @@ class WireServer(Behaviour):
         self.port = self._thread.call(self._start())
 
     async def _start(self, port: int = 0, credentials: Any = None) -> int:
-        self._server = grpc.aio.server()
+        self._server = grpc.aio.server(options=wire.merge_grpc_options({}))
         for path, handler in {
             wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(self._single),
             wire.CALL: grpc.stream_stream_rpc_method_handler(self._call),
@@ -127,7 +138,9 @@ class WireServer(Behaviour):
         request = SingleDocumentRequest.from_bytes(raw)
         for number in range(int(request.parameters.get('count', 3))):
             response = SingleDocumentRequest()
-            response.document = type(request.document)(**{**request.document.model_dump(), 'text': f'{request.document.text} {number}'})
+            response.document = type(request.document)(
+                **{**request.document.model_dump(), 'text': f'{request.document.text} {number}'}
+            )
             yield response.to_bytes()
         if request.exec_endpoint == '/fail':
             response = SingleDocumentRequest()
@@ -187,7 +200,7 @@ class HttpServer(Behaviour):
 
         app = web.Application()
         app.router.add_route('*', '/{path:.*}', self._handle)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, '127.0.0.1', 0)
         await site.start()
@@ -231,7 +244,7 @@ class HttpServer(Behaviour):
         if answer.is_error:
             return web.json_response({'detail': answer.status.description}, status=499)
         return web.json_response(
-            {'data': [doc.model_dump() for doc in answer.docs], 'parameters': answer.parameters, 'header': {}}
+            {'data': json.loads(answer.docs.to_json()), 'parameters': answer.parameters, 'header': {}}
         )
 
     async def _stream(self, request: Any) -> Any:

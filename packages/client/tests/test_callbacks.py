@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from jina.client.callbacks import Callbacks
 from jina.client.loop import run_async
 from jina.core.errors import CallbackError, ClientError

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from jina.client.host import address_of, resolve_address
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build

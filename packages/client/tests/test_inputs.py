@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList, DocVec
 from docarray.documents import TextDoc
-
 from jina.client.inputs import batches_of
 from jina.client.loop import INLINE, background_loop
 from jina.core.errors import InputError
@@ -101,7 +100,9 @@ def test_an_error_of_the_generator_is_the_cause(in_thread: bool) -> None:
         yield doc(2)
         raise KeyError('lost')
 
-    with pytest.raises(InputError, match=r"inputs raised KeyError\('lost'\) after 2 documents|after 0 documents") as caught:
+    with pytest.raises(
+        InputError, match=r"inputs raised KeyError\('lost'\) after 2 documents|after 0 documents"
+    ) as caught:
         sizes(broken, 1, in_thread=in_thread)
     assert isinstance(caught.value.__cause__, KeyError)
 

@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from jina.client.loop import background_loop, run_async
 from jina.core.errors import ClientError
 

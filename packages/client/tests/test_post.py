@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-from pydantic import BaseModel
-
 from jina.client import Client
 from jina.core.errors import CallbackError, ConfigError, InputError, RemoteError, SchemaError
 from jina.core.request import Response
+from pydantic import BaseModel
 
 Texts = Callable[..., Any]
 
@@ -67,7 +66,12 @@ def test_header_and_parameters_reach_the_server(client: Any, server: Any) -> Non
 
 def test_return_responses(client: Any, texts: Texts) -> None:
     first, second = client.post(
-        '/results', texts('a', 'b', 'c'), request_size=2, return_responses=True, results_in_order=True, return_type=TextDoc
+        '/results',
+        texts('a', 'b', 'c'),
+        request_size=2,
+        return_responses=True,
+        results_in_order=True,
+        return_type=TextDoc,
     )
     assert isinstance(first, Response)
     assert first.docs.text == ['a', 'b']
@@ -112,7 +116,10 @@ def test_an_error_of_an_executor_is_raised(client: Any, texts: Texts) -> None:
 def test_on_error_gets_it_instead(client: Any, texts: Texts) -> None:
     seen: list[str] = []
     docs = client.post(
-        '/fail', texts('good', 'bad', 'fine'), request_size=1, on_error=lambda x: seen.append(x.header.status.description)
+        '/fail',
+        texts('good', 'bad', 'fine'),
+        request_size=1,
+        on_error=lambda x: seen.append(x.header.status.description),
     )
     assert seen == ["ValueError('boom')"]
     assert len(docs) == 3
@@ -121,7 +128,9 @@ def test_on_error_gets_it_instead(client: Any, texts: Texts) -> None:
 def test_continue_on_error_logs_and_goes_on(client: Any, texts: Texts) -> None:
     reports: list[str] = []
     client.report = reports.append
-    responses = client.post('/fail', texts('good', 'bad', 'fine'), request_size=1, continue_on_error=True, return_responses=True)
+    responses = client.post(
+        '/fail', texts('good', 'bad', 'fine'), request_size=1, continue_on_error=True, return_responses=True
+    )
     assert sorted(response.is_error for response in responses) == [False, False, True]
     assert len(reports) == 1
     assert 'boom' in reports[0]
@@ -153,14 +162,21 @@ def test_an_error_in_the_inputs_ends_the_call(client: Any, stream: bool) -> None
 def test_results_in_order(client: Any, texts: Texts) -> None:
     for stream in (True, False):
         docs = client.post(
-            '/shuffle', texts(*range(12)), request_size=1, results_in_order=True, return_type=DocList[TextDoc], stream=stream
+            '/shuffle',
+            texts(*range(12)),
+            request_size=1,
+            results_in_order=True,
+            return_type=DocList[TextDoc],
+            stream=stream,
         )
         assert docs.text == [str(number) for number in range(12)]
 
 
 @pytest.mark.parametrize('stream', [True, False])
 @pytest.mark.parametrize('in_order', [True, False])
-def test_prefetch_limits_the_requests_in_flight(client: Any, server: Any, texts: Texts, stream: bool, in_order: bool) -> None:
+def test_prefetch_limits_the_requests_in_flight(
+    client: Any, server: Any, texts: Texts, stream: bool, in_order: bool
+) -> None:
     client.post('/slow', texts(*range(20)), request_size=1, prefetch=3, stream=stream, results_in_order=in_order)
     assert server.most_in_flight == 3
 
@@ -242,7 +258,13 @@ def test_retries(client: Any, server: Any, texts: Texts, stream: bool, attempts:
 
     def post() -> Any:
         return client.post(
-            '/echo', texts('a', 'b'), request_size=2, max_attempts=attempts, stream=stream, return_type=DocList[TextDoc], **fast
+            '/echo',
+            texts('a', 'b'),
+            request_size=2,
+            max_attempts=attempts,
+            stream=stream,
+            return_type=DocList[TextDoc],
+            **fast,
         )
 
     if attempts == 3:

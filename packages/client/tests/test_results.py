@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-
 from jina.client.results import ReturnShape, error_of, read_document
 from jina.core.errors import RemoteError, SchemaError, ServerError
 from jina.core.request import Response, SingleDocumentRequest
@@ -54,7 +53,9 @@ def test_what_is_no_document_type_is_refused(wrong: object) -> None:
 
 
 def test_a_wrong_type_names_endpoint_and_field() -> None:
-    with pytest.raises(SchemaError, match=r"(?s)came back from '/index' does not fit return_type=DocList\[Number\].*number"):
+    with pytest.raises(
+        SchemaError, match=r"(?s)came back from '/index' does not fit return_type=DocList\[Number\].*number"
+    ):
         joined(DocList[Number], response_of('a'))
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from jina.client.loop import run_async
 from jina.client.retry import RetryPolicy, wait_or_raise_err
 from jina.core.errors import ConfigError
