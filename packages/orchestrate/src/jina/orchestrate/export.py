@@ -11,12 +11,12 @@ from jina.core.errors import NotSupportedError
 _GROUP = 'jina.exporters'
 
 
-def run_exporter(name: str, orchestrator: Any, *arguments: Any, **options: Any) -> Any:
-    """Call the exporter of a name with a Deployment or Flow.
+def run_exporter(name: str, subject: Any, *arguments: Any, **options: Any) -> Any:
+    """Call the exporter of a name.
 
     Args:
         name: ``kubernetes``, ``docker-compose`` or ``flowchart``.
-        orchestrator: What is exported.
+        subject: What is exported: a Deployment, a Flow, or the document of one.
         arguments: For the exporter.
         options: For the exporter.
 
@@ -24,10 +24,10 @@ def run_exporter(name: str, orchestrator: Any, *arguments: Any, **options: Any) 
         NotSupportedError: No installed distribution provides it.
     """
     for entry in importlib.metadata.entry_points(group=_GROUP, name=name):
-        return entry.load()(orchestrator, *arguments, **options)
+        return entry.load()(subject, *arguments, **options)
     raise NotSupportedError(
-        f'{type(orchestrator).__name__} can not be exported as {name}: no exporter of that name is installed',
-        hint='install or update jina-export',
+        f'there is no exporter {name!r}',
+        hint='run: pip install jina-export',
     )
 
 

@@ -261,7 +261,10 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
             NotSupportedError: No exporter is installed, or it can't write this kind of file.
             TopologyError: The graph is invalid.
         """
-        return run_exporter('flowchart', self, output or 'flow.mmd', vertical_layout=vertical_layout)
+        document = self.to_config()
+        for entry, deployment in zip(document['executors'], self._deployments, strict=True):
+            entry['uses'] = deployment.uses
+        return run_exporter('flowchart', document, output or 'flow.mmd', vertical_layout=vertical_layout)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):

@@ -241,8 +241,9 @@ class Launcher:
             self._wake.recv(4096)
         elif key.fileobj is self._control:
             self._on_control(selector, known)
-        elif isinstance(key.data, Process) and key.data.number in self._processes:  # its end may be in the same batch
-            if not self._read_event(key.data):
+        elif isinstance(key.data, Process):
+            released = key.data.number not in self._processes  # its end was in the same batch
+            if not released and not self._read_event(key.data):
                 selector.unregister(key.fileobj)
 
     def _on_control(self, selector: selectors.BaseSelector, known: dict[int, socket.socket]) -> None:

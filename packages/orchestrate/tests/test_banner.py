@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from jina.core.config import PodAddress
+from jina.core.enums import ProtocolType
+from jina.orchestrate import Deployment, banner
+
+
+def test_rows_of_grpc_and_http() -> None:
+    addresses = [PodAddress(ProtocolType.GRPC, '0.0.0.0', 1), PodAddress(ProtocolType.HTTP, '127.0.0.1', 2)]
+    private = banner.private_address()
+    assert banner.rows(addresses) == [
+        ('🔗 Endpoint', [('⛓ Protocol', 'GRPC'), ('🏠 Local', '0.0.0.0:1'), ('🔒 Private', f'{private}:1')]),
+        ('🔗 Endpoint', [('⛓ Protocol', 'HTTP'), ('🏠 Local', '127.0.0.1:2'), ('🔒 Private', f'{private}:2')]),
+        ('💎 HTTP extension', [('💬 Swagger UI', 'http://localhost:2/docs'), ('📚 Redoc', 'http://localhost:2/redoc')]),
+    ]
+
+
+def test_tls_is_shown() -> None:
+    rows = dict(banner.rows([PodAddress(ProtocolType.HTTP, 'localhost', 3, tls=True)])[0][1])
+    assert rows['⛓ Protocol'] == 'HTTPS'
+
+
+def test_private_address_sends_nothing_and_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    socket.inet_aton(banner.private_address())
+
+    class NoRoute(socket.socket):
+        def connect(self, address: object) -> None:
+            raise OSError('network is unreachable')
+
+    monkeypatch.setattr(socket, 'socket', NoRoute)
+    assert banner.private_address() == '127.0.0.1'
+
+
+def test_it_is_printed_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with Deployment() as deployment:
+        printed = capsys.readouterr().out
+        assert '🎉 Deployment is ready to serve!' in printed
+        assert f'0.0.0.0:{deployment.port}' in printed
+        assert f'{banner.private_address()}:{deployment.port}' in printed
+    with Deployment(quiet=True):
+        assert capsys.readouterr().out == ''
