@@ -29,6 +29,14 @@ class Inner(BaseDoc):
     tensor: AnyTensor | None = None
 
 
+class Plain(BaseDoc):
+    text: str
+
+
+class WithVector(Plain):
+    vector: AnyTensor | None = None
+
+
 class Outer(BaseDoc):
     """What the outer one is."""
 
@@ -184,7 +192,9 @@ def test_the_entry_of_an_endpoint_has_the_shape_that_peers_know() -> None:
     ('output', 'wanted', 'fits'),
     [
         (Inner, Inner, True),
-        (TextDoc, Inner, True),
+        (TextDoc, Inner, False),
+        (Plain, WithVector, True),
+        (WithVector, Plain, False),
         (Inner, Outer, False),
         (LegacyDocument, Outer, True),
         (Outer, LegacyDocument, True),
@@ -229,3 +239,15 @@ def test_wire_schema_has_no_null_because_the_original_fails_on_it() -> None:
     assert model['properties']['inner']['$ref'].endswith('/Inner')
     assert [kind['type'] for kind in model['properties']['either']['anyOf']] == ['integer', 'string']
     assert 'text' not in model.get('required', [])
+
+
+class AnyTags(BaseDoc):
+    tags: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+
+
+def test_wire_schema_leaves_out_that_anything_goes_because_the_original_fails_on_it() -> None:
+    properties = EndpointSchema(AnyTags, AnyTags).to_dict()['input']['model']['properties']
+    assert 'additionalProperties' not in properties['tags']
+    assert properties['tags']['type'] == 'object'
+    assert properties['counts']['additionalProperties'] == {'type': 'integer'}

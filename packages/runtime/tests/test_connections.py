@@ -154,7 +154,7 @@ async def test_number_of_tries(
 async def test_other_codes_fail_at_once(replica: Start, group: Group) -> None:
     one = await replica()
     one.answer = failing(grpc.StatusCode.RESOURCE_EXHAUSTED)
-    with pytest.raises(TransportError, match='as told .* answered RESOURCE_EXHAUSTED') as caught:
+    with pytest.raises(TransportError, match=r'as told .* answered RESOURCE_EXHAUSTED') as caught:
         await group(one.address).process(b'', '/')
     assert one.calls == 1
     assert caught.value.code == 'RESOURCE_EXHAUSTED'

@@ -80,7 +80,7 @@ async def test_check_looks_through_executors_that_pass_documents_on(cluster: Any
         @requests(on='/elsewhere')
         def elsewhere(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]: ...
 
-    with pytest.raises(TopologyError, match="Executor 'e1' gives Text .* Executor 'e3' takes Picture"):
+    with pytest.raises(TopologyError, match=r"Executor 'e1' gives Text .* Executor 'e3' takes Picture"):
         await cluster.flow(Writer, Bystander, Viewer)
 
 

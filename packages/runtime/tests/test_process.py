@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 from jina.core import wire
 from jina.core.config import ExecutorOptions
+from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, PortInUseError
 from jina.core.request import DataRequest
 from jina.runtime.process import PodServer, remaining_threads, run, serve
@@ -213,6 +216,19 @@ async def test_second_port_that_is_taken_closes_the_first(cluster: Any) -> None:
     pod = PodServer(ExecutorOptions(uses='BaseExecutor', host='127.0.0.1', port=taken, log_config='plain'))
     with pytest.raises(PortInUseError):
         await pod.start()
+
+
+async def test_two_protocols_at_once() -> None:
+    pytest.importorskip('fastapi')
+    options = ExecutorOptions(uses='BaseExecutor', host='127.0.0.1', protocol=['grpc', 'http'], log_config='plain')
+    pod = PodServer(options)
+    grpc_address, http_address = await pod.start()
+    assert (grpc_address.protocol, http_address.protocol) == (ProtocolType.GRPC, ProtocolType.HTTP)
+    body = await asyncio.to_thread(lambda: urllib.request.urlopen(str(http_address), timeout=5).read())
+    assert body == b'{}'
+    async with grpc.aio.insecure_channel(grpc_address.target) as channel:
+        assert await channel.unary_unary('/grpc.health.v1.Health/Check')(b'', timeout=5) == b'\x08\x01'
+    await pod.stop(1)
 
 
 def test_run_does_not_wait_for_threads_of_the_loop() -> None:

@@ -225,8 +225,9 @@ def doc_type_from_schema(schema: Mapping[str, Any], name: str = '') -> type[Base
 def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[str, Any]) -> bool:
     """Tells whether documents of one endpoint can be the input of the next.
 
-    They can when every required field of the input exists in the output with a type that may fit. Untyped documents
-    (``LegacyDocument``) and schemas without fields fit everything.
+    They can when every required field of the input exists in the output, with a type that may fit, and no field of the
+    output is unknown to the input, where it would be lost. Untyped documents (``LegacyDocument``) and schemas without
+    fields fit everything.
 
     Args:
         output_schema: JSON Schema of what the first endpoint gives.
@@ -236,9 +237,10 @@ def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[s
     given, wanted = source.get('properties'), target.get('properties')
     if not given or not wanted or _title(source) in _LEGACY_NAMES or _title(target) in _LEGACY_NAMES:
         return True
-    for name in target.get('required', ()):
-        if name not in given:
-            return False
+    if any(name not in given for name in target.get('required', ())):
+        return False
+    if given.keys() - wanted.keys() and not target.get('additionalProperties'):
+        return False
     return all(
         _kinds_overlap(given[name], output_schema, wanted[name], input_schema)
         for name in wanted.keys() & given.keys() - {'id'}
@@ -286,26 +288,35 @@ def _wire_schema(doc_type: type[BaseDoc]) -> dict[str, Any]:
 
 def _with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     """Adapts a schema to peers with pydantic 1: nested types under the older name too, and no type ``null``."""
-    schema = _without_null(schema)
+    schema = _for_pydantic_1(schema)
     if '$defs' not in schema:
         return schema
     return {**schema, 'definitions': schema['$defs']}
 
 
-def _without_null(schema: Any) -> Any:
-    """Leaves out the alternative ``null``: the original fails on it, and a field that isn't required may be null anyway."""
+def _for_pydantic_1(schema: Any) -> Any:
+    """Leaves out what the original fails on and what goes without saying.
+
+    That is the alternative ``null``, since a field that isn't required may be null anyway, and ``additionalProperties``
+    when anything goes.
+    """
     if isinstance(schema, list):
-        return [_without_null(item) for item in schema]
+        return [_for_pydantic_1(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    result = {key: _without_null(value) for key, value in schema.items()}
+    open_mapping = schema.get('additionalProperties') is True
+    result = {
+        key: _for_pydantic_1(value)
+        for key, value in schema.items()
+        if not (open_mapping and key == 'additionalProperties')
+    }
     if isinstance(schema.get('properties'), dict) and 'required' in schema:
         nullable = {name for name, value in schema['properties'].items() if _NULL in _alternatives(value)}
         result['required'] = [name for name in schema['required'] if name not in nullable]
     alternatives = _alternatives(schema)
     if _NULL not in alternatives:
         return result
-    kept = [_without_null(alternative) for alternative in alternatives if alternative != _NULL]
+    kept = [_for_pydantic_1(alternative) for alternative in alternatives if alternative != _NULL]
     del result['anyOf']
     return {**kept[0], **result} if len(kept) == 1 else {**result, 'anyOf': kept}
 

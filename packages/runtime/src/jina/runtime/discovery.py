@@ -126,7 +126,9 @@ class Directory:
         }
 
     def _names(self) -> list[str]:
-        names = dict.fromkeys(name for table in self._tables.values() if table for name in table)
+        # In the order of the graph, not of the answers.
+        tables = (self._tables.get(group) for group in self._groups)
+        names = dict.fromkeys(name for table in tables if table for name in table)
         names.pop(DRY_RUN_ENDPOINT, None)
         return list(names)
 
