@@ -59,6 +59,15 @@ class Server(Executor):
     async def unsendable(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]:
         return {'x': object()}  # type: ignore[return-value]
 
+    @requests(on='/endless')
+    async def endless(self, doc: Text, **kwargs: Any) -> AsyncIterator[Text]:
+        try:
+            while True:
+                yield doc
+                await asyncio.sleep(0)
+        finally:
+            type(self).cancelled += 1
+
     @requests(on='/stream')
     async def stream(self, doc: Text, **kwargs: Any) -> AsyncIterator[Text]:
         for number in range(3):
@@ -182,6 +191,18 @@ async def test_stream_doc(cluster: Any, kind: str) -> None:
         response.document_cls = Text
         found.append(response.document.text)  # type: ignore[attr-defined]
     assert found == ['x0', 'x1', 'x2']
+
+
+@pytest.mark.parametrize('kind', ['worker', 'flow'])
+async def test_leaving_a_stream_ends_the_generator(cluster: Any, kind: str) -> None:
+    server = await getattr(cluster, kind)(Server)
+    request = SingleDocumentRequest()
+    request.exec_endpoint = '/endless'
+    request.document = Text(text='x')
+    call = cluster.channel(server.address).unary_stream(wire.STREAM_DOC)(request.to_bytes())
+    await call.read()
+    call.cancel()
+    await wait_until(lambda: Server.cancelled == 1)
 
 
 @pytest.mark.parametrize('kind', ['worker', 'flow'])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -202,7 +202,7 @@ class PeerGroup:
 
     async def stream_doc(
         self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Sends one serialised document request and yields the serialised responses of its stream.
 
         Another replica is tried only as long as nothing was received.
@@ -217,8 +217,9 @@ class PeerGroup:
             tried.append(peer)
             started = False
             peer.in_flight += 1
+            call = peer.stream_doc(raw, timeout=timeout, metadata=sent)
             try:
-                async for response in peer.stream_doc(raw, timeout=timeout, metadata=sent):
+                async for response in call:
                     started = True
                     yield response
                 return
@@ -227,6 +228,7 @@ class PeerGroup:
                 if started or len(tried) >= self._tries or error.code() not in _RETRIED:
                     raise self._translate(error) from error
             finally:
+                call.cancel()  # nothing happens to a call that is over; one that nobody reads any more must end
                 peer.in_flight -= 1
             await peer.wait_until_up(_RECONNECT_PAUSE_S)
 

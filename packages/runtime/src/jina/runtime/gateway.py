@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -125,8 +126,10 @@ class GatewayService:
             yield failure
             return
         group = self._groups[self._plan.steps[0].name]
-        async for raw in group.stream_doc(request.to_bytes(), request.exec_endpoint, timeout=timeout):
-            yield SingleDocumentRequest.from_bytes(raw)
+        responses = group.stream_doc(request.to_bytes(), request.exec_endpoint, timeout=timeout)
+        async with contextlib.aclosing(responses):
+            async for raw in responses:
+                yield SingleDocumentRequest.from_bytes(raw)
 
     async def endpoints(self) -> EndpointsProto:
         """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""
