@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -243,3 +248,42 @@ def test_wrong_addresses() -> None:
         parse_address('ftp://host:1')
     with pytest.raises(ConfigError, match='no address'):
         PeerGroup('enc', [], ConnectionSettings())
+
+
+TLS_CALL = """
+import asyncio, sys, grpc, grpc.aio
+from jina.core.wire import PROCESS_SINGLE_DATA, split_method
+from jina.runtime.connections import ConnectionSettings, PeerGroup
+
+async def answer(raw, context):
+    return raw + dict(context.invocation_metadata())['authorization'].encode()
+
+async def main(key, certificate):
+    server = grpc.aio.server()
+    service, name = split_method(PROCESS_SINGLE_DATA)
+    handler = grpc.unary_unary_rpc_method_handler(answer)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {name: handler})])
+    pair = (open(key, 'rb').read(), open(certificate, 'rb').read())
+    port = server.add_secure_port('127.0.0.1:0', grpc.ssl_server_credentials([pair]))
+    await server.start()
+    group = PeerGroup('enc', [f'grpcs://localhost:{port}'], ConnectionSettings(), metadata={'authorization': 'token'})
+    print((await group.process(b'secret ', '/')).decode())
+    await group.close()
+    await server.stop(None)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(shutil.which('openssl') is None, reason='openssl makes the certificate')
+def test_tls_to_an_external_executor(tmp_path: Path) -> None:
+    key, certificate = tmp_path / 'key.pem', tmp_path / 'certificate.pem'
+    command = ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=localhost']
+    names = ['-addext', 'subjectAltName=DNS:localhost']
+    subprocess.run([*command, *names, '-keyout', key, '-out', certificate], check=True, capture_output=True)
+    # gRPC reads the trusted roots once per process.
+    environment = {**os.environ, 'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH': str(certificate)}
+    done = subprocess.run(
+        [sys.executable, '-c', TLS_CALL, key, certificate], env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == 'secret token\n', done.stderr
