@@ -211,12 +211,11 @@ async def test_endpoints_of_an_executor_that_comes_later(sites: Any, free_port: 
     assert 'not every Executor has answered' in answer.json()['header']['status']['description']
     await sites.executor(Llm, 'e1', port=free_port)
 
-    async def answered() -> bool:
-        return bool((await gateway.post('/generate', {'data': {'text': 'x'}})).status == 200)
-
-    async with asyncio.timeout(15):
-        while not await answered():  # each try waits for the discovery
+    async def answered() -> None:
+        while (await gateway.post('/generate', {'data': {'text': 'x'}})).status != 200:  # waits for the discovery
             pass
+
+    await asyncio.wait_for(answered(), 15)
     assert '/generate' in (await gateway.get('/openapi.json')).json()['paths']
 
 

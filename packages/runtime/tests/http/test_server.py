@@ -108,6 +108,16 @@ async def test_a_connection_serves_many_requests(sites: Any) -> None:
     assert await asyncio.to_thread(talk) == [200, 200, 200]
 
 
+async def refused(port: int) -> None:
+    """Waits until new connections are refused."""
+    while True:
+        try:
+            socket.create_connection(('127.0.0.1', port), 1).close()
+        except OSError:
+            return
+        await asyncio.sleep(0.01)
+
+
 async def test_requests_in_flight_are_answered_before_the_end(sites: Any) -> None:
     started, finish = asyncio.Event(), asyncio.Event()
 
@@ -122,13 +132,7 @@ async def test_requests_in_flight_are_answered_before_the_end(sites: Any) -> Non
     request = asyncio.ensure_future(site.post('/slow', {'data': [{'text': 'x'}]}))
     await asyncio.wait_for(started.wait(), 10)
     stopping = asyncio.ensure_future(site.pod.stop(5))
-    async with asyncio.timeout(5):
-        while True:  # new connections are refused from the moment when it stops
-            try:
-                socket.create_connection(('127.0.0.1', site.port), 1).close()
-            except OSError:
-                break
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(refused(site.port), 5)
     finish.set()
     assert (await request).status == 200
     await stopping

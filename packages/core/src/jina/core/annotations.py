@@ -61,10 +61,10 @@ def names_in_callers(function: Callable[..., Any], depth: int) -> dict[str, Any]
     missing = wanted - known
     found: dict[str, Any] = {}
     frame = sys._getframe(depth) if missing else None
-    while frame is not None and missing and frame.f_code.co_name != '<module>':
-        for name in missing & frame.f_locals.keys():
-            found[name] = frame.f_locals[name]
-        missing -= found.keys()
+    while frame is not None and frame.f_code.co_name != '<module>':
+        found.update((name, frame.f_locals[name]) for name in missing.intersection(frame.f_locals) - found.keys())
+        if frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a function; its caller isn't around it in the source
+            break
         frame = frame.f_back
     return found
 
