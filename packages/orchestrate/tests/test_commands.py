@@ -22,7 +22,7 @@ class Greeter(Executor):
         for doc in docs:
             doc.text = f'hello {doc.text}'
 """
-CALLER = 'import sys\nfrom jina.core.cli import main\nsys.exit(main({arguments!r}))\n'
+CALLER = 'import sys\nfrom jina.core.cli.main import main\nsys.exit(main({arguments!r}))\n'
 
 
 @pytest.fixture

@@ -274,9 +274,7 @@ def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotSupportedError, match="'docker-compose' export is not available"):
         Deployment().to_docker_compose_yaml(str(tmp_path / 'c.yml'))
     monkeypatch.setattr(export, '_GROUP', 'jina.nothing')
-    with pytest.raises(
-        NotSupportedError, match='there is no exporter 'kubernetes'; run: pip install jina-export'
-    ):
+    with pytest.raises(NotSupportedError, match="there is no exporter 'kubernetes'; run: pip install jina-export"):
         Deployment().to_k8s_yaml(str(tmp_path))
 
 
