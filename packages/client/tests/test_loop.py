@@ -101,6 +101,25 @@ def test_parent_and_child_can_post_after_a_fork(wire_server: Any) -> None:
     assert (done.returncode, done.stderr) == (0, '')
 
 
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+def test_a_fork_does_not_break_an_open_stream(wire_server: Any) -> None:
+    script = textwrap.dedent(f"""
+        import os
+        from docarray.documents import TextDoc
+        from jina.client import Client
+        docs = Client(host='localhost', port={wire_server.port}).stream_doc('/generate', TextDoc(text='a'), return_type=TextDoc)
+        texts = [next(docs).text]
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        texts += [doc.text for doc in docs]
+        assert texts == ['a 0', 'a 1', 'a 2'], texts
+        """)
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_script_ends_by_itself_and_in_silence(wire_server: Any) -> None:
     script = textwrap.dedent(f"""
         import asyncio

@@ -347,8 +347,9 @@ def _iterate(loop: BackgroundLoop, items: AsyncGenerator[_T, None]) -> Iterator[
     async def close(_: Caller) -> None:
         await items.aclose()
 
-    try:
-        while (item := loop.run(step)) is not None:
-            yield item
-    finally:
-        loop.run(close)
+    with loop.busy():
+        try:
+            while (item := loop.run(step)) is not None:
+                yield item
+        finally:
+            loop.run(close)

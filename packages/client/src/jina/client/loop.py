@@ -14,9 +14,10 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
@@ -104,7 +105,6 @@ class BackgroundLoop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.calls = 0
-        self._calls_lock = threading.Lock()
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._run, name='jina-client', daemon=True)
         self._thread.start()
@@ -128,13 +128,21 @@ class BackgroundLoop:
                 'a synchronous client call inside an async callback or an async generator would wait for itself',
                 hint='use Client(asyncio=True) there',
             )
-        caller = _WaitingThread(self.loop)
-        with self._calls_lock:
+        with self.busy():
+            if self.loop.is_closed():  # another thread forked a moment ago
+                return background_loop().run(function)
+            caller = _WaitingThread(self.loop)
+            return caller.serve(asyncio.run_coroutine_threadsafe(_enter(function, caller), self.loop))
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Keeps the loop from being stopped for a fork."""
+        with _Process.lock:
             self.calls += 1
         try:
-            return caller.serve(asyncio.run_coroutine_threadsafe(_enter(function, caller), self.loop))
+            yield
         finally:
-            with self._calls_lock:
+            with _Process.lock:
                 self.calls -= 1
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -200,9 +208,9 @@ def run_async(function: Callable[..., Awaitable[_T]], *args: Any, **kwargs: Any)
 
 def _stop() -> None:
     with _Process.lock:
-        if _Process.current is not None:
-            _Process.current.stop()
-            _Process.current = None
+        current, _Process.current = _Process.current, None
+    if current is not None:
+        current.stop()
 
 
 def _before_fork() -> None:
