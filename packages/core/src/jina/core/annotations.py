@@ -106,14 +106,18 @@ def resolve(annotation: Any, function: Callable[..., Any], scope: Mapping[str, A
                 'or give request_schema and response_schema to @requests',
             ) from error
         return resolve(annotation, function, scope, where)
-    arguments = get_args(annotation)
-    if (
-        any(isinstance(argument, (str, ForwardRef)) for argument in arguments)
-        and get_origin(annotation) is not typing.Literal
-    ):
-        resolved = tuple(resolve(argument, function, scope, where) for argument in arguments)
-        return _rebuild(annotation, resolved)
-    return annotation
+    if get_origin(annotation) is Annotated:  # its notes may be strings that are no types
+        return resolve(get_args(annotation)[0], function, scope, where)
+    if not _has_strings(annotation):
+        return annotation
+    return _rebuild(annotation, tuple(resolve(argument, function, scope, where) for argument in get_args(annotation)))
+
+
+def _has_strings(annotation: Any) -> bool:
+    """Tells whether a part of an annotation still has to be evaluated."""
+    if isinstance(annotation, (str, ForwardRef)):
+        return True
+    return get_origin(annotation) is not typing.Literal and any(map(_has_strings, get_args(annotation)))
 
 
 def _rebuild(annotation: Any, arguments: tuple[Any, ...]) -> Any:
