@@ -242,8 +242,8 @@ def test_wire_schema_has_no_null_because_the_original_fails_on_it() -> None:
 
 
 class AnyTags(BaseDoc):
-    tags: dict[str, Any] = {}
-    counts: dict[str, int] = {}
+    tags: dict[str, Any] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
 
 
 def test_wire_schema_leaves_out_that_anything_goes_because_the_original_fails_on_it() -> None:
@@ -251,3 +251,13 @@ def test_wire_schema_leaves_out_that_anything_goes_because_the_original_fails_on
     assert 'additionalProperties' not in properties['tags']
     assert properties['tags']['type'] == 'object'
     assert properties['counts']['additionalProperties'] == {'type': 'integer'}
+
+
+def test_wire_schema_of_untyped_documents_is_that_of_the_original() -> None:
+    model = EndpointSchema(LegacyDocument, LegacyDocument).to_dict()['input']['model']
+    assert model['$ref'] == '#/definitions/LegacyDocumentJina'
+    definition = model['definitions']['LegacyDocumentJina']
+    assert definition['description'].startswith(
+        'This Document is the LegacyDocumentJina. It follows the same schema as'
+    )
+    assert set(definition['properties']) == set(LegacyDocument.model_fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -283,7 +284,40 @@ def _wire_name(doc_type: type[BaseDoc]) -> str:
 
 @cache
 def _wire_schema(doc_type: type[BaseDoc]) -> dict[str, Any]:
-    return _with_definitions(_schema_of(doc_type))
+    return _legacy_wire_schema() if doc_type is legacy_document() else _with_definitions(_schema_of(doc_type))
+
+
+def _legacy_wire_schema() -> dict[str, Any]:
+    """The schema of untyped documents, letter by letter as the original reports it.
+
+    Its gateway recognises untyped endpoints, such as the dry run of every Executor, by comparing schemas, descriptions
+    included, and refuses to chain an Executor whose schema differs.
+    """
+    from docarray import BaseDoc  # noqa: PLC0415 - docarray is heavy
+
+    tensor = {'type': 'array', 'items': {'type': 'number'}, 'tensor/array shape': 'not specified'}
+    nested = {'type': 'array', 'items': {'$ref': f'#/definitions/{LEGACY_NAME}'}}
+    documents = {'anyOf': [{'type': 'array', 'items': {}}, nested]}
+    fields: dict[str, dict[str, Any]] = {
+        'id': {'type': 'string', 'description': BaseDoc.model_fields['id'].description},
+        'tensor': tensor,
+        'chunks': documents,
+        'matches': documents,
+        'blob': {'type': 'string', 'format': 'binary'},
+        'text': {'type': 'string'},
+        'url': {'type': 'string'},
+        'embedding': tensor,
+        'tags': {'type': 'object', 'default': {}},
+        'scores': {'type': 'object'},
+    }
+    description = inspect.getdoc(legacy_document()) or ''
+    definition = {
+        'title': LEGACY_NAME,
+        'description': description.replace('is the LegacyDocument.', f'is the {LEGACY_NAME}.'),
+        'type': 'object',
+        'properties': {name: {'title': name.title(), **schema} for name, schema in fields.items()},
+    }
+    return {'$ref': f'#/definitions/{LEGACY_NAME}', 'definitions': {LEGACY_NAME: definition}}
 
 
 def _with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
