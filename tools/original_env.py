@@ -43,7 +43,7 @@ CONSTRAINTS = (
     'pydantic==1.10.27',
     'fastapi==0.112.4',
     'starlette==0.37.2',
-    'setuptools<81',  # one of its dependencies imports pkg_resources without declaring it
+    'setuptools<80',  # one of its dependencies imports pkg_resources without declaring it
 )
 PYTHON_VERSIONS = ('3.11', '3.10')
 """Interpreters that it installs on, best first."""
