@@ -1,4 +1,4 @@
-"""Real processes for tests: each in a session of its own, and nothing of it left afterwards."""
+"""Real processes for tests: each in a session of its own, and nothing that it started left afterwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,17 +38,32 @@ def wait_for_port(port: int, *, timeout_s: float = 30.0) -> None:
     raise TimeoutError(f'nothing listens on port {port} after {timeout_s} s')
 
 
-def session_members(session: int) -> list[int]:
-    """Process ids of all living members of a session, whatever their parents are."""
-    members = []
+@dataclass(frozen=True)
+class Member:
+    """A living process; the start time tells it from a later one with the same id."""
+
+    pid: int
+    start_time: int
+
+
+def family(root: int) -> set[Member]:
+    """All living processes of a session, their descendants, and the sessions that those have opened.
+
+    Args:
+        root: Process id of the leader of the session, which may have ended.
+    """
+    found: dict[int, tuple[int, int, int]] = {}
     for entry in Path('/proc').iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                # the command in parentheses may hold spaces: state, ppid, pgrp, session follow the last one
+                # the command in parentheses may hold spaces: state, ppid, pgrp and session follow the last one
                 fields = (entry / 'stat').read_text().rpartition(')')[2].split()
-                if int(fields[3]) == session and fields[0] not in 'ZX':
-                    members.append(int(entry.name))
-    return members
+                if fields[0] not in 'ZX':
+                    found[int(entry.name)] = int(fields[1]), int(fields[3]), int(fields[19])
+    members = {root}
+    while more := {pid for pid, (parent, session, _) in found.items() if {parent, session} & members} - members:
+        members |= more
+    return {Member(pid, found[pid][2]) for pid in members if pid in found}
 
 
 class PeerError(AssertionError):
@@ -79,6 +95,7 @@ class Peer:
             start_new_session=True,
         )
         self._buffer = b''
+        self._seen: set[Member] = set()
 
     @property
     def pid(self) -> int:
@@ -112,11 +129,16 @@ class Peer:
         return (Path(self._folder.name) / 'stderr').read_bytes()[-last_bytes:].decode(errors='replace')
 
     def members(self) -> list[int]:
-        """Process ids of the whole session."""
-        return session_members(self.pid)
+        """Process ids of the program and of all processes it started, directly or not, that live now."""
+        living = family(self.pid)
+        # what was seen once is remembered: a process whose parents have ended can't be found by them any more
+        for member in self._seen - living:
+            living |= {again for again in family(member.pid) if again == member}
+        self._seen |= living
+        return sorted(member.pid for member in living)
 
     def kill(self) -> None:
-        """Ends the whole session for sure: members that the parent left behind too."""
+        """Ends all of them for sure: those that their parents left behind too."""
         deadline = time.monotonic() + 10
         while (members := self.members()) and time.monotonic() < deadline:
             for pid in members:
