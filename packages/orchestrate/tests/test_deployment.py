@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
-
 from jina.core.errors import (
     ConfigError,
     LifecycleError,
@@ -157,25 +158,20 @@ def test_external_with_several_hosts() -> None:
         assert pids == {str(first.pods[0].pid), str(second.pods[0].pid)}
 
 
-def test_block_until_an_event_in_a_thread() -> None:
-    event = threading.Event()
-    started = threading.Event()
+@pytest.mark.parametrize('make', [threading.Event, multiprocessing.Event])
+def test_block_until_an_event_in_a_thread(make: Callable[[], Any]) -> None:
+    stop, started = make(), threading.Event()
 
     def serve() -> None:
-        with Deployment(uses=Append):
-            started.set()
-            pytest.raises(TypeError, int, None)
-            deployment_block(event)
-
-    def deployment_block(stop: threading.Event) -> None:
         with Deployment(uses=Append) as deployment:
+            started.set()
             deployment.block(stop_event=stop)
 
     thread = threading.Thread(target=serve)
     thread.start()
     assert started.wait(20)
     assert thread.is_alive()
-    event.set()
+    stop.set()
     thread.join(10)
     assert not thread.is_alive()
 

@@ -1,0 +1,306 @@
+"""Examples of the documentation's pages, run as a user would: one script each, no ``__main__`` guard, exit status 0."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PREAMBLE = """
+from jina import Client, Deployment, Executor, Flow, requests
+from docarray import BaseDoc, DocList
+from docarray.documents import TextDoc
+"""
+
+MINIMAL_DEPLOYMENT = (
+    PREAMBLE
+    + """
+class MyExecutor(Executor):
+    @requests(on='/bar')
+    def foo(self, docs: DocList[BaseDoc], **kwargs) -> DocList[BaseDoc]:
+        print(docs)
+
+dep = Deployment(name='myexec1', uses=MyExecutor)
+with dep:
+    dep.post(on='/bar', inputs=BaseDoc(), return_type=DocList[BaseDoc], on_done=print)
+"""
+)
+MINIMAL_FLOW = MINIMAL_DEPLOYMENT.replace('Deployment(name', 'Flow().add(name')
+
+PARAMETERS = (
+    PREAMBLE
+    + """
+class MyExecutor(Executor):
+    def __init__(self, param1=1, param2=2, param3=3, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.param1, self.param2, self.param3 = param1, param2, param3
+
+    @requests
+    def foo(self, docs, **kwargs):
+        print('param1:', self.param1, 'param2:', self.param2, 'param3:', self.param3, self.metas.name)
+
+with Flow().add(uses=MyExecutor, uses_with={'param1': 10, 'param3': 30}, uses_metas={'name': 'different_name'}) as f:
+    f.post('/')
+"""
+)
+
+BINDINGS = (
+    PREAMBLE
+    + """
+class MyExecutor(Executor):
+    @requests
+    def all_req(self, parameters, **kwargs):
+        print(f'all req {parameters.get("recipient")}')
+    @requests(on='/foo')
+    def foo(self, parameters, **kwargs):
+        print(f'foo {parameters.get("recipient")}')
+    def bar(self, parameters, **kwargs):
+        print(f'bar {parameters.get("recipient")}')
+
+dep = Deployment(uses=MyExecutor, uses_requests={'/bar': 'bar', '/non_foo': 'foo', '/alias_foo': 'foo'})
+with dep:
+    dep.post('/bar', parameters={'recipient': 'bar()'})
+    dep.post('/non_foo', parameters={'recipient': 'foo()'})
+    dep.post('/foo', parameters={'recipient': 'all_req()'})
+    dep.post('/alias_foo', parameters={'recipient': 'foo()'})
+"""
+)
+
+NEEDS = (
+    PREAMBLE
+    + """
+class FooExecutor(Executor):
+    @requests
+    async def foo(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        docs.append(TextDoc(text=f'foo was here and got {len(docs)} document'))
+class BarExecutor(Executor):
+    @requests
+    async def bar(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        docs.append(TextDoc(text=f'bar was here and got {len(docs)} document'))
+class BazExecutor(Executor):
+    @requests
+    async def baz(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        docs.append(TextDoc(text=f'baz was here and got {len(docs)} document'))
+class MergeExecutor(Executor):
+    @requests
+    async def merge(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        return docs
+f = (
+    Flow()
+    .add(uses=FooExecutor, name='fooExecutor')
+    .add(uses=BarExecutor, name='barExecutor', needs='fooExecutor')
+    .add(uses=BazExecutor, name='bazExecutor', needs='fooExecutor')
+    .add(uses=MergeExecutor, needs=['barExecutor', 'bazExecutor'])
+)
+with f:
+    print(f.post('/', return_type=DocList[TextDoc]).text)
+"""
+)
+
+NO_REDUCE = (
+    PREAMBLE
+    + """
+class MyDoc(BaseDoc):
+    text: str = ''
+class Exec1(Executor):
+    @requests
+    def foo(self, docs: DocList[MyDoc], **kwargs) -> DocList[MyDoc]:
+        for doc in docs:
+            doc.text = 'Exec1'
+class Exec2(Executor):
+    @requests
+    def foo(self, docs: DocList[MyDoc], **kwargs) -> DocList[MyDoc]:
+        for doc in docs:
+            doc.text = 'Exec2'
+class MergeExec(Executor):
+    @requests
+    def foo(self, docs: DocList[MyDoc], docs_matrix, **kwargs) -> DocList[MyDoc]:
+        documents_to_return = DocList[MyDoc]()
+        for doc1, doc2 in zip(*docs_matrix):
+            print(f'MergeExec processing pairs of Documents "{doc1.text}" and "{doc2.text}"')
+            documents_to_return.append(MyDoc(text=f'Document merging from "{doc1.text}" and "{doc2.text}"'))
+        return documents_to_return
+f = (
+    Flow()
+    .add(uses=Exec1, name='exec1')
+    .add(uses=Exec2, name='exec2')
+    .add(uses=MergeExec, needs=['exec1', 'exec2'], no_reduce=True)
+)
+with f:
+    returned_docs = f.post(on='/', inputs=MyDoc(), return_type=DocList[MyDoc])
+print(f'Resulting documents {returned_docs[0].text}')
+"""
+)
+
+CONDITIONS = (
+    PREAMBLE
+    + """
+from typing import Dict
+class MyDoc(BaseDoc):
+    text: str = ''
+    tags: Dict[str, int]
+class MyExec(Executor):
+    @requests
+    def foo(self, docs: DocList[MyDoc], **kwargs) -> DocList[MyDoc]:
+        for doc in docs:
+            print(f'{doc.tags}')
+f = (
+    Flow()
+    .add(uses=MyExec, name='first')
+    .add(uses=MyExec, when={'tags__key': {'$eq': 5}}, needs='first', name='exec1')
+    .add(uses=MyExec, when={'tags__key': {'$eq': 4}}, needs='first', name='exec2')
+    .needs_all(uses=MyExec, name='join')
+)
+with f:
+    ret = f.post(on='/search', inputs=DocList[MyDoc]([MyDoc(tags={'key': 5}), MyDoc(tags={'key': 4})]), return_type=DocList[MyDoc])
+print('result', [doc.tags['key'] for doc in ret])
+f = Flow().add(uses=MyExec).add(uses=MyExec, when={'tags__key': {'$eq': 5}})
+with f:
+    ret = f.post(on='/search', inputs=DocList[MyDoc]([MyDoc(tags={'key': 5}), MyDoc(tags={'key': 4})]), return_type=DocList[MyDoc])
+print('filtered', [doc.tags['key'] for doc in ret])
+"""
+)
+
+FLOATING = (
+    PREAMBLE
+    + """
+import time
+class FastChangingExecutor(Executor):
+    @requests
+    def foo(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        for doc in docs:
+            doc.text = 'Hello World'
+class SlowChangingExecutor(Executor):
+    @requests
+    def foo(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        time.sleep(1)
+        print('floating got', docs.text, flush=True)
+        for doc in docs:
+            doc.text = 'Change the document but will not affect response'
+f = (
+    Flow()
+    .add(name='executor0', uses=FastChangingExecutor)
+    .add(name='floating_executor', uses=SlowChangingExecutor, needs=['gateway'], floating=True)
+)
+with f:
+    f.post('/', TextDoc(text='warm'), return_type=DocList[TextDoc])
+    begin = time.time()
+    response = f.post('/endpoint', DocList[TextDoc]([TextDoc(), TextDoc()]), return_type=DocList[TextDoc])
+    print('fast', time.time() - begin < 0.5, response.text)
+"""
+)
+
+REPLICAS_FROM_YAML = (
+    PREAMBLE
+    + """
+open('executor.py', 'w').write('''
+from jina import Executor, requests
+from docarray import DocList
+from docarray.documents import TextDoc
+class FooExec(Executor):
+    @requests
+    async def add_text(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        for d in docs:
+            d.text += 'hello, world!'
+class BarExec(Executor):
+    @requests
+    async def add_text(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        for d in docs:
+            d.text += 'goodbye!'
+''')
+open('flow.yml', 'w').write('''
+jtype: Flow
+with:
+  port: PORT
+executors:
+- uses: FooExec
+  replicas: 3
+  py_modules: executor.py
+- uses: BarExec
+  replicas: 2
+  py_modules: executor.py
+''')
+with Flow.load_config('flow.yml') as f:
+    c = Client(port=PORT)
+    r = c.post(on='/', inputs=DocList[TextDoc]([TextDoc(text='')]), return_type=DocList[TextDoc])
+    print([d.text for d in r], f.num_pods)
+"""
+)
+
+READINESS = (
+    PREAMBLE
+    + """
+dep = Deployment()
+with dep:
+    print(dep.is_deployment_ready())
+print(dep.is_deployment_ready())
+f = Flow().add()
+with f:
+    print(f.is_flow_ready())
+print(f.is_flow_ready())
+"""
+)
+
+REPLICA_MATRIX = (
+    PREAMBLE
+    + """
+class MyExec(Executor):
+    @requests
+    def foo(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        docs[0].text = 'executed MyExec'
+
+with Deployment(uses=MyExec, port=PORT, replicas=2) as dep:
+    docs = dep.post(on='/foo', inputs=DocList[TextDoc]([TextDoc()]), return_type=DocList[TextDoc])
+    print(docs.text)
+"""
+)
+
+EXAMPLES = {
+    'minimal deployment': (MINIMAL_DEPLOYMENT, ['<DocList (length=1)>', 'Response']),
+    'minimal flow': (MINIMAL_FLOW, ['<DocList (length=1)>', 'Response']),
+    'uses_with and uses_metas': (PARAMETERS, ['param1: 10 param2: 2 param3: 30 different_name']),
+    'uses_requests': (BINDINGS, ['bar bar()\nfoo foo()\nall req all_req()\nfoo foo()']),
+    'needs': (
+        NEEDS,
+        ["['foo was here and got 0 document', 'bar was here and got 1 document', 'baz was here and got 1 document']"],
+    ),
+    'no_reduce': (
+        NO_REDUCE,
+        [
+            'MergeExec processing pairs of Documents "Exec1" and "Exec2"',
+            'Resulting documents Document merging from "Exec1" and "Exec2"',
+        ],
+    ),
+    'conditions': (CONDITIONS, ['result [5, 4]', 'filtered [5]']),
+    'floating': (FLOATING, ["fast True ['Hello World', 'Hello World']", 'floating got [None, None]']),
+    'replicas from YAML': (REPLICAS_FROM_YAML, ["['hello, world!goodbye!'] 6"]),
+    'readiness': (READINESS, ['True\nFalse\n']),
+    'replicas': (REPLICA_MATRIX, ["['executed MyExec']"]),
+}
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_example(name: str, tmp_path: Path) -> None:
+    source, expected = EXAMPLES[name]
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = str(sock.getsockname()[1])
+    script = tmp_path / 'app.py'
+    script.write_text(source.replace('PORT', port))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, 'JINA_LOG_LEVEL': 'WARNING'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    for text in expected:
+        assert text in done.stdout
