@@ -172,6 +172,7 @@ def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn
         'access_log': False,
         'lifespan': 'off',
         'ws': 'none',
+        'proxy_headers': False,
         'server_header': False,
         'backlog': _BACKLOG,
         **kwargs,
