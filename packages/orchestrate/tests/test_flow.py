@@ -98,7 +98,7 @@ def test_needs_all_takes_every_loose_end() -> None:
     flow = (
         Flow().add(name='a').add(name='b', needs='gateway').add(name='f', needs='a', floating=True).needs_all(name='j')
     )
-    assert flow['j'].needs == ['b'] or flow['j'].needs == ['a', 'b']
+    assert flow['j'].needs == ['a', 'b']
     assert Flow().add(name='a').add(name='b', needs='gateway').needs_all()['joiner'].needs == ['a', 'b']
     with pytest.raises(TopologyError, match='no Executor to wait for'):
         Flow().needs_all()

@@ -115,7 +115,7 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         Raises:
             TopologyError: The Flow has no Executors.
         """
-        taken = {need for deployment in self._deployments for need in deployment.needs}
+        taken = {need for d in self._deployments if not d.options.floating for need in d.needs}
         ends = [d.name for d in self._deployments if d.name not in taken and not d.options.floating]
         if not ends:
             raise TopologyError('needs_all() finds no Executor to wait for', hint='add some before')
