@@ -119,8 +119,9 @@ def hatch_variables() -> dict[str, str]:
     """Environment variables under which ``hatch`` is on the path and keeps its environments in the cache."""
     binaries = tools()
     folders = [str(binaries), *os.environ.get('PATH', '').split(os.pathsep), *map(str, _pyenv_folders())]
+    outside = {key: value for key, value in os.environ.items() if key not in ('HATCH_ENV_ACTIVE', 'VIRTUAL_ENV')}
     return {
-        **os.environ,
+        **outside,
         'PATH': os.pathsep.join(folders),
         'HATCH_DATA_DIR': str(cache_folder() / 'hatch'),
         'HATCH_ENV_TYPE_VIRTUAL_UV_PATH': str(binaries / 'uv'),

@@ -1,8 +1,8 @@
 """Runs every check and every test of the repository: ``python3 tools/run_tests.py``.
 
 Needs Python 3.10 or newer and git, nothing else: the tools and environments are installed into ``.cache/``. The
-checks come first and all of them run, then the distributions' tests on the other Python versions of this machine,
-then everything with this version, so that pytest's summary is the last line. Arguments go to that last pytest run.
+checks come first and all of them run, then the distributions' tests on another Python version, then everything with this
+version, so that pytest's summary is the last line. Arguments go to that last pytest run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not a pack
 import bootstrap
 
 CHECKS = ('lint:check', 'types:check', 'protos:check')
-MATRIX = ('3.10', '3.12', '3.13')
+MATRIX = ('3.12',)
+"""Further Python versions; the newest and the oldest here run the isolated wheels and the lowest versions."""
 
 
 def run(title: str, command: Sequence[str], variables: dict[str, str]) -> bool:
