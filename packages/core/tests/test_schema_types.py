@@ -53,6 +53,7 @@ def test_nested_objects_without_a_name_of_their_own() -> None:
         ({'type': 'array', 'items': {'type': 'string'}}, ['a'], [1]),
         ({'type': 'array', 'uniqueItems': True, 'items': {'type': 'integer'}}, {1}, {'a'}),
         ({'type': 'array'}, [1, 'a'], 3),
+        ({'type': 'array', 'items': {'type': 'array', 'items': {'type': 'integer'}}}, [[1]], [1]),
         ({'enum': ['x', 1]}, 'x', 'y'),
         ({'oneOf': [{'type': 'integer'}, {'type': 'boolean'}]}, True, 'x'),
         ({'$ref': '#/$defs/Color'}, 'red', 'green'),

@@ -157,9 +157,9 @@ def documents(annotation: Any, where: str) -> Documents:
         return documents(arguments[0], where)
     if origin in _UNIONS:
         return _first_documents(arguments, where)
-    if isinstance(annotation, type) and issubclass(annotation, BaseDoc) and origin is None:
+    if origin is None and isinstance(annotation, type) and issubclass(annotation, BaseDoc):
         return Documents(None if annotation is AnyDoc else annotation, is_list=False)
-    container = origin if isinstance(origin, type) else annotation
+    container = origin or annotation
     if isinstance(container, type) and issubclass(container, DocList):
         element = getattr(container, 'doc_type', AnyDoc)
         if element is AnyDoc and arguments:
@@ -185,6 +185,11 @@ def _first_documents(arguments: tuple[Any, ...], where: str) -> Documents:
 def _is_mapping(annotation: Any) -> bool:
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, abc.Mapping)
+
+
+def _is_model(annotation: Any) -> bool:
+    # On Python 3.10 list[int] is an instance of type.
+    return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ def parameters_type(annotation: Any, where: str) -> ParametersType:
     if origin is Annotated:
         return parameters_type(get_args(annotation)[0], where)
     members = get_args(annotation) if origin in _UNIONS else (annotation,)
-    models = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel]
+    models = [m for m in members if _is_model(m) and m is not BaseModel]
     mappings = [m for m in members if _is_mapping(m) or m is BaseModel or m is Any]
     if len(models) + len(mappings) + (type(None) in members) < len(members) or len(models) > 1:
         raise SchemaError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Final, Literal, Union, cast
+from typing import Any, Final, Literal, Union, cast, get_origin
 
 from docarray import BaseDoc, DocList
 from docarray.typing import AnyTensor
@@ -125,7 +125,8 @@ class _Builder:
     def _array(self, schema: Mapping[str, Any], name: str) -> Any:
         items = schema.get('items')
         element = self._annotation(items, name) if isinstance(items, Mapping) else Any
-        if self._is_document and isinstance(element, type) and issubclass(element, BaseDoc):
+        is_class = get_origin(element) is None and isinstance(element, type)  # on Python 3.10 list[int] is a type
+        if self._is_document and is_class and issubclass(element, BaseDoc):
             return DocList[element]  # type: ignore[valid-type]
         if schema.get('uniqueItems'):
             return set[element]  # type: ignore[valid-type]
