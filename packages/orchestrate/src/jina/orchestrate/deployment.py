@@ -437,4 +437,4 @@ def _preferred(addresses: list[PodAddress]) -> PodAddress:
 
 
 def _defaults(model: type[GatewayOptions]) -> dict[str, Any]:
-    return {name: field.get_default(call_default_factory=True) for name, field in model.model_fields.items()}
+    return {name: field.get_default(call_default_factory=True, validated_data={}) for name, field in model.model_fields.items()}

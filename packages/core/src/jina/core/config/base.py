@@ -123,7 +123,7 @@ def unavailable(what: str, owner: str, reason: str) -> PydanticCustomError:
 def default_of(model: type[BaseModel], name: str) -> Any:
     """The default value of an option; ``...`` if it has none."""
     field = model.model_fields[name]
-    return ... if field.is_required() else field.get_default(call_default_factory=True)
+    return ... if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
 
 
 @cache
