@@ -22,6 +22,9 @@ DISTRIBUTIONS = ('core', 'telemetry', 'runtime', 'client', 'export', 'orchestrat
 """Folders in ``packages/``, lowest layer first."""
 TOOL_REQUIREMENTS = ('uv>=0.5', 'hatch>=1.18')
 
+COMPILED = {'UV_COMPILE_BYTECODE': '1'}
+"""Makes uv compile what it installs: faster first imports, and none of the syntax warnings of others in our output."""
+
 
 class BootstrapError(RuntimeError):
     """An environment can't be built; the message says what to install."""
@@ -72,6 +75,7 @@ def uv(*arguments: str | Path, check: bool = True, capture: bool = False) -> sub
     command = [str(tools() / 'uv'), *map(str, arguments)]
     # an active environment of the caller must not become uv's target
     variables = {key: value for key, value in os.environ.items() if key not in ('VIRTUAL_ENV', 'CONDA_PREFIX')}
+    variables |= COMPILED
     return subprocess.run(command, check=check, capture_output=capture, text=True, cwd=ROOT, env=variables)
 
 
@@ -122,6 +126,7 @@ def hatch_variables() -> dict[str, str]:
     outside = {key: value for key, value in os.environ.items() if key not in ('HATCH_ENV_ACTIVE', 'VIRTUAL_ENV')}
     return {
         **outside,
+        **COMPILED,
         'PATH': os.pathsep.join(folders),
         'HATCH_DATA_DIR': str(cache_folder() / 'hatch'),
         'HATCH_ENV_TYPE_VIRTUAL_UV_PATH': str(binaries / 'uv'),

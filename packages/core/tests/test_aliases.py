@@ -202,7 +202,7 @@ def test_importing_an_alias_imports_no_home() -> None:
         "print(*sorted(n for n in sys.modules if n.startswith(('jina.client.', 'jina.core.', 'docarray', 'grpc'))))"
     )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=True)
-    assert result.stdout.split() == ['jina.core.aliases', 'jina.core.errors']
+    assert result.stdout.split() == ['jina.core.aliases', 'jina.core.docarray_repair', 'jina.core.errors']
 
 
 def test_old_path_below_a_real_plain_module(tmp_path: Path) -> None:

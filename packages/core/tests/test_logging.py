@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from jina.core.errors import ConfigError, ConfigSourceError
-from jina.core.logging import SUCCESS, JinaLogger
+from jina.core.logging import SUCCESS, JinaLogger, suppress_root_handlers
 from jina.core.logging.configuration import BUILT_IN, read_log_config
 
 PID = os.getpid()
@@ -458,3 +458,15 @@ def test_threads_write_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     for thread in threads:
         thread.join()
     assert capsys.readouterr().out.splitlines() == [f'              a@{PID}[I]:line'] * 200
+
+
+def test_root_handlers_are_suppressed_on_request() -> None:
+    root = logging.getLogger()
+    before = list(root.handlers)
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        suppress_root_handlers()
+        assert root.handlers == []
+    finally:
+        root.handlers[:] = before

@@ -66,6 +66,10 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
         """True shows a progress bar at every call."""
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport] = weakref.WeakKeyDictionary()
         self._logger: JinaLogger | None = None
+        if self.options.suppress_root_logging:
+            from jina.core.logging import suppress_root_handlers  # noqa: PLC0415 - rarely asked for
+
+            suppress_root_handlers()
 
     @property
     def client(self) -> BaseClient:

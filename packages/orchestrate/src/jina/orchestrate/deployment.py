@@ -17,7 +17,7 @@ from jina.core.config import (
     external_addresses,
     unknown_option,
 )
-from jina.core.enums import ProtocolType
+from jina.core.enums import PodRoleType, ProtocolType
 from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.topology import Node, Topology
@@ -286,6 +286,7 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
             **{
                 **_defaults(GatewayOptions),
                 **shared,
+                'pod_role': PodRoleType.HEAD,
                 'port': [] if self.external else own.port,
                 'protocol': [ProtocolType.GRPC] if self.external else own.protocol,
                 'host': '127.0.0.1' if self.external else own.host[0],
@@ -437,4 +438,7 @@ def _preferred(addresses: list[PodAddress]) -> PodAddress:
 
 
 def _defaults(model: type[GatewayOptions]) -> dict[str, Any]:
-    return {name: field.get_default(call_default_factory=True, validated_data={}) for name, field in model.model_fields.items()}
+    return {
+        name: field.get_default(call_default_factory=True, validated_data={})
+        for name, field in model.model_fields.items()
+    }

@@ -12,7 +12,7 @@ from jina.client.mixin import HealthCheckMixin, PostMixin
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, TopologyError
-from jina.core.logging import JinaLogger
+from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_yaml, launcher
@@ -63,6 +63,8 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         self._deployments: list[Deployment] = []
         self._own_values: dict[str, dict[str, Any]] = {}
         self._gateway: Pod | None = None
+        if self.options.suppress_root_logging:
+            suppress_root_handlers()
         self._prepare()
 
     def add(self, deployment: Deployment | str | None = None, /, **kwargs: Any) -> Flow:

@@ -28,6 +28,13 @@ _COMPRESSIONS: Final = {
 }
 
 
+def _control_timeout(options: GatewayOptions) -> float | None:
+    """Seconds for one try of a dry run. The documented default of 60 ms is too short for it, so only a set value counts."""
+    if 'timeout_ctrl' not in options.model_fields_set:
+        return _DRY_RUN_TRY_S
+    return options.timeout_ctrl / 1000 if options.timeout_ctrl >= 0 else None
+
+
 def compression_of(name: str | None) -> grpc.Compression | None:
     """Returns gRPC's constant for the value of the option ``compression``."""
     return _COMPRESSIONS[name]
@@ -63,6 +70,7 @@ class GatewayService:
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
         )
+        self._control_timeout = _control_timeout(options)
         self._groups: dict[str, PeerGroup] = {}
         for step in self._plan.steps:
             addresses = _addresses(options, step.name)
@@ -162,7 +170,7 @@ class GatewayService:
     async def _dry_run(self, group: PeerGroup) -> None:
         request = DataRequest()
         request.exec_endpoint = DRY_RUN_ENDPOINT
-        answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=_DRY_RUN_TRY_S)
+        answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=self._control_timeout)
         response = DataRequest.from_bytes(answer)
         if response.is_error:
             status = response.status

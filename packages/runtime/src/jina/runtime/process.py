@@ -128,6 +128,8 @@ class PodServer:
         try:
             from jina.runtime.http import HttpServer  # noqa: PLC0415 - an extra; workers inside a Flow don't need it
         except ModuleNotFoundError as error:
+            if (error.name or 'jina').partition('.')[0] == 'jina':
+                raise
             raise MissingExtraError('the HTTP server', install='jina-runtime[http]') from error
         role: Literal['worker', 'gateway'] = 'gateway' if isinstance(options, GatewayOptions) else 'worker'
         return HttpServer(self.service, options, role=role, logger=self.logger)

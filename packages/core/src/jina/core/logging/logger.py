@@ -109,6 +109,13 @@ class JinaLogger(logging.Logger):
         return _rebuild, self._arguments
 
 
+def suppress_root_handlers() -> None:
+    """Removes the handlers of Python's root logger (the option ``suppress_root_logging``)."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+
+
 def _rebuild(context: str, name: str | None, log_config: Any, quiet: bool, quiet_error: bool) -> JinaLogger:
     return JinaLogger(context, name, log_config=log_config, quiet=quiet, quiet_error=quiet_error)
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.routing import APIRoute
 from jina.core.config.groups import HttpServerOptions
+from jina.core.enums import PodRoleType
 from jina.core.environment import environment_facts, system_facts
 from jina.core.errors import ConnectError, JinaError, RemoteError, SchemaError
 from jina.core.logging.logger import JinaLogger
@@ -78,6 +79,8 @@ class Application:
     def __init__(self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger) -> None:
         self._service = service
         self._is_worker = role == 'worker'
+        # A gateway in front of one Deployment's replicas answers as the Executor itself would.
+        self._with_header = not self._is_worker and getattr(options, 'pod_role', None) is not PodRoleType.HEAD
         self._logger = logger
         http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
         self.app = FastAPI(
@@ -185,9 +188,16 @@ class Application:
         for name, schema in schemas.items():
             path = f'/{name.lstrip("/")}'
             kind = StreamHandler if schema.is_generator else PostHandler
-            handler = kind(self._service, name, schema, is_worker=self._is_worker, logger=self._logger)
+            handler = kind(
+                self._service,
+                name,
+                schema,
+                is_worker=self._is_worker,
+                with_header=self._with_header,
+                logger=self._logger,
+            )
             handlers['GET' if schema.is_generator else 'POST', path] = handler
-            routes.append(EndpointRoute(path, handler, with_header=not self._is_worker))
+            routes.append(EndpointRoute(path, handler, with_header=self._with_header))
         # Endpoints come first: one called /status replaces the page of that name.
         self.app.router.routes[:] = [*routes, *self._fixed_routes]
         self.app.openapi_schema = None

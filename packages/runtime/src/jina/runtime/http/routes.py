@@ -46,16 +46,25 @@ class Handler:
         service: What answers.
         name: The endpoint.
         schema: Its types.
-        is_worker: The service is an Executor itself: parameters are checked here, and responses have no header.
+        is_worker: The service is an Executor itself: parameters are checked here.
+        with_header: Responses carry the header of the request.
         logger: For failures of the server itself.
     """
 
     def __init__(
-        self, service: RequestService, name: str, schema: EndpointSchema, *, is_worker: bool, logger: JinaLogger
+        self,
+        service: RequestService,
+        name: str,
+        schema: EndpointSchema,
+        *,
+        is_worker: bool,
+        with_header: bool,
+        logger: JinaLogger,
     ) -> None:
         self._service = service
         self._name = name
         self._is_worker = is_worker
+        self._with_header = with_header
         self._logger = logger
         self.schema = schema
 
@@ -113,7 +122,7 @@ class PostHandler(Handler):
             return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
         answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
         answer['parameters'] = with_floats(response.parameters)
-        if not self._is_worker:
+        if self._with_header:
             header = response.header
             answer['header'] = {'requestId': header.request_id, 'targetExecutor': header.target_executor}
         return 200, to_json(answer)
