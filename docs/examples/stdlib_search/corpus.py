@@ -91,7 +91,7 @@ def collect() -> list[Entry]:
         try:
             with quiet():
                 module = importlib.import_module(module_name)
-        except BaseException:  # noqa: BLE001, S112  a module that can't be imported on this platform has nothing to index
+        except BaseException:  # noqa: BLE001  a module that can't be imported on this platform has nothing to index
             continue
         for name, value in [('', module), *members(module)]:
             text = inspect.getdoc(value)
