@@ -61,7 +61,11 @@ def module_names() -> Iterator[str]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Swallow what old modules print or warn about when they are imported."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter('ignore')
         yield
 

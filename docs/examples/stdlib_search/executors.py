@@ -140,6 +140,10 @@ class VectorIndexer(Executor):
     def nearest(self, query: EncodedQuery, top_k: int) -> DocList[Hit]:
         matches = self.index.search(np.asarray(query.embedding), top_k)
         return DocList[Hit](
-            Hit(name=self.passages[match.key][0], first_line=self.passages[match.key][1], score=1 - float(match.distance))
+            Hit(
+                name=self.passages[match.key][0],
+                first_line=self.passages[match.key][1],
+                score=1 - float(match.distance),
+            )
             for match in matches
         )

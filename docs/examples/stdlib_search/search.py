@@ -49,7 +49,9 @@ def ask(client: Client, questions: list[str], top_k: int = 10) -> list[Answer]:
 
 def show(answer: Answer, protocol: str, seconds: float, console: Console) -> None:
     """Print one answer as a table."""
-    table = Table(title=f'{answer.text!r} over {protocol} in {seconds * 1000:.1f} ms', title_justify='left', expand=True)
+    table = Table(
+        title=f'{answer.text!r} over {protocol} in {seconds * 1000:.1f} ms', title_justify='left', expand=True
+    )
     table.add_column('score', justify='right', no_wrap=True)
     table.add_column('name', style='bold', overflow='fold')
     table.add_column('first line', ratio=1)
@@ -110,7 +112,9 @@ def main() -> None:
             f'their name and without half of the rest: recall@1 = {first:.2f}, recall@10 = {among:.2f}'
         )
         if args.serve:
-            console.print(f'Serving gRPC on port {grpc_port} and HTTP on http://127.0.0.1:{http_port}/docs; Ctrl-C ends it.')
+            console.print(
+                f'Serving gRPC on port {grpc_port} and HTTP on http://127.0.0.1:{http_port}/docs; Ctrl-C ends it.'
+            )
             flow.block()
 
 
