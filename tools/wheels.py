@@ -28,7 +28,7 @@ TEST_TOOLS = ('pytest>=8.3', 'pytest-asyncio>=1.0', 'pytest-timeout>=2.3', 'hypo
 TEST_TOOLS_OF = {
     'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
     'runtime': ('aiohttp>=3.10',),  # the HTTP client that its tests use
-    'orchestrate': ('jina-runtime[http]', 'jina-client[http]'),  # its tests serve HTTP too
+    'orchestrate': ('jina-runtime[http]', 'jina-client[http]', 'jina-export'),  # its tests serve HTTP and draw Flows
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
 EXTRAS = {'runtime': 'http', 'client': 'http'}
