@@ -91,7 +91,8 @@ def test_name_of_a_later_version_says_so() -> None:
 
 @pytest.mark.parametrize(('name', 'distribution'), [('Flow', 'orchestrate'), ('Client', 'client')])
 def test_missing_distribution_is_named_with_its_install_line(tmp_path: Path, name: str, distribution: str) -> None:
-    shutil.copytree(CORE_SOURCE, tmp_path / 'jina', ignore=shutil.ignore_patterns('__pycache__'))
+    ignored = shutil.ignore_patterns('__pycache__', 'orchestrate', 'client')
+    shutil.copytree(CORE_SOURCE, tmp_path / 'jina', ignore=ignored)
     code = f"""
 import sys
 sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if 'packages' not in p or 'site-packages' in p]

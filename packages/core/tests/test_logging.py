@@ -165,7 +165,7 @@ def test_columns_and_colors_on_a_terminal() -> None:
     assert re.search(r'\x1b\[1mmyname@\d+\x1b\[0m \[/not\] markup \[bold\] ', out)
     text = re.sub(r'\x1b\[[0-9;]*m', '', out).splitlines()
     assert re.fullmatch(
-        r'SUCCESS  myname@\d+ \[/not\] markup \[bold\] +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', text[0].rstrip()
+        r'SUCCESS {2,3}myname@\d+ \[/not\] markup \[bold\] +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', text[0].rstrip()
     )
     assert text[1].startswith('WARNING  ')
     assert ''.join(re.findall('x+', ''.join(text[1:]))) == 'x' * 150

@@ -86,7 +86,7 @@ async def test_error_is_marked_in_the_trailing_metadata(cluster: Any, request_of
     assert DataRequest.from_bytes(await good).is_error is False
     assert DataRequest.from_bytes(await bad).is_error is True
     assert dict(await good.trailing_metadata() or ()) == {}
-    assert dict(await bad.trailing_metadata()) == {'is-error': 'true'}
+    assert {key: value for key, value in await bad.trailing_metadata()} == {'is-error': 'true'}
 
 
 async def test_result_without_wire_form_is_an_error_response(cluster: Any, request_of: Make) -> None:
@@ -141,7 +141,7 @@ async def test_error_in_a_call_does_not_end_the_stream(cluster: Any, request_of:
     assert not DataRequest.from_bytes(await call.read()).is_error
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
-    assert dict(await call.trailing_metadata()) == {'is-error': 'true'}
+    assert {key: value for key, value in await call.trailing_metadata()} == {'is-error': 'true'}
 
 
 async def test_client_that_goes_away_cancels_its_work(cluster: Any, request_of: Make) -> None:

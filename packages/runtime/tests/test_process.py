@@ -239,7 +239,9 @@ def test_run_does_not_wait_for_threads_of_the_loop() -> None:
         return 'done'
 
     assert run(main()) == 'done'
-    assert [thread for thread in remaining_threads() if thread.name.startswith(('asyncio', 'uvloop'))]
+    assert [
+        thread for thread in remaining_threads() if thread.name.startswith(('asyncio', 'uvloop', 'ThreadPoolExecutor'))
+    ]
     release.set()
 
 

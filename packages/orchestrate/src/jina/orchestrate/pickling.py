@@ -148,7 +148,7 @@ def _leaves(value: Any) -> Iterator[Any]:
     elif isinstance(value, (list, tuple, set)):
         for item in value:
             yield from _leaves(item)
-    elif hasattr(type(value), 'model_fields'):
+    elif not isinstance(value, type) and hasattr(type(value), 'model_fields'):
         for name in type(value).model_fields:
             yield from _leaves(getattr(value, name))
     elif isinstance(value, type):

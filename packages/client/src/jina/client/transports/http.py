@@ -174,8 +174,9 @@ class HttpTransport(Transport):
                 hint=f'start the server, or correct host and port ({port})',
             )
         if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
+            reason = str(error.message).partition('\n')[0] or type(error).__name__
             return TransportError(
-                f'the server at {self._address} did not answer in HTTP: {str(error.message).splitlines()[0]}',
+                f'the server at {self._address} did not answer in HTTP: {reason}',
                 hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
             )
         return TransportError(f'the connection to {self._address} failed: {error!r}')
