@@ -122,8 +122,9 @@ def test_a_fork_does_not_break_an_open_stream(wire_server: Any) -> None:
 
 def test_a_script_ends_by_itself_and_in_silence(wire_server: Any) -> None:
     script = textwrap.dedent(f"""
-        import asyncio
+        import asyncio, logging
         from jina.client import Client
+        logging.getLogger('asyncio').setLevel(logging.ERROR)  # not the notes on slow steps of a busy machine
         kept = Client(host='localhost', port={wire_server.port})
         kept.post('/echo')
         async def main():

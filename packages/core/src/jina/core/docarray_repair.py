@@ -10,13 +10,15 @@ Nothing is imported for it: if docarray isn't imported yet, the repair waits unt
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from typing import Any
 
 PACKAGE = 'docarray'
 NEEDED = sys.version_info >= (3, 12)
@@ -62,13 +64,13 @@ class _Finder:
         if fullname != PACKAGE:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
         return spec
 
 
-class _Loader(Loader):
+class _Loader:
     """Executes a module with its own loader, then repairs it."""
 
     def __init__(self, loader: Loader) -> None:
