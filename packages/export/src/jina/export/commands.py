@@ -39,4 +39,4 @@ def run_export(options: ExportCommandOptions) -> int:
     return 0
 
 
-EXPORT = Command('export', 'Write Kubernetes, Docker Compose or flowchart files', ExportCommandOptions, run_export)
+EXPORT = Command('export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)', ExportCommandOptions, run_export)

@@ -32,7 +32,7 @@ KNOWN = {
     'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
     'client': KnownCommand('jina-client', 'Talk to a server', hidden=True),
     'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
-    'export': KnownCommand('jina-export', 'Write Kubernetes, Docker Compose or flowchart files'),
+    'export': KnownCommand('jina-export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)'),
 }
 """Commands of the framework, in the order of the help."""
 
