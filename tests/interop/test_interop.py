@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import Peer, free_port, peer
+from tests.support.processes import Peer, PeerError, free_port, peer
 from tests.support.requirements import require_original
 
 PEERS = Path(__file__).parent / 'peers'
@@ -42,7 +42,7 @@ def served(side: str, kind: str, protocol: str = 'grpc', *, external: int | None
 def answers(side: str, port: int, protocol: str = 'grpc') -> dict[str, Any]:
     """What peers/call.py on ``side`` gets from the server on ``port``."""
     with peer([interpreter(side), PEERS / 'call.py', '--port', str(port), '--protocol', protocol]) as process:
-        answered: dict[str, Any] = process.read_json(timeout_s=90)['answers']
+        answered: dict[str, Any] = process.read_json(timeout_s=45)['answers']
     return answered
 
 
@@ -95,8 +95,16 @@ STEPS = {'deployment': ['peer/rep-0'], 'flow': ['first/rep-0', 'second/rep-0']}
 @pytest.mark.parametrize('kind', ['deployment', 'flow'])
 @pytest.mark.parametrize(('client', 'server'), [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)])
 def test_client_and_server(client: str, server: str, kind: str, protocol: str) -> None:
-    with served(server, kind, protocol) as port:
-        check(answers(client, port, protocol), STEPS[kind], protocol)
+    try:
+        with served(server, kind, protocol) as port:
+            got = answers(client, port, protocol)
+    except PeerError:
+        if server != ORIGINAL:
+            raise
+        # on a busy machine a server of the original at times never answers, its own client neither: one more try
+        with served(server, kind, protocol) as port:
+            got = answers(client, port, protocol)
+    check(got, STEPS[kind], protocol)
 
 
 @pytest.mark.parametrize('protocol', ['grpc', 'http'])

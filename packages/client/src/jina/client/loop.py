@@ -9,6 +9,7 @@ bound to that thread, block, or call the client again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import atexit
 import inspect
 import os
@@ -171,7 +172,10 @@ class BackgroundLoop:
         await asyncio.gather(*(resource.close() for resource in list(self._open)), return_exceptions=True)
         self._open.clear()
         await self.loop.shutdown_asyncgens()
-        await self.loop.shutdown_default_executor()
+        with contextlib.suppress(
+            RuntimeError
+        ):  # since Python 3.12 it can't start its thread while the interpreter ends
+            await self.loop.shutdown_default_executor()
 
 
 class _Process:
