@@ -9,8 +9,8 @@ bound to that thread, block, or call the client again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import atexit
+import contextlib
 import inspect
 import os
 import threading
