@@ -39,4 +39,6 @@ def run_export(options: ExportCommandOptions) -> int:
     return 0
 
 
-EXPORT = Command('export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)', ExportCommandOptions, run_export)
+EXPORT = Command(
+    'export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)', ExportCommandOptions, run_export
+)
