@@ -44,6 +44,9 @@ class _Plan(NamedTuple):
 _plans: Final[TypeCache[_Plan]] = TypeCache()
 _lists: Final[TypeCache[bool]] = TypeCache()
 _set: Final = object.__setattr__
+_LONG_NAME: Final = 128
+"""Bytes of a field name from which on its length takes more than one byte."""
+
 _HARMLESS: Final = frozenset(
     {
         'validate_assignment',
@@ -162,7 +165,8 @@ def _is_direct(kind: Any) -> bool:
             and info.validation_alias is None
             and info.discriminator is None
             and not info.frozen
-            for info in kind.model_fields.values()
+            and len(name.encode()) < _LONG_NAME
+            for name, info in kind.model_fields.items()
         )
     )
 
@@ -277,7 +281,13 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
             size = data[position + 1]
             inner = position + 2
             if size > 127:
-                size, inner = read_varint(data, position + 1)
+                # Lengths of two bytes are read here: most fields with a tensor have them, and a call is slow.
+                more = data[inner]
+                if more < 128:
+                    size += (more << 7) - 128
+                    inner += 1
+                else:
+                    size, inner = read_varint(data, position + 1)
             position = inner + size
             start = inner + data[inner + 1] + 3
             known = by_head.get(data[inner:start])
@@ -287,7 +297,12 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
             size = data[start]
             start += 1
             if size > 127:
-                size, start = read_varint(data, start - 1)
+                more = data[start]
+                if more < 128:
+                    size += (more << 7) - 128
+                    start += 1
+                else:
+                    size, start = read_varint(data, start - 1)
             if start + size != position:
                 raise Unreadable
             name, read = known
@@ -311,12 +326,8 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
 
 def _heads(readers: dict[str, Any]) -> dict[bytes, tuple[str, Any]]:
     """Returns the readers by how the entries of their fields begin: the key, and the tag of the node."""
-    heads = {}
-    for name, read in readers.items():
-        key = name.encode()
-        if len(key) < 128:
-            heads[b'\n%c%b\x12' % (len(key), key)] = (name, read)
-    return heads
+    keys = {name: name.encode() for name in readers}
+    return {b'\n%c%b\x12' % (len(key), key): (name, readers[name]) for name, key in keys.items()}
 
 
 def _skip_entry(data: bytes, position: int, stop: int, readers: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ _plain: Final[TypeCache[bool]] = TypeCache()
 _frames: Final[dict[tuple[Any, ...], Frame]] = {}
 _array_kinds: Final = frozenset({np.ndarray, NdArray, NdArrayEmbedding, ImageNdArray, AudioNdArray})
 _field_heads: Final[dict[tuple[str, int], bytes]] = {}
+_message_heads: Final[dict[int, bytes]] = {}
 _key_heads: Final[dict[tuple[str, int], bytes]] = {}
 _pack_double: Final = struct.Struct('<Bd').pack
 _TEXTS: Final = tuple(field_head(1, size) for size in range(128))
@@ -140,10 +141,18 @@ def _write_documents(docs: Iterable[Any], parts: Parts, depth: int) -> int:
         place = len(parts)
         parts.append(b'')
         size = _write_fields(doc, parts, depth)
-        head = b'\n' + size_bytes(size)
+        head = _message_heads.get(size) or _message_head(size)
         parts[place] = head
         total += size + len(head)
     return total
+
+
+def _message_head(size: int) -> bytes:
+    """Returns what stands in front of a message in field 1."""
+    head = b'\n' + size_bytes(size)
+    if len(_message_heads) < _CACHE_SIZE:
+        _message_heads[size] = head
+    return head
 
 
 def _write_fields(doc: Any, parts: Parts, depth: int) -> int:
@@ -162,9 +171,14 @@ def _write_fields(doc: Any, parts: Parts, depth: int) -> int:
             frame = _frames.get((name, kind, len(raw))) or _text_frame(name, kind, len(raw))
         elif kind in _array_kinds:
             frame = _frames.get((name, kind, value.shape, value.dtype)) or _named_array_frame(name, kind, value)
-            raw = _content(value)
+            raw = value.tobytes() if frame[2] < _LARGE else _content(value)
         else:
-            total += _write_field(name, value, parts, depth)
+            nothing = _field_heads.get((name, 0)) if value is None else None
+            if nothing is None:
+                total += _write_field(name, value, parts, depth)
+            else:
+                parts.append(nothing)
+                total += len(nothing)
             continue
         head, foot, size = frame
         if size:
@@ -385,7 +399,7 @@ def _sequence_writer(number: int) -> Writer:
             parts.append(b'')
             write = _known.get(id(type(item))) or writer_of(type(item))
             size = write(item, parts, depth + 1)
-            parts[place] = head = b'\n' + size_bytes(size)
+            parts[place] = head = _message_heads.get(size) or _message_head(size)
             total += size + len(head)
         parts[start] = head = field_head(number, total)
         return total + len(head)

@@ -31,7 +31,13 @@ _VARINTS: Final = tuple(varint(number) for number in range(_TABLE_SIZE))
 
 def size_bytes(size: int) -> bytes:
     """Returns the length of a length-delimited field as a varint; from a table for short ones."""
-    return _VARINTS[size] if size < _TABLE_SIZE else varint(size)
+    if size < _TABLE_SIZE:
+        return _VARINTS[size]
+    if size < 1 << 14:
+        return b'%c%c' % (size & 0x7F | 0x80, size >> 7)
+    if size < 1 << 21:
+        return b'%c%c%c' % (size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14)
+    return varint(size)
 
 
 def field(number: int, value: bytes) -> bytes:

@@ -40,6 +40,8 @@ class Frame(NamedTuple):
     dtype: np.dtype[Any]
     kind: Any
     """docarray's class of the tensor that was sent."""
+    is_array: bool
+    """Whether that is a class of numpy arrays."""
 
 
 _frames: Final[dict[int, Frame]] = {}
@@ -65,8 +67,8 @@ def tensor_reader(kind: Any) -> Reader | None:
         frame = _frames.get(stop - position)
         if frame is None or not (data.startswith(frame[0], position) and data.startswith(frame[1], stop - len(frame[1]))):
             frame = _read_frame(data, position, stop)
-        head, foot, sizes, dtype, sent = frame
-        if target is not None and (shape is None or shape == sizes) and issubclass(sent, np.ndarray):
+        head, foot, sizes, dtype, _, is_array = frame
+        if is_array and target is not None and (shape is None or shape == sizes):
             start = position + len(head)
             if stop - start < _LARGE:
                 return target(sizes, dtype, bytearray(data[start : stop - len(foot)]))
@@ -113,7 +115,7 @@ def _read_frame(data: bytes, position: int, stop: int) -> Frame:
     head = field_head(1, size)
     head = field_head(1, len(head) + size + end - cut) + head
     head = field_head(6, len(head) + size + end - cut) + head
-    frame = Frame(head, foot, shape, dtype, kind)
+    frame = Frame(head, foot, shape, dtype, kind, issubclass(kind, np.ndarray))
     if position + len(head) != start:
         raise Unreadable
     if len(_frames) >= _CACHE_SIZE:
