@@ -13,12 +13,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from google.protobuf.message import DecodeError, EncodeError
 
 from jina.core.errors import RequestTypeError, SchemaError
-from jina.core.protobuf_bytes import field, fields, read_varint
+from jina.core.protobuf_bytes import field, field_head, fields, read_varint
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -49,18 +51,43 @@ def encode_docs(docs: DocList[Any]) -> bytes:
     Raises:
         SchemaError: A field of a document holds something that has no wire form.
     """
-    from docarray import DocVec  # noqa: PLC0415 - docarray is heavy, a gateway must not need it
-
-    from jina.core import document_writer  # noqa: PLC0415
-
-    if isinstance(docs, DocVec):
-        docs = docs.to_doc_list()
     try:
-        return document_writer.write_docs(docs, content=True)
+        return cast('bytes', _writer().write_docs(docs, _content_head))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001, S110 - docarray does it, or says what is wrong
-        pass
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _encode_as_docarray(docs)
+
+
+def append_docs(message: bytes, number: int, docs: DocList[Any]) -> bytes:
+    """Returns a message with documents as a further field: their content, which is not copied once more for it.
+
+    Args:
+        message: A serialised message.
+        number: The number of the field, 15 at most.
+        docs: A DocList; a DocVec is taken apart first.
+
+    Raises:
+        SchemaError: A field of a document holds something that has no wire form.
+    """
+
+    def head(size: int) -> bytes:
+        inner = field_head(_DOCS, size)
+        return message + field_head(number, len(inner) + size) + inner
+
+    try:
+        return cast('bytes', _writer().write_docs(docs, head))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return message + field(number, _encode_as_docarray(docs))
+
+
+def _encode_as_docarray(docs: DocList[Any]) -> bytes:
+    from docarray import DocVec  # noqa: PLC0415 - docarray is heavy, a gateway must not need it
+
+    if isinstance(docs, DocVec):
+        return encode_docs(docs.to_doc_list())
     try:
         raw = docs.to_protobuf().SerializeToString()
     except (ValueError, TypeError, RecursionError, EncodeError) as error:
@@ -68,35 +95,58 @@ def encode_docs(docs: DocList[Any]) -> bytes:
     return field(_DOCS, raw)
 
 
-def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[Any]:
+def _content_head(size: int) -> bytes:
+    return field_head(_DOCS, size)
+
+
+@cache
+def _writer() -> ModuleType:
+    from jina.core import document_writer  # noqa: PLC0415
+
+    return document_writer
+
+
+@cache
+def _reader() -> ModuleType:
+    from jina.core import document_reader  # noqa: PLC0415
+
+    return document_reader
+
+
+def decode_docs(content: bytes, doc_list_type: type[DocList[Any]], start: int = 0) -> DocList[Any]:
     """Builds documents from the content of a request.
 
     Args:
         content: A serialised ``DataContentProto``; empty bytes are an empty list.
         doc_list_type: ``DocList[MyDoc]``, or ``DocList`` for untyped documents.
+        start: Where the content begins, if there is something else in front of it.
 
     Raises:
         RequestTypeError: The bytes are no documents at all.
         SchemaError: The documents don't fit the type.
     """
+    # DocList[MyDoc] is an alias of a subclass that docarray makes for MyDoc.
+    list_type = getattr(doc_list_type, '__origin__', doc_list_type)
+    try:
+        return cast('DocList[Any]', _read_docs(content, start, list_type))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _decode_as_docarray(content[start:], doc_list_type, list_type)
+
+
+def _decode_as_docarray(content: bytes, doc_list_type: Any, list_type: Any) -> DocList[Any]:
     from docarray import DocList, DocVec  # noqa: PLC0415
     from docarray.proto import DocListProto  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
-    # DocList[MyDoc] is an alias of a subclass that docarray makes for MyDoc.
-    if issubclass(get_origin(doc_list_type) or doc_list_type, DocVec):
-        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined, return-value]
-    try:
-        return _read_docs(content, get_origin(doc_list_type) or doc_list_type)
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001, S110 - docarray does it, or says what is wrong
-        pass
+    if issubclass(list_type, DocVec):
+        return cast('DocList[Any]', decode_docs(content, DocList[list_type.doc_type]).to_doc_vec())
     kind, raw = split_content(content)
     try:
         if kind == _DOCS_BYTES:
-            return doc_list_type.from_bytes(raw)
-        return doc_list_type.from_protobuf(DocListProto.FromString(raw))
+            return cast('DocList[Any]', doc_list_type.from_bytes(raw))
+        return cast('DocList[Any]', doc_list_type.from_protobuf(DocListProto.FromString(raw)))
     except DecodeError as error:
         raise RequestTypeError(f'the data of the request is no list of documents: {error}') from error
     except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -104,16 +154,15 @@ def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[An
         raise SchemaError(f'the documents of the request do not fit DocList[{name}]: {error}') from error
 
 
-def _read_docs(content: bytes, list_type: type[DocList[Any]]) -> DocList[Any]:
-    from jina.core import document_reader  # noqa: PLC0415
-
+def _read_docs(content: bytes, start: int, list_type: type[DocList[Any]]) -> Any:
     # docs_bytes are a list in the same form, unless the peer chose another; then it isn't readable as one.
-    if content and content[0] in _CONTENT_TAGS:
-        size, start = read_varint(content, 1)
-        if start + size == len(content):
-            return document_reader.read_docs(content, start, len(content), list_type)
-    _, raw = split_content(content)
-    return document_reader.read_docs(raw, 0, len(raw), list_type)
+    end = len(content)
+    if start < end and content[start] in _CONTENT_TAGS:
+        size, begin = read_varint(content, start + 1)
+        if begin + size == end:
+            return _reader().read_docs(content, begin, end, list_type)
+    _, raw = split_content(content[start:])
+    return _reader().read_docs(raw, 0, len(raw), list_type)
 
 
 def encode_doc(doc: BaseDoc) -> bytes:
@@ -122,14 +171,15 @@ def encode_doc(doc: BaseDoc) -> bytes:
     Raises:
         SchemaError: A field of the document holds something that has no wire form.
     """
-    from jina.core import document_writer  # noqa: PLC0415
-
     try:
-        return document_writer.write_doc(doc)
+        return cast('bytes', _writer().write_doc(doc))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001, S110 - docarray does it, or says what is wrong
-        pass
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _encode_doc_as_docarray(doc)
+
+
+def _encode_doc_as_docarray(doc: BaseDoc) -> bytes:
     try:
         return doc.to_protobuf().SerializeToString()  # type: ignore[no-any-return]
     except (ValueError, TypeError, RecursionError, EncodeError) as error:
@@ -143,17 +193,18 @@ def decode_doc(raw: bytes, doc_type: type[_Doc]) -> _Doc:
         RequestTypeError: The bytes are no document at all.
         SchemaError: The document doesn't fit the type.
     """
+    try:
+        return cast('_Doc', _reader().read_doc(raw, doc_type))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _decode_doc_as_docarray(raw, doc_type)
+
+
+def _decode_doc_as_docarray(raw: bytes, doc_type: type[_Doc]) -> _Doc:
     from docarray.proto import DocProto  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from jina.core import document_reader  # noqa: PLC0415
-
-    try:
-        return cast('_Doc', document_reader.read_doc(raw, doc_type))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001, S110 - docarray does it, or says what is wrong
-        pass
     try:
         return doc_type.from_protobuf(DocProto.FromString(raw))
     except DecodeError as error:

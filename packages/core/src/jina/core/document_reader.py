@@ -13,9 +13,8 @@ docarray convert the document, so that its behaviour and its errors are the ones
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, get_origin
+from typing import Any, Final, get_origin
 
 from docarray import BaseDoc, DocList
 from docarray.base_doc import AnyDoc
@@ -27,21 +26,34 @@ from pydantic import BaseModel
 
 from jina.core.node_readers import MAX_DEPTH, read_raw, typed_reader
 from jina.core.protobuf_bytes import Unreadable, entries, items, payload, read_varint, whole
-from jina.core.tensor_readers import Reader
+from jina.core.tensor_readers import Reader, same_methods
 from jina.core.weak_types import TypeCache
 
 DocReader = Callable[[bytes, int, int, int], Any]
 """Takes the data, position and end of a ``DocProto``, and the depth of documents; returns the document."""
 
 
-class _Plan(NamedTuple):
-    read: DocReader | None
-    """None: docarray has to read the class."""
-    validator: int
-    """Identity of pydantic's validator; another one says that the class was built anew."""
+class _Plan:
+    """How documents of a class are read.
+
+    It lies on the class, since it refers to it: in a cache of ours it would keep the class alive.
+
+    Args:
+        read: None if docarray has to read the class.
+        validator: pydantic's validator of the class; another one says that the class was built anew.
+    """
+
+    __slots__ = ('read', 'validator')
+
+    def __init__(self, read: DocReader | None = None, validator: Any = None) -> None:
+        self.read = read
+        self.validator = validator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Plan, ()  # a class that travels by value is compiled again where it arrives
 
 
-_plans: Final[TypeCache[_Plan]] = TypeCache()
+_PLAN: Final = '__jina_plan__'
 _lists: Final[TypeCache[bool]] = TypeCache()
 _set: Final = object.__setattr__
 _LONG_NAME: Final = 128
@@ -61,7 +73,7 @@ _HARMLESS: Final = frozenset(
 )
 """Configuration that has nothing to do with what becomes of valid values."""
 
-_OWN: Final = (AudioDoc, ImageDoc, Mesh3D, PointCloud3D, TextDoc, VideoDoc)
+_OWN: Final[tuple[Any, ...]] = (AudioDoc, ImageDoc, Mesh3D, PointCloud3D, TextDoc, VideoDoc)
 _PASSIVE_VALIDATORS: Final = frozenset(kind.validate_model_before.__func__ for kind in _OWN)
 _PASSIVE_HOOKS: Final = frozenset(kind._validate.__func__ for kind in _OWN if hasattr(kind, '_validate'))
 """Validators of docarray's own classes that only see to texts, bytes and tensors given instead of a document."""
@@ -111,12 +123,11 @@ def read_doc(data: bytes, doc_type: type[BaseDoc]) -> BaseDoc:
 
 def _plan(kind: Any) -> _Plan:
     """Returns the plan of a document class, made now if need be."""
-    plan = _plans.get(kind)
-    validator = id(kind.__pydantic_validator__)
-    if plan is None or plan.validator != validator:
-        plan = _Plan(_compile(kind), validator)
+    plan: _Plan | None = kind.__dict__.get(_PLAN)
+    if plan is None or plan.validator is not kind.__pydantic_validator__:
+        plan = _Plan(_compile(kind), kind.__pydantic_validator__)
         if kind.__pydantic_complete__:
-            _plans.put(kind, plan)
+            setattr(kind, _PLAN, plan)
     return plan
 
 
@@ -128,7 +139,9 @@ def _compile(kind: Any) -> DocReader | None:
     if not _reads_as_docarray(kind):
         return None
     if _is_direct(kind):
-        readers = {name: typed_reader(info.annotation, nested=_typed_nested) for name, info in kind.model_fields.items()}
+        readers = {
+            name: typed_reader(info.annotation, nested=_typed_nested) for name, info in kind.model_fields.items()
+        }
         if None not in readers.values():
             return _direct_reader(kind, readers)
     return _validated_reader(kind, {name: _raw_reader(kind, name) for name in kind.model_fields})
@@ -137,12 +150,8 @@ def _compile(kind: Any) -> DocReader | None:
 def _reads_as_docarray(kind: Any) -> bool:
     """Returns True if a class leaves all of docarray's methods for reading as they are."""
     return (
-        kind.from_protobuf.__func__ is IOMixin.from_protobuf.__func__
-        and kind._get_content_from_node_proto.__func__ is IOMixin._get_content_from_node_proto.__func__
-        and all(
-            getattr(kind, name).__func__ is getattr(BaseDocWithoutId, name).__func__
-            for name in ('_get_field_annotation', '_get_field_annotation_array', '_get_field_inner_type', '_docarray_fields')
-        )
+        same_methods(kind, IOMixin, 'from_protobuf', '_get_content_from_node_proto', '_get_field_annotation_array')
+        and same_methods(kind, BaseDocWithoutId, '_get_field_annotation', '_get_field_inner_type', '_docarray_fields')
         and not kind.model_config.get('_load_extra_fields_from_protobuf')
     )
 
@@ -183,7 +192,7 @@ def _accepts_instances(kind: Any) -> bool:
             for decorator in decorators.model_validators.values()
         )
         and (not hasattr(kind, '_validate') or getattr(kind._validate, '__func__', None) in _PASSIVE_HOOKS)
-        and kind.__get_pydantic_core_schema__.__func__ is BaseModel.__get_pydantic_core_schema__.__func__
+        and same_methods(kind, BaseModel, '__get_pydantic_core_schema__')
         and kind.model_config.get('revalidate_instances', 'never') == 'never'
     )
 
@@ -195,7 +204,7 @@ def _is_plain_list(kind: Any) -> bool:
         known = _lists.put(
             kind,
             issubclass(kind, DocList)
-            and kind.from_protobuf.__func__ is DocList.from_protobuf.__func__
+            and same_methods(kind, DocList, 'from_protobuf')
             and kind.__init__ is DocList.__init__
             and kind.__new__ is DocList.__new__,
         )
@@ -228,14 +237,11 @@ def _with_documents(tag: int, read: Reader) -> Reader:
 
 
 def _document_reader(kind: Any) -> Reader:
-    # The class is held weakly: the plans of classes that hold each other would keep both alive.
-    reference = weakref.ref(kind)
-
     def read_document(data: bytes, position: int, stop: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise Unreadable
         start = whole(data, position, stop, 58)
-        return _read_nested(reference(), data, start, stop, depth + 1)
+        return _read_nested(kind, data, start, stop, depth + 1)
 
     return read_document
 
@@ -244,15 +250,13 @@ def _list_reader(annotation: Any) -> Reader | None:
     list_type: Any = get_origin(annotation) or annotation
     if not isinstance(list_type, type) or not issubclass(list_type, DocList) or not _is_plain_list(list_type):
         return None
-    reference = weakref.ref(list_type)
 
     def read_list(data: bytes, position: int, stop: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise Unreadable
-        kind: Any = reference()
         start = whole(data, position, stop, 66)
-        docs = [_read_nested(kind.doc_type, data, *bounds, depth + 1) for bounds in items(data, start, stop)]
-        return kind(docs, validate_input_docs=False)
+        docs = [_read_nested(list_type.doc_type, data, *bounds, depth + 1) for bounds in items(data, start, stop)]
+        return list_type(docs, validate_input_docs=False)
 
     return read_list
 
@@ -269,9 +273,6 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
     by_head = _heads(readers)
     names = list(readers)
     fields_set = set(names)
-    count = len(names)
-    reference = weakref.ref(kind)
-    new = object.__new__
 
     def read_direct(data: bytes, position: int, end: int, depth: int) -> Any:
         values: dict[str, Any] = {}
@@ -309,19 +310,28 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
             values[name] = read(data, start, position, depth)
         if position != end:
             raise Unreadable
-        cls: Any = reference()
-        if len(values) != count:
-            return cls(**values)
         if list(values) != names:
-            values = {name: values[name] for name in names}
-        doc = new(cls)
-        _set(doc, '__dict__', values)
-        _set(doc, '__pydantic_fields_set__', fields_set.copy())
-        _set(doc, '__pydantic_extra__', None)
-        _set(doc, '__pydantic_private__', None)
-        return doc
+            return _make_incomplete(kind, values, names)
+        return _make(kind, values, fields_set.copy())
 
     return read_direct
+
+
+def _make_incomplete(kind: Any, values: dict[str, Any], names: list[str]) -> Any:
+    """Returns a document with values that are valid, but perhaps not all, or not in the order of the fields."""
+    if len(values) != len(names):
+        return kind(**values)
+    return _make(kind, {name: values[name] for name in names}, set(names))
+
+
+def _make(kind: Any, values: dict[str, Any], fields_set: set[str]) -> Any:
+    """Returns a document with values that are known to be valid."""
+    doc = object.__new__(kind)
+    _set(doc, '__dict__', values)
+    _set(doc, '__pydantic_fields_set__', fields_set)
+    _set(doc, '__pydantic_extra__', None)
+    _set(doc, '__pydantic_private__', None)
+    return doc
 
 
 def _heads(readers: dict[str, Any]) -> dict[bytes, tuple[str, Any]]:
@@ -341,7 +351,6 @@ def _skip_entry(data: bytes, position: int, stop: int, readers: dict[str, Any]) 
 
 def _validated_reader(kind: Any, readers: dict[str, Reader]) -> DocReader:
     """Returns the reader that lets pydantic make the documents."""
-    reference = weakref.ref(kind)
 
     def read_validated(data: bytes, position: int, end: int, depth: int) -> Any:
         values = {}
@@ -351,8 +360,7 @@ def _validated_reader(kind: Any, readers: dict[str, Reader]) -> DocReader:
                 NodeProto.FromString(data[start:stop])
             else:
                 values[name] = read(data, start, stop, depth)
-        cls: Any = reference()
-        return cls(**values)
+        return kind(**values)
 
     return read_validated
 
@@ -360,7 +368,7 @@ def _validated_reader(kind: Any, readers: dict[str, Reader]) -> DocReader:
 def _untyped_reader() -> DocReader:
     """Returns the reader for ``AnyDoc``, which keeps whatever comes."""
 
-    def read_untyped(data: bytes, position: int, end: int, depth: int) -> AnyDoc:
+    def read_untyped(data: bytes, position: int, end: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise Unreadable
         values = {}
@@ -368,12 +376,7 @@ def _untyped_reader() -> DocReader:
             values[name] = read_value(data, start, stop, depth)
         if 'id' not in values or 'self' in values:
             raise Unreadable
-        doc = object.__new__(AnyDoc)
-        _set(doc, '__dict__', {'id': values['id'], **values})
-        _set(doc, '__pydantic_fields_set__', set())
-        _set(doc, '__pydantic_extra__', None)
-        _set(doc, '__pydantic_private__', None)
-        return doc
+        return _make(AnyDoc, {'id': values['id'], **values}, set())
 
     def read_value(data: bytes, position: int, stop: int, depth: int) -> Any:
         tag = data[position] if position < stop else 0
@@ -381,7 +384,9 @@ def _untyped_reader() -> DocReader:
             return read_untyped(data, whole(data, position, stop, 58), stop, depth + 1)
         if tag == 66:
             bounds = items(data, whole(data, position, stop, 66), stop)
-            return DocList([read_untyped(data, start, end, depth + 1) for start, end in bounds], validate_input_docs=False)
+            return DocList(
+                [read_untyped(data, start, end, depth + 1) for start, end in bounds], validate_input_docs=False
+            )
         return read_raw(data, position, stop, depth)
 
     return read_untyped

@@ -66,12 +66,12 @@ class Unwritable(Exception):
     """Something has no form on the wire, or one that only docarray knows."""
 
 
-def write_docs(docs: DocList[Any], *, content: bool) -> bytes:
+def write_docs(docs: DocList[Any], front: Callable[[int], bytes] | None = None) -> bytes:
     """Returns documents as a ``DocListProto``.
 
     Args:
         docs: The documents.
-        content: Put the list in field 1 of a ``DataContentProto``.
+        front: Takes the size of the list in bytes and returns what to put in front of it.
 
     Raises:
         Unwritable: docarray has to do it.
@@ -81,8 +81,8 @@ def write_docs(docs: DocList[Any], *, content: bool) -> bytes:
         raise Unwritable
     parts: Parts = [b'']
     size = _write_documents(docs, parts, 0)
-    if content:
-        parts[0] = field_head(1, size)
+    if front is not None:
+        parts[0] = front(size)
     return b''.join(parts)
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import enum
 import struct
+import typing
 from collections.abc import Callable
 from types import UnionType
-from typing import Any, Dict, Final, List, Literal, Set, Tuple, Union, get_args, get_origin  # noqa: UP035
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from docarray.typing import ID, AnyUrl
 from docarray.typing.bytes.base_bytes import BaseBytes
@@ -22,7 +23,7 @@ from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
 from jina.core.protobuf_bytes import Unreadable, entries, field, items, payload, read_varint, whole
-from jina.core.tensor_readers import Reader, read_raw_tensor, tensor_reader
+from jina.core.tensor_readers import Reader, read_raw_tensor, same_methods, tensor_reader
 
 MAX_DEPTH: Final = 20
 """Documents and containers within each other; protobuf refuses messages within messages at five times as many."""
@@ -78,13 +79,11 @@ def _class_reader(kind: Any) -> Reader | None:
         return _choice_reader({member.value: member for member in kind}) if issubclass(kind, (str, int)) else None
     if issubclass(kind, AnyUrl) and kind.__get_pydantic_core_schema__ is AnyUrl.__get_pydantic_core_schema__:
         return _url_reader(kind)
-    if issubclass(kind, BaseBytes) and _same(kind, BaseBytes, '_docarray_validate', '__get_pydantic_core_schema__'):
+    if issubclass(kind, BaseBytes) and same_methods(
+        kind, BaseBytes, '_docarray_validate', '__get_pydantic_core_schema__'
+    ):
         return _bytes_reader(kind)
     return None
-
-
-def _same(kind: Any, base: Any, *names: str) -> bool:
-    return all(getattr(kind, name).__func__ is getattr(base, name).__func__ for name in names)
 
 
 def _optional(read: Reader) -> Reader:
@@ -271,7 +270,9 @@ def _read_raw_bytes(data: bytes, position: int, stop: int, depth: int) -> Any:
     if end == stop:
         return data[start:end]
     kind = _tagged(data, end, stop)
-    if issubclass(kind, BaseBytes) and _same(kind, BaseBytes, '_docarray_validate', '__get_pydantic_core_schema__'):
+    if issubclass(kind, BaseBytes) and same_methods(
+        kind, BaseBytes, '_docarray_validate', '__get_pydantic_core_schema__'
+    ):
         return kind(data[start:end])
     raise Unreadable
 
@@ -284,7 +285,7 @@ def _tagged(data: bytes, position: int, stop: int) -> Any:
 _SIMPLE: Final[dict[type, Reader]] = {int: _read_int, float: _read_float, bool: _read_bool, bytes: _read_bytes}
 _SIMPLE_KINDS: Final = frozenset(_SIMPLE)
 _CONTAINERS: Final[dict[Any, int]] = {list: 74, set: 82, tuple: 90, dict: 98}
-_BARE: Final = (list, set, tuple, dict, List, Set, Tuple, Dict)
+_BARE: Final = (list, set, tuple, dict, typing.List, typing.Set, typing.Tuple, typing.Dict)  # noqa: UP006 - what annotations may hold
 _RAW: Final[dict[int, Reader]] = {
     10: _read_raw_text,
     16: _read_int,

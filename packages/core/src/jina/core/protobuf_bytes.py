@@ -156,3 +156,23 @@ def fields(data: bytes, *, scalars: bool = False) -> Iterator[tuple[int, bytes]]
                 raise RequestTypeError(f'the data of the request is no protobuf message: wire type {kind}')
     except IndexError:
         raise RequestTypeError(f'the data of the request is cut off after {end} bytes') from None
+
+
+def find_last_field(data: bytes, number: int) -> int | None:
+    """Returns where the value of a length-delimited field begins that a message ends with, and that occurs only there.
+
+    None if there is no such field, or if the message isn't in the plain form that encoders write.
+    """
+    position, end = 0, len(data)
+    try:
+        while position < end:
+            tag = data[position]
+            size, start = read_varint(data, position + 1)
+            if tag & 7 != LENGTH_DELIMITED or tag > 0x7F or start - position != 1 + len(size_bytes(size)):
+                return None
+            position = start + size
+            if tag >> 3 == number:
+                return start if position == end else None
+    except (IndexError, RequestTypeError):
+        return None
+    return None

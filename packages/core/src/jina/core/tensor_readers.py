@@ -50,9 +50,8 @@ _frames: Final[dict[int, Frame]] = {}
 
 def tensor_reader(kind: Any) -> Reader | None:
     """Returns the reader for a field of a tensor class; None if the class validates in a way of its own."""
-    if (
-        kind.validate.__func__ is not AbstractType.validate.__func__
-        or kind.__get_pydantic_core_schema__.__func__ is not AbstractTensor.__get_pydantic_core_schema__.__func__
+    if not same_methods(kind, AbstractType, 'validate') or not same_methods(
+        kind, AbstractTensor, '__get_pydantic_core_schema__'
     ):
         return None
     # NdArray takes an array as a view of its class, whatever docarray's class of it was.
@@ -65,7 +64,9 @@ def tensor_reader(kind: Any) -> Reader | None:
 
     def read_tensor(data: bytes, position: int, stop: int, depth: int) -> Any:
         frame = _frames.get(stop - position)
-        if frame is None or not (data.startswith(frame[0], position) and data.startswith(frame[1], stop - len(frame[1]))):
+        if frame is None or not (
+            data.startswith(frame[0], position) and data.startswith(frame[1], stop - len(frame[1]))
+        ):
             frame = _read_frame(data, position, stop)
         head, foot, sizes, dtype, _, is_array = frame
         if is_array and target is not None and (shape is None or shape == sizes):
@@ -78,10 +79,14 @@ def tensor_reader(kind: Any) -> Reader | None:
     return read_tensor
 
 
+def same_methods(kind: Any, base: Any, *names: str) -> bool:
+    """Returns True if a class has the class methods of a base with these names as they are there."""
+    return all(getattr(kind, name).__func__ is getattr(base, name).__func__ for name in names)
+
+
 def _views_natively(kind: Any) -> bool:
     return (
-        kind._docarray_validate.__func__ is NdArray._docarray_validate.__func__
-        and kind._docarray_from_native.__func__ is NdArray._docarray_from_native.__func__
+        same_methods(kind, NdArray, '_docarray_validate', '_docarray_from_native')
         and kind.__new__ is np.ndarray.__new__
         and not kind.__unparametrizedcls__
     )
@@ -141,8 +146,8 @@ def _read_facts(data: bytes, position: int, stop: int) -> tuple[tuple[int, ...],
 def _sent_kind(name: str) -> Any:
     """Returns docarray's class for the type name of a tensor, if it reads arrays in the usual way."""
     kind: Any = _PROTO_TYPE_NAME_TO_CLASS[name]
-    torch_tensor: Any = _PROTO_TYPE_NAME_TO_CLASS.get('torch_tensor')
+    torch_tensor = _PROTO_TYPE_NAME_TO_CLASS.get('torch_tensor')
     for base in (NdArray, torch_tensor):
-        if base is not None and issubclass(kind, base) and kind.from_protobuf.__func__ is base.from_protobuf.__func__:
+        if base is not None and issubclass(kind, base) and same_methods(kind, base, 'from_protobuf'):
             return kind
     raise Unreadable
