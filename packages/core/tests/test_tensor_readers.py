@@ -37,7 +37,7 @@ needs_torch = pytest.mark.skipif(torch is None, reason='torch is not installed')
 
 
 @pytest.mark.parametrize('dtype', ['<f4', '>f8', '|b1', '<U2', '<M8[D]', [('a', '<i4'), ('b', '>f2')]], ids=str)
-@pytest.mark.parametrize('shape', [(0,), (3, 0), (), (1,), (70000,), (200, 100)])
+@pytest.mark.parametrize('shape', [(0,), (3, 0), (), (1,), (70000,), (200, 100), (2100, 500)])
 def test_arrays_of_all_sizes(dtype: Any, shape: tuple[int, ...]) -> None:
     class Holder(BaseDoc):
         value: AnyTensor

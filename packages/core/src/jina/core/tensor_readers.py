@@ -22,6 +22,7 @@ Reader = Callable[[bytes, int, int, int], Any]
 
 _CACHE_SIZE: Final = 256
 _LARGE: Final = 1 << 14
+_HUGE: Final = 1 << 22
 _UNIONS: Final[tuple[tuple[Any, Any], ...]] = (
     (AnyTensor, NdArray),
     (AnyEmbedding, NdArrayEmbedding),
@@ -73,7 +74,7 @@ def tensor_reader(kind: Any) -> Reader | None:
             start = position + len(head)
             if stop - start < _LARGE:
                 return target(sizes, dtype, bytearray(data[start : stop - len(foot)]))
-            return target(sizes, dtype, bytearray(memoryview(data)[start : stop - len(foot)]))
+            return target(sizes, dtype, _copy(data, start, stop - len(foot)))
         return kind._docarray_validate(_build(data, position, stop, frame))
 
     return read_tensor
@@ -98,10 +99,18 @@ def read_raw_tensor(data: bytes, position: int, stop: int, depth: int) -> Any:
 
 
 def _build(data: bytes, position: int, stop: int, frame: Frame) -> Any:
-    content = bytearray(memoryview(data)[position + len(frame.head) : stop - len(frame.foot)])
+    content = _copy(data, position + len(frame.head), stop - len(frame.foot))
     array = np.ndarray(frame.shape, frame.dtype, content)
     kind = frame.kind
     return kind._docarray_from_native(array) if issubclass(kind, NdArray) else kind.from_ndarray(array)
+
+
+def _copy(data: bytes, start: int, stop: int) -> Any:
+    """Returns writable memory with a part of the data."""
+    if stop - start < _HUGE:
+        return bytearray(memoryview(data)[start:stop])
+    # numpy asks the system for large pages: the copy is five times as fast as one to fresh small ones.
+    return np.frombuffer(data, np.uint8, stop - start, start).copy()
 
 
 def _read_frame(data: bytes, position: int, stop: int) -> Frame:
