@@ -7,5 +7,6 @@
 - ``load``: what drives them, each a program that prints one JSON object
 - ``scenarios``: which sides meet which load, one entry per row of the report
 - ``usage``: CPU time and memory of a server's whole process tree
+- ``codec``: documents to bytes and back without servers, a program of its own
 - ``runner`` and ``report``: interleaved rounds, medians, ratios
 """

@@ -446,3 +446,115 @@ def test_status_message() -> None:
     assert repr(received) == """<StatusMessage ERROR "ValueError('boom')">"""
     with pytest.raises(RequestTypeError, match=r'^1 bytes are no status: '):
         StatusMessage.from_bytes(b'\xff')
+
+
+def with_content(size: int) -> DataRequest:
+    request = DataRequest()
+    request.exec_endpoint = '/x'
+    request.parameters = {'a': 1, 'b': [True, None, {'c': 'd'}]}
+    request.docs = DocList[Item]([Item(id='1', text='t' * size), Item(id='2', text='u')])
+    return request
+
+
+@pytest.mark.parametrize('size', [10, 60_000, 65_400, 65_536, 300_000])
+def test_large_documents_are_sent_as_small_ones(size: int) -> None:
+    raw = with_content(size).to_bytes()
+    plain = DataRequestProto.FromString(raw)
+    assert plain.data == codec.encode_docs(with_content(size).docs)
+    untouched = DataRequest.from_bytes(raw)
+    assert DataRequestProto.FromString(untouched.to_bytes()) == plain
+    assert untouched.raw_content == plain.data
+    assert f'data={len(plain.data)} bytes' in repr(untouched)
+    assert untouched.nbytes == len(raw)
+    assert untouched.proto == plain
+    assert DataRequestProto.FromString(untouched.to_bytes()) == plain
+    routed = DataRequest.from_bytes(raw)
+    routed.add_route('gateway')
+    again = DataRequestProto.FromString(routed.to_bytes())
+    assert (again.data, again.routes[0].executor) == (plain.data, 'gateway')
+    decoded = DataRequest.from_bytes(raw)
+    decoded.document_array_cls = DocList[Item]
+    assert [len(doc.text) for doc in decoded.docs] == [size, 1]
+    assert decoded.raw_content == plain.data
+    decoded.docs[0].text = 'short'
+    assert DataRequest.from_bytes(decoded.to_bytes()).docs[0].text == 'short'
+    assert pickle.loads(pickle.dumps(DataRequest.from_bytes(raw))).proto == plain
+    decoded.document_array_cls = DocList
+    assert type(decoded.docs[0]) is AnyDoc
+    replaced = DataRequest.from_bytes(raw)
+    for content in (b'small', b'large' * 30_000, b'small'):
+        replaced.raw_content = content
+        assert replaced.raw_content == content
+        assert DataRequestProto.FromString(replaced.to_bytes()).data == content
+        assert replaced.proto.data == content
+    replaced.docs = None
+    assert len(DataRequest.from_bytes(replaced.to_bytes()).docs) == 0
+
+
+def test_unusual_messages_with_large_documents_are_read_by_protobuf() -> None:
+    raw = with_content(100_000).to_bytes()
+    late = raw + DataRequestProto(routes=[{'executor': 'late'}]).SerializeToString()
+    request = DataRequest.from_bytes(late)
+    assert [route.executor for route in request.routes] == ['late']
+    assert [doc.id for doc in request.docs] == ['1', '2']
+    twice = DataRequest.from_bytes(raw + DataRequestProto(data=b'\n\x00').SerializeToString())
+    assert len(twice.docs) == 0
+    with pytest.raises(RequestTypeError):
+        DataRequest.from_bytes(raw[:-1])
+
+
+def test_large_documents_pass_without_copies_of_them() -> None:
+    import tracemalloc
+
+    raw = with_content(4 << 20).to_bytes()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        request = DataRequest.from_bytes(raw)
+        request.add_route('gateway')
+        assert tracemalloc.get_traced_memory()[1] - before < 100_000
+        sent = request.to_bytes()
+        assert tracemalloc.get_traced_memory()[1] - before < 1.1 * len(sent)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda parameters: None,
+        lambda parameters: parameters.update(a=2.0),
+        lambda parameters: parameters.update(a=True),
+        lambda parameters: parameters['b'].append('x'),
+        lambda parameters: parameters['b'][2].update(c='D'),
+        lambda parameters: parameters.pop('a'),
+        lambda parameters: parameters.clear(),
+        lambda parameters: parameters.update(n=float('nan')),
+    ],
+)
+def test_parameters_are_sent_as_they_are_at_last(change: Any) -> None:
+    request = DataRequest.from_bytes(with_content(1).to_bytes())
+    assert request.parameters == {'a': 1.0, 'b': [True, None, {'c': 'd'}]}
+    expected = copy.deepcopy(request.parameters)
+    change(expected)
+    change(request.parameters)
+    for _ in range(2):
+        sent = DataRequest.from_bytes(request.to_bytes()).parameters
+        assert {key: repr(value) for key, value in sent.items()} == {key: repr(expected[key]) for key in expected}
+    # And back to what came in, after something else was sent.
+    original = DataRequest.from_bytes(with_content(1).to_bytes()).parameters
+    request.parameters.clear()
+    request.parameters.update(original)
+    assert DataRequest.from_bytes(request.to_bytes()).parameters == original
+
+
+def test_untouched_parameters_keep_their_bytes() -> None:
+    raw = with_content(1).to_bytes()
+    request = DataRequest.from_bytes(raw)
+    before = request.proto.parameters
+    assert request.parameters
+    assert request.proto.parameters is before
+    assert DataRequestProto.FromString(request.to_bytes()) == DataRequestProto.FromString(raw)
+    request.parameters['object'] = object()
+    with pytest.raises(InputError):
+        request.to_bytes()

@@ -1,4 +1,7 @@
-"""Documents to bytes and back: the only module that touches docarray's protobuf messages.
+"""Documents to bytes and back, in docarray's protobuf messages.
+
+``document_writer`` and ``document_reader`` do the work for everything that they know; the rest, and every error, is
+left to docarray's own conversion, which is slower by far.
 
 The unit is the *content* of a request: a serialised ``DataContentProto``, whose oneof holds either a ``DocListProto``
 (field 1) or a list in docarray's binary serialisation (field 2). Functions that only need the boundaries or the ids
@@ -10,11 +13,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from jina.core.errors import RequestTypeError, SchemaError
+from jina.core.protobuf_bytes import field, field_head, fields, read_varint
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -23,8 +29,7 @@ _Doc = TypeVar('_Doc', bound='BaseDoc')
 
 _DOCS = 1
 _DOCS_BYTES = 2
-_LENGTH_DELIMITED = 2
-_FIXED_SIZES = {1: 8, 5: 4}
+_CONTENT_TAGS = (0x0A, 0x12)
 _ID_ENTRY = b'\n\x02id'
 """How a map entry with the key ``id`` begins."""
 
@@ -46,45 +51,118 @@ def encode_docs(docs: DocList[Any]) -> bytes:
     Raises:
         SchemaError: A field of a document holds something that has no wire form.
     """
+    try:
+        return cast('bytes', _writer().write_docs(docs, _content_head))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _encode_as_docarray(docs)
+
+
+def append_docs(message: bytes, number: int, docs: DocList[Any]) -> bytes:
+    """Returns a message with documents as a further field: their content, which is not copied once more for it.
+
+    Args:
+        message: A serialised message.
+        number: The number of the field, 15 at most.
+        docs: A DocList; a DocVec is taken apart first.
+
+    Raises:
+        SchemaError: A field of a document holds something that has no wire form.
+    """
+
+    def head(size: int) -> bytes:
+        inner = field_head(_DOCS, size)
+        return message + field_head(number, len(inner) + size) + inner
+
+    try:
+        return cast('bytes', _writer().write_docs(docs, head))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return message + field(number, _encode_as_docarray(docs))
+
+
+def _encode_as_docarray(docs: DocList[Any]) -> bytes:
     from docarray import DocVec  # noqa: PLC0415 - docarray is heavy, a gateway must not need it
 
     if isinstance(docs, DocVec):
-        docs = docs.to_doc_list()
+        return encode_docs(docs.to_doc_list())
     try:
         raw = docs.to_protobuf().SerializeToString()
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError, EncodeError) as error:
         raise SchemaError(f'{docs!r} can not be serialised: {error}') from error
-    return _field(_DOCS, raw)
+    return field(_DOCS, raw)
 
 
-def decode_docs(content: bytes, doc_list_type: type[DocList[Any]]) -> DocList[Any]:
+def _content_head(size: int) -> bytes:
+    return field_head(_DOCS, size)
+
+
+@cache
+def _writer() -> ModuleType:
+    from jina.core import document_writer  # noqa: PLC0415
+
+    return document_writer
+
+
+@cache
+def _reader() -> ModuleType:
+    from jina.core import document_reader  # noqa: PLC0415
+
+    return document_reader
+
+
+def decode_docs(content: bytes, doc_list_type: type[DocList[Any]], start: int = 0) -> DocList[Any]:
     """Builds documents from the content of a request.
 
     Args:
         content: A serialised ``DataContentProto``; empty bytes are an empty list.
         doc_list_type: ``DocList[MyDoc]``, or ``DocList`` for untyped documents.
+        start: Where the content begins, if there is something else in front of it.
 
     Raises:
         RequestTypeError: The bytes are no documents at all.
         SchemaError: The documents don't fit the type.
     """
+    # DocList[MyDoc] is an alias of a subclass that docarray makes for MyDoc.
+    list_type = getattr(doc_list_type, '__origin__', doc_list_type)
+    try:
+        return cast('DocList[Any]', _read_docs(content, start, list_type))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _decode_as_docarray(content[start:], doc_list_type, list_type)
+
+
+def _decode_as_docarray(content: bytes, doc_list_type: Any, list_type: Any) -> DocList[Any]:
     from docarray import DocList, DocVec  # noqa: PLC0415
     from docarray.proto import DocListProto  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
-    # DocList[MyDoc] is an alias of a subclass that docarray makes for MyDoc.
-    if issubclass(get_origin(doc_list_type) or doc_list_type, DocVec):
-        return decode_docs(content, DocList[doc_list_type.doc_type]).to_doc_vec()  # type: ignore[name-defined, return-value]
+    if issubclass(list_type, DocVec):
+        return cast('DocList[Any]', decode_docs(content, DocList[list_type.doc_type]).to_doc_vec())
     kind, raw = split_content(content)
     try:
         if kind == _DOCS_BYTES:
-            return doc_list_type.from_bytes(raw)
-        return doc_list_type.from_protobuf(DocListProto.FromString(raw))
+            return cast('DocList[Any]', doc_list_type.from_bytes(raw))
+        return cast('DocList[Any]', doc_list_type.from_protobuf(DocListProto.FromString(raw)))
     except DecodeError as error:
         raise RequestTypeError(f'the data of the request is no list of documents: {error}') from error
     except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
         name = doc_list_type.doc_type.__name__
         raise SchemaError(f'the documents of the request do not fit DocList[{name}]: {error}') from error
+
+
+def _read_docs(content: bytes, start: int, list_type: type[DocList[Any]]) -> Any:
+    # docs_bytes are a list in the same form, unless the peer chose another; then it isn't readable as one.
+    end = len(content)
+    if start < end and content[start] in _CONTENT_TAGS:
+        size, begin = read_varint(content, start + 1)
+        if begin + size == end:
+            return _reader().read_docs(content, begin, end, list_type)
+    _, raw = split_content(content[start:])
+    return _reader().read_docs(raw, 0, len(raw), list_type)
 
 
 def encode_doc(doc: BaseDoc) -> bytes:
@@ -94,8 +172,17 @@ def encode_doc(doc: BaseDoc) -> bytes:
         SchemaError: A field of the document holds something that has no wire form.
     """
     try:
+        return cast('bytes', _writer().write_doc(doc))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _encode_doc_as_docarray(doc)
+
+
+def _encode_doc_as_docarray(doc: BaseDoc) -> bytes:
+    try:
         return doc.to_protobuf().SerializeToString()  # type: ignore[no-any-return]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError, EncodeError) as error:
         raise SchemaError(f'{type(doc).__name__} {doc.id!r} can not be serialised: {error}') from error
 
 
@@ -106,6 +193,15 @@ def decode_doc(raw: bytes, doc_type: type[_Doc]) -> _Doc:
         RequestTypeError: The bytes are no document at all.
         SchemaError: The document doesn't fit the type.
     """
+    try:
+        return cast('_Doc', _reader().read_doc(raw, doc_type))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return _decode_doc_as_docarray(raw, doc_type)
+
+
+def _decode_doc_as_docarray(raw: bytes, doc_type: type[_Doc]) -> _Doc:
     from docarray.proto import DocProto  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
@@ -144,7 +240,7 @@ def _json_value(value: Any) -> Any:
 
 def content_of_docs_bytes(raw: bytes) -> bytes:
     """Wraps the result of ``DocList.to_bytes()`` as the content of a request (the ``docs_bytes`` member)."""
-    return _field(_DOCS_BYTES, raw)
+    return field(_DOCS_BYTES, raw)
 
 
 def docs_bytes_of(content: bytes) -> bytes:
@@ -167,7 +263,7 @@ def merge_contents(contents: Sequence[bytes]) -> bytes:
     """
     if len(contents) == 1:
         return contents[0]
-    return _field(_DOCS, _merge_lists([split_content(content)[1] for content in contents]))
+    return field(_DOCS, _merge_lists([split_content(content)[1] for content in contents]))
 
 
 def count_docs(content: bytes) -> int:
@@ -177,20 +273,20 @@ def count_docs(content: bytes) -> int:
 
 def iter_doc_bytes(content: bytes) -> Iterator[bytes]:
     """Yields each document of a content as a serialised ``DocProto``."""
-    for number, value in _fields(split_content(content)[1]):
+    for number, value in fields(split_content(content)[1]):
         if number == 1:
             yield value
 
 
 def content_of_doc_bytes(docs: Iterable[bytes]) -> bytes:
     """Builds a content from serialised ``DocProto``s; the reverse of ``iter_doc_bytes``."""
-    return _field(_DOCS, b''.join(_field(1, doc) for doc in docs))
+    return field(_DOCS, b''.join(field(1, doc) for doc in docs))
 
 
 def split_content(content: bytes) -> tuple[int, bytes]:
     """Returns the field number of the oneof member in a content (1 docs, 2 docs_bytes) and its bytes."""
     kind, raw = _DOCS, b''
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if number == kind == _DOCS:
             raw += value  # protobuf merges repeated occurrences of a message
         elif number in (_DOCS, _DOCS_BYTES):
@@ -198,70 +294,13 @@ def split_content(content: bytes) -> tuple[int, bytes]:
     return kind, raw
 
 
-def _field(number: int, value: bytes) -> bytes:
-    """Returns a length-delimited field on the wire."""
-    size = len(value)
-    head = bytearray(((number << 3) | _LENGTH_DELIMITED,))
-    while size > 0x7F:
-        head.append((size & 0x7F) | 0x80)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + value
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    result = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, position
-        shift += 7
-        if shift > 63:
-            raise RequestTypeError('the data of the request is no protobuf message: a number is too long')
-
-
-def _fields(data: bytes, *, scalars: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Yields number and value of each length-delimited field; of others the number and no bytes, if asked for."""
-    position, end = 0, len(data)
-    try:
-        while position < end:
-            tag = data[position]
-            position += 1
-            if tag > 0x7F:
-                tag, position = _varint(data, position - 1)
-            kind = tag & 7
-            if kind == _LENGTH_DELIMITED:
-                size = data[position]
-                position += 1
-                if size > 0x7F:
-                    size, position = _varint(data, position - 1)
-                if position + size > end:
-                    raise RequestTypeError(f'the data of the request is cut off: {end} of {position + size} bytes')
-                yield tag >> 3, data[position : position + size]
-                position += size
-            elif kind == 0:
-                _, position = _varint(data, position)
-                if scalars:
-                    yield tag >> 3, b''
-            elif kind in _FIXED_SIZES:
-                position += _FIXED_SIZES[kind]
-                if scalars:
-                    yield tag >> 3, b''
-            else:
-                raise RequestTypeError(f'the data of the request is no protobuf message: wire type {kind}')
-    except IndexError:
-        raise RequestTypeError(f'the data of the request is cut off after {end} bytes') from None
-
-
 def _raw_id(doc: bytes) -> bytes | None:
     """Returns the ``id`` of a serialised ``DocProto`` as UTF-8 bytes, or None."""
-    for number, entry in _fields(doc):
+    for number, entry in fields(doc):
         # Every encoder writes the key of a map entry first; only then the prefix decides.
         if number != 1 or (entry[:1] == b'\n' and not entry.startswith(_ID_ENTRY)):
             continue
-        parts = dict(_fields(entry))
+        parts = dict(fields(entry))
         if parts.get(1) == b'id':
             kind, value = _node_content(parts.get(2, b''))
             return value if kind == _NODE_TEXT else None
@@ -274,7 +313,7 @@ def _merge_lists(lists: Iterable[bytes]) -> bytes:
     places: dict[tuple[bytes, int], int] = {}
     for raw in lists:
         met: dict[bytes, int] = {}
-        for number, doc in _fields(raw):
+        for number, doc in fields(raw):
             if number != 1:
                 continue
             key = _raw_id(doc)
@@ -287,7 +326,7 @@ def _merge_lists(lists: Iterable[bytes]) -> bytes:
                 merged.append(doc)
             elif merged[place] != doc:
                 merged[place] = _merge_entries(merged[place], doc)
-    return b''.join(_field(1, doc) for doc in merged)
+    return b''.join(field(1, doc) for doc in merged)
 
 
 def _merge_entries(first: bytes, second: bytes) -> bytes:
@@ -296,7 +335,7 @@ def _merge_entries(first: bytes, second: bytes) -> bytes:
     for key, node in _entries(second).items():
         known = entries.get(key)
         entries[key] = node if known is None else _merge_nodes(known, node)
-    return b''.join(_field(1, _field(1, key) + _field(2, node)) for key, node in entries.items())
+    return b''.join(field(1, field(1, key) + field(2, node)) for key, node in entries.items())
 
 
 def _merge_nodes(first: bytes, second: bytes) -> bytes:
@@ -308,18 +347,18 @@ def _merge_nodes(first: bytes, second: bytes) -> bytes:
     if kind != other_kind or value == other:
         return first
     if kind in (_NODE_DOC, _NODE_DICT):
-        return _field(kind, _merge_entries(value, other)) + _node_type(first)
+        return field(kind, _merge_entries(value, other)) + _node_type(first)
     if kind == _NODE_DOCS:
-        return _field(kind, _merge_lists([value, other])) + _node_type(first)
+        return field(kind, _merge_lists([value, other])) + _node_type(first)
     return first
 
 
 def _entries(message: bytes) -> dict[bytes, bytes]:
     """Returns the map in field 1 of a message: raw key to raw value."""
     entries = {}
-    for number, entry in _fields(message):
+    for number, entry in fields(message):
         if number == 1:
-            parts = dict(_fields(entry))
+            parts = dict(fields(entry))
             entries[parts.get(1, b'')] = parts.get(2, b'')
     return entries
 
@@ -330,7 +369,7 @@ def _node_content(node: bytes) -> tuple[int | None, bytes]:
     Numbers and bools count as content with empty bytes.
     """
     kind, content = None, b''
-    for number, value in _fields(node, scalars=True):
+    for number, value in fields(node, scalars=True):
         if number != _NODE_TYPE:
             kind, content = number, value
     return kind, content
@@ -338,4 +377,4 @@ def _node_content(node: bytes) -> tuple[int | None, bytes]:
 
 def _node_type(node: bytes) -> bytes:
     """Returns the field with the type name of a serialised ``NodeProto``, or nothing."""
-    return b''.join(_field(number, value) for number, value in _fields(node) if number == _NODE_TYPE)
+    return b''.join(field(number, value) for number, value in fields(node) if number == _NODE_TYPE)

@@ -8,10 +8,12 @@ serialises them again. What was never asked for is sent on as the bytes that cam
 from __future__ import annotations
 
 import json
+import marshal
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_origin
 from uuid import uuid4
 
 from google.protobuf.json_format import MessageToDict
@@ -20,6 +22,7 @@ from pydantic import BaseModel
 
 from jina.core import codec
 from jina.core.errors import InputError, RequestTypeError
+from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.structs import dict_to_struct, struct_to_dict
 from jina.core.wire import DataRequestProto, HeaderProto, RouteProto, SingleDocumentRequestProto, StatusProto
 
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ['DataRequest', 'DataView', 'DocumentView', 'Request', 'Response', 'SingleDocumentRequest', 'StatusMessage']
+
+_DATA: Final = 4
+"""Number of the field with the documents."""
+
+_LARGE: Final = 1 << 16
+"""Bytes from which on a copy costs more than to keep documents apart from their envelope."""
 
 
 class Request(ABC):
@@ -42,7 +51,7 @@ class Request(ABC):
     """
 
     _proto_class: ClassVar[type[DataRequestProto | SingleDocumentRequestProto]]
-    __slots__ = ('_parameters', '_proto')
+    __slots__ = ('_parameters', '_proto', '_received_parameters')
 
     def __init__(self, proto: Any = None) -> None:
         if proto is None:
@@ -55,6 +64,7 @@ class Request(ABC):
             )
         self._proto: Any = proto
         self._parameters: dict[str, Any] | None = None
+        self._received_parameters: bytes | None = None
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
@@ -77,7 +87,10 @@ class Request(ABC):
     def _synchronise(self) -> None:
         """Brings the envelope up to date with what was handed out."""
         if self._parameters is not None:
-            self._proto.parameters.CopyFrom(dict_to_struct(self._parameters))
+            received = self._received_parameters
+            if received is None or received != _fingerprint(self._parameters):
+                self._proto.parameters.CopyFrom(dict_to_struct(self._parameters))
+                self._received_parameters = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_bytes, (self.to_bytes(),)
@@ -143,11 +156,14 @@ class Request(ABC):
             InputError: On assignment of something else. Values that can't be sent are reported by ``to_bytes``.
         """
         if self._parameters is None:
-            self._parameters = struct_to_dict(self._proto.parameters)
+            received = self._proto.HasField('parameters')
+            self._parameters = struct_to_dict(self._proto.parameters) if received else {}
+            self._received_parameters = _fingerprint(self._parameters)
         return self._parameters
 
     @parameters.setter
     def parameters(self, value: Mapping[str, Any] | BaseModel) -> None:
+        self._received_parameters = None
         if isinstance(value, BaseModel):
             self._parameters = value.model_dump(mode='json')
         elif isinstance(value, Mapping):
@@ -161,7 +177,7 @@ class Request(ABC):
         """Appends a route for a Deployment and returns it, with the start time set to now."""
         route: RouteProto = self._proto.routes.add()
         route.executor = executor
-        route.start_time.GetCurrentTime()
+        route.start_time.seconds, route.start_time.nanos = divmod(time.time_ns(), 1_000_000_000)
         return route
 
     def add_exception(self, error: BaseException, executor: str = '') -> None:
@@ -217,17 +233,43 @@ class DataRequest(Request):
     """
 
     _proto_class = DataRequestProto
-    __slots__ = ('_docs', '_document_array_cls')
+    __slots__ = ('_content', '_docs', '_document_array_cls')
 
     def __init__(self, proto: DataRequestProto | None = None) -> None:
         super().__init__(proto)
         self._docs: DocList[Any] | None = None
         self._document_array_cls: type[DocList[Any]] | None = None
+        # A large content stays out of the envelope, which would copy it: bytes that end with it, and where it begins.
+        self._content: tuple[bytes, int] | None = None
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        start = find_last_field(raw, _DATA) if len(raw) >= _LARGE else None
+        if start is None:
+            return super().from_bytes(raw)
+        head = field_head(_DATA, len(raw) - start)
+        request = super().from_bytes(raw[: start - len(head)])
+        request._content = (raw, start)
+        return request
+
+    def to_bytes(self) -> bytes:
+        """Serialises the request; documents that were not touched pass through as they came."""
+        super()._synchronise()
+        if self._docs is not None:
+            self._proto.ClearField('data')
+            self._content = None
+            return codec.append_docs(self._proto.SerializeToString(), _DATA, self._docs)
+        envelope = cast('bytes', self._proto.SerializeToString())
+        if self._content is None:
+            return envelope
+        raw, start = self._content
+        return b''.join((envelope, field_head(_DATA, len(raw) - start), memoryview(raw)[start:]))
 
     def _synchronise(self) -> None:
         super()._synchronise()
-        if self._docs is not None:
-            self._proto.data = codec.encode_docs(self._docs)
+        if self._docs is not None or self._content is not None:
+            self._proto.data = self.raw_content
+            self._content = None
 
     @property
     def proto(self) -> DataRequestProto:
@@ -246,12 +288,15 @@ class DataRequest(Request):
             RequestTypeError: The request holds something that is no list of documents.
         """
         if self._docs is None:
-            self._docs = codec.decode_docs(self._proto.data, self.document_array_cls)
+            raw, start = self._content or (self._proto.data, 0)
+            self._docs = codec.decode_docs(raw, self.document_array_cls, start)
+            self._content = None
         return self._docs
 
     @docs.setter
     def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
         self._docs = _as_doc_list(value)
+        self._content = None
         if self._docs:
             self._document_array_cls = type(self._docs)
 
@@ -270,20 +315,24 @@ class DataRequest(Request):
     @document_array_cls.setter
     def document_array_cls(self, value: type[DocList[Any]]) -> None:
         if self._docs is not None and type(self._docs) is not (get_origin(value) or value):
-            self._proto.data = codec.encode_docs(self._docs)
-            self._docs = None
+            self.raw_content = codec.encode_docs(self._docs)
         self._document_array_cls = value
 
     @property
     def raw_content(self) -> bytes:
         """The serialised ``DataContentProto`` with the documents. Assign bytes to replace the documents."""
         if self._docs is not None:
-            self._proto.data = codec.encode_docs(self._docs)
+            return codec.encode_docs(self._docs)
+        if self._content is not None:
+            raw, start = self._content
+            return raw[start:]
         return cast('bytes', self._proto.data)
 
     @raw_content.setter
     def raw_content(self, value: bytes) -> None:
-        self._proto.data = value
+        large = len(value) >= _LARGE
+        self._proto.data = b'' if large else value
+        self._content = (value, 0) if large else None
         self._docs = None
 
     @property
@@ -301,7 +350,7 @@ class DataRequest(Request):
     def _describe_data(self) -> str:
         if self._docs is not None:
             return f'docs={len(self._docs)}'
-        return f'data={len(self._proto.data)} bytes'
+        return f'data={len(self.raw_content)} bytes'
 
 
 class Response(DataRequest):
@@ -538,6 +587,19 @@ def fill_status(status: StatusProto, error: BaseException, executor: str = '') -
 def message_to_dict(message: Any) -> dict[str, Any]:
     """Returns a protobuf message as a dict with the field names of the proto file and numbers for enums."""
     return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
+
+
+def _fingerprint(parameters: dict[str, Any]) -> bytes | None:
+    """Returns bytes for parameters, or None. As those from the wire hold plain types only, no others have the same bytes.
+
+    To compare them is cheaper by far than to build the Struct once more: an Executor reads the parameters of each request,
+    and rarely changes them.
+    """
+    try:
+        # Version 0 writes values alone: later ones also write which objects are shared, which says nothing here.
+        return marshal.dumps(parameters, 0)
+    except ValueError:
+        return None
 
 
 def _sendable(text: str) -> str:
