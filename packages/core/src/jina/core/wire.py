@@ -30,6 +30,7 @@ __all__ = [
     'ENDPOINT_DISCOVERY',
     'ENDPOINT_KEY',
     'FAILED_SHARDS_KEY',
+    'FAST_LANE',
     'IS_ERROR_KEY',
     'PREFETCH_KEY',
     'PROCESS_DATA',
@@ -61,6 +62,8 @@ PROTO_VERSION: Final = '0.1.27'
 
 PROCESS_DATA: Final = '/jina.JinaDataRequestRPC/process_data'
 PROCESS_SINGLE_DATA: Final = '/jina.JinaSingleDataRequestRPC/process_single_data'
+FAST_LANE: Final = '/jina.core.FastLane/Connect'
+"""Between processes of this framework only: one stream with all requests, see ``jina.core.lane``."""
 STREAM_DOC: Final = '/jina.JinaSingleDocumentRequestRPC/stream_doc'
 CALL: Final = '/jina.JinaRPC/Call'
 ENDPOINT_DISCOVERY: Final = '/jina.JinaDiscoverEndpointsRPC/endpoint_discovery'

@@ -6,20 +6,22 @@ are here. There is no generated service code.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 from jina.core import wire
-from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import JinaError, PortInUseError, RequestTypeError, TransportError
+from jina.core.environment import environment_facts, fast_lane_disabled, system_facts
+from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
 from jina.runtime import reflection
 from jina.runtime.call_stream import CallStream
+from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
+from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.service import RequestService
 
@@ -75,6 +77,8 @@ class GrpcServer:
         self._port_range = port_range
         self._prefetch = prefetch
         self._streams: set[CallStream] = set()
+        self._lanes: set[LaneServer] = set()
+        self._begin: Begin = getattr(service, 'begin', None) or self._begin_task
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
         self._server = grpc.aio.server(
@@ -125,6 +129,8 @@ class GrpcServer:
         self.health.close()
         for stream in tuple(self._streams):
             stream.interrupt()
+        for lane in tuple(self._lanes):
+            lane.drain()
         await self._server.stop(grace)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
@@ -138,6 +144,8 @@ class GrpcServer:
         }
         if isinstance(self._service, JoiningService):
             methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(self._process_many)
+        if not fast_lane_disabled():
+            methods[wire.FAST_LANE] = grpc.stream_stream_rpc_method_handler(self._connect)
         handlers = []
         for path, handler in methods.items():
             service, method = wire.split_method(path)
@@ -145,32 +153,77 @@ class GrpcServer:
         return handlers
 
     async def _process_single(self, raw: bytes, context: _Context) -> bytes:
+        return await self._unary(raw, context, many=False)
+
+    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
+        return await self._unary(raw, context, many=True)
+
+    async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
+        future: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
+
+        def finish(answer: bytes, failed: bool, error: JinaError | None = None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result((answer, failed))
+            else:
+                future.set_exception(error)
+
+        cancel = self._begin(
+            raw, finish, many=many, metadata=_metadata(context), timeout=context.time_remaining()
+        )
         try:
-            response = await self._service.process(
-                DataRequest.from_bytes(raw), metadata=_metadata(context), timeout=context.time_remaining()
-            )
-        except (TransportError, RequestTypeError) as error:
+            answer, failed = await future
+        except JinaError as error:
             await abort(context, error)
-        answer, failed = serialise(response)
+        except asyncio.CancelledError:
+            if cancel is not None:
+                cancel()
+            raise
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
         return answer
 
-    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
-        assert isinstance(self._service, JoiningService)
-        try:
-            batch = wire.DataRequestListProto.FromString(raw)
-        except DecodeError as error:
-            await abort(context, RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}'))
-        response = await self._service.process_many(
-            [DataRequest(proto) for proto in batch.requests],
-            metadata=_metadata(context),
-            timeout=context.time_remaining(),
+    def _begin_task(
+        self,
+        raw: bytes,
+        finish: Finish,
+        *,
+        many: bool = False,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Starts a request at a service that answers by coroutines."""
+        answer = (self._answer_many if many else self._answer)(raw, metadata, timeout)
+        return begin_task(answer, finish)
+
+    async def _answer(
+        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[bytes, bool]:
+        return serialise(
+            await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout)
         )
-        answer, failed = serialise(response)
-        if failed:
-            context.set_trailing_metadata(_IS_ERROR)
-        return answer
+
+    async def _answer_many(
+        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[bytes, bool]:
+        if not isinstance(self._service, JoiningService):
+            raise NotSupportedError(f'{self._service.name} takes no lists of requests')
+        return serialise(
+            await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout)
+        )
+
+    async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
+        lane = LaneServer(self._begin, context, name=self._service.name, window=self._prefetch)
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+        self._lanes.add(lane)
+        try:
+            await lane.run()
+        except RequestTypeError as error:
+            await abort(context, error)
+        finally:
+            self._lanes.discard(lane)
 
     async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
         metadata = _metadata(context)
@@ -234,31 +287,6 @@ class GrpcServer:
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
         return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
-
-
-def serialise(response: DataRequest) -> tuple[bytes, bool]:
-    """Returns the bytes of a response and whether it is an error.
-
-    A result that has no form on the wire is the Executor's mistake: the response becomes an error without documents.
-    """
-    try:
-        return response.to_bytes(), response.is_error
-    except JinaError as error:
-        return _bare_error(DataRequest(), response.header, error), True
-
-
-def serialise_document(response: SingleDocumentRequest) -> tuple[bytes, bool]:
-    """The same as :func:`serialise` for one document of a stream."""
-    try:
-        return response.to_bytes(), response.is_error
-    except JinaError as error:
-        return _bare_error(SingleDocumentRequest(), response.header, error), True
-
-
-def _bare_error(empty: DataRequest | SingleDocumentRequest, header: wire.HeaderProto, error: JinaError) -> bytes:
-    empty.header.CopyFrom(header)
-    empty.add_exception(error)
-    return empty.to_bytes()
 
 
 async def abort(context: _Context, error: JinaError) -> NoReturn:
