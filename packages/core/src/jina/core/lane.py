@@ -38,6 +38,8 @@ DEFAULT_WINDOW: Final = 1000
 _WAITING_BYTES: Final = 4 << 20
 """Who sends many requests pauses while this much waits to be written."""
 _UNLIMITED: Final = 1 << 30
+_WRITE_FAILED: Final = 'Internal error from Core'
+"""What grpc.aio makes of a connection that breaks in the middle of a write."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -88,8 +90,9 @@ class Lane:
         self._half_closed = False
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._greeted = asyncio.get_running_loop().create_future()
         self._waiting.add(HELLO, 0, Hello(window=window).to_bytes())
-        self._task = asyncio.create_task(self._write())
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
 
     @property
     def window(self) -> int:
@@ -131,9 +134,13 @@ class Lane:
         self._half_closed = True
         self._wake()
 
+    async def greeted(self) -> None:
+        """Returns when the server has shown that it understands; never, if it doesn't: ``receive`` tells."""
+        await asyncio.shield(self._greeted)
+
     async def drain(self) -> None:
         """Returns when the lane isn't crowded any more."""
-        while self.crowded and not self._task.done():
+        while self.crowded and self._task is not None and not self._task.done():
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
@@ -148,11 +155,7 @@ class Lane:
         try:
             frame = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            self.open = False
-            kind = LaneError
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED and self._server is None:
-                kind = LaneMissingError
-            raise kind(error.code(), error.details() or '') from error
+            raise self._translate(error) from error
         if frame is _EOF:
             self.open = False
             return None
@@ -169,12 +172,27 @@ class Lane:
             raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
         return answers
 
-    async def close(self) -> None:
-        """Ends the stream at once; the server cancels what is under way."""
+    def abort(self) -> None:
+        """Ends the stream at once; ``receive`` is cancelled, and the server cancels what is under way."""
         self.open = False
         self._call.cancel()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Ends the stream at once, and waits until nothing of it runs any more."""
+        self.abort()
+        task, self._task = self._task, None  # no cycle: gRPC's objects should go at once
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _translate(self, error: grpc.aio.AioRpcError) -> LaneError:
+        self.open = False
+        code, details = error.code(), error.details() or ''
+        if code is grpc.StatusCode.UNIMPLEMENTED and self._server is None:
+            return LaneMissingError(code, details)
+        if code is grpc.StatusCode.INTERNAL and details.startswith(_WRITE_FAILED):
+            code, details = grpc.StatusCode.UNAVAILABLE, 'the connection broke while requests were written'
+        return LaneError(code, details)
 
     def _control(self, kind: int, number: int, payload: bytes, answers: list[Answer]) -> None:
         if kind == ERROR:
@@ -182,6 +200,8 @@ class Lane:
             answers.append((number, b'', LaneError(_status_code(code), message)))
         elif kind == HELLO:
             self._server = Hello.from_bytes(payload)
+            if not self._greeted.done():
+                self._greeted.set_result(None)
         elif kind == GOODBYE:
             self.finish()
 
@@ -191,6 +211,9 @@ class Lane:
 
     async def _write(self) -> None:
         try:
+            # Not before the server has shown that it understands: a write to a server that has ended the call already hides
+            # its status.
+            await self._greeted
             while True:
                 frame = self._waiting.take()
                 if frame is not None:
@@ -259,6 +282,9 @@ class SharedLane:
         finally:
             if timer is not None:
                 timer.cancel()
+            # An exception holds this frame: without the future in it there is no cycle, and gRPC's objects go at once.
+            # They have to before a fork.
+            del future
 
     async def close(self) -> None:
         """Ends the stream; requests under way fail."""
@@ -328,7 +354,8 @@ class _Session:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _read(self) -> None:
-        failure = LaneError(grpc.StatusCode.UNAVAILABLE, 'the server ended the stream')
+        kind: type[LaneError] = LaneError
+        code, details = grpc.StatusCode.UNAVAILABLE, 'the server ended the stream'
         try:
             while (answers := await self.lane.receive()) is not None:
                 for number, raw, error in answers:
@@ -341,15 +368,16 @@ class _Session:
                         future.set_exception(error)
                 if self.queue:
                     self.release()
-        except LaneError as error:
-            failure = error
+        except LaneError as failure:
+            # Not kept itself: it holds this frame.
+            kind, code, details = type(failure), failure.code(), failure.details()
         except asyncio.CancelledError:
-            failure = LaneError(grpc.StatusCode.CANCELLED, 'the connection was closed')
+            code, details = grpc.StatusCode.CANCELLED, 'the connection was closed'
             raise
         finally:
             self.lane.open = False
-            self._on_end(self, isinstance(failure, LaneMissingError))
-            self._fail(failure)
+            self._on_end(self, kind is LaneMissingError)
+            self._fail(kind, code, details)
             await self.lane.close()
 
     def release(self) -> None:
@@ -361,12 +389,12 @@ class _Session:
                 waiter.set_result(None)
                 places -= 1
 
-    def _fail(self, failure: LaneError) -> None:
+    def _fail(self, kind: type[LaneError], code: grpc.StatusCode, details: str) -> None:
         pending, self.pending = self.pending, {}
         for future in pending.values():
             if not future.done():
                 # One object each: an exception collects the tracebacks of all who raise it.
-                future.set_exception(type(failure)(failure.code(), failure.details()))
+                future.set_exception(kind(code, details))
         self.release()
 
 

@@ -55,6 +55,7 @@ __all__ = [
     'StatusProto',
     'merge_grpc_options',
     'split_method',
+    'varint',
 ]
 
 PROTO_VERSION: Final = '0.1.27'
@@ -134,3 +135,15 @@ def split_method(path: str) -> tuple[str, str]:
     """Splits a full method path: ``'/jina.JinaRPC/Call'`` gives ``('jina.JinaRPC', 'Call')``."""
     _, service, method = path.split('/')
     return service, method
+
+
+def varint(value: int) -> bytes:
+    """Returns a non-negative number as protobuf writes it, for messages that are put together by hand."""
+    if value < 0x80:
+        return bytes((value,))
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append((value & 0x7F) | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
