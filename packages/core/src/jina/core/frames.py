@@ -23,6 +23,9 @@ __all__ = [
     'CANCEL',
     'CHUNK',
     'ERROR',
+    'GATHER_BYTES',
+    'GATHER_FROM',
+    'GATHER_S',
     'GOODBYE',
     'HELLO',
     'REQUEST',
@@ -63,6 +66,12 @@ _METADATA: Final = 4
 """Flag: metadata stand before the request, after the deadline."""
 
 VERSION: Final = 1
+GATHER_FROM: Final = 16
+"""From so many requests under way, a side waits a moment after each frame: sending a message costs as much as the work for
+several small requests, and with so many callers nobody notices the moment."""
+GATHER_S: Final = 0.001
+GATHER_BYTES: Final = 1 << 14
+"""It doesn't wait while more than this is to be sent."""
 FRAME_BYTES: Final = 1 << 19
 CHUNK_BYTES: Final = 1 << 19
 _LARGE_AT_ONCE: Final = 4

@@ -19,6 +19,9 @@ from jina.core.errors import RequestTypeError
 from jina.core.frames import (
     CANCEL,
     ERROR,
+    GATHER_BYTES,
+    GATHER_FROM,
+    GATHER_S,
     GOODBYE,
     HELLO,
     REQUEST,
@@ -84,13 +87,14 @@ class Lane:
         self._call = call
         self._wanted = window
         self._server: Hello | None = None
+        self._under_way = 0
         self._numbers = itertools.count(1)
         self._waiting = FrameWriter()
         self._reader = FrameReader()
         self._half_closed = False
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._greeted = asyncio.get_running_loop().create_future()
+        self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(HELLO, 0, Hello(window=window).to_bytes())
         self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
 
@@ -113,6 +117,7 @@ class Lane:
     ) -> int:
         """Queues a serialised request and returns its number."""
         number = next(self._numbers)
+        self._under_way += 1
         flags = 0
         if metadata or timeout is not None:
             flags, prefix = request_prefix(timeout, metadata)
@@ -123,6 +128,7 @@ class Lane:
 
     def cancel(self, number: int) -> None:
         """Tells the server that nobody waits for a request any more."""
+        self._under_way -= 1
         self._reader.drop(number)
         if not self._waiting.drop(number):
             self._waiting.add(CANCEL, number)
@@ -167,9 +173,9 @@ class Lane:
                 else:
                     self._control(kind_of, number, payload, answers)
         except RequestTypeError as error:
-            self.open = False
-            self._call.cancel()
+            self.abort()
             raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
+        self._under_way -= len(answers)
         return answers
 
     def abort(self) -> None:
@@ -200,6 +206,11 @@ class Lane:
             answers.append((number, b'', LaneError(_status_code(code), message)))
         elif kind == HELLO:
             self._server = Hello.from_bytes(payload)
+            if not Hello().understands(self._server):
+                self.abort()
+                raise LaneMissingError(
+                    grpc.StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
+                )
             if not self._greeted.done():
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
@@ -221,6 +232,8 @@ class Lane:
                     if self._room is not None and not self.crowded:
                         self._room.set_result(None)
                         self._room = None
+                    if self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
+                        await asyncio.sleep(GATHER_S)
                 elif self._half_closed:
                     await self._call.done_writing()
                     return
@@ -272,7 +285,8 @@ class SharedLane:
         if len(session.pending) >= session.lane.window:
             session = await self._wait_for_place(session, timeout)
         number = session.lane.send(raw, many=many, timeout=timeout, metadata=metadata)
-        future = session.pending[number] = session.loop.create_future()
+        future: asyncio.Future[bytes] = session.loop.create_future()
+        session.pending[number] = future
         timer = None if timeout is None else session.loop.call_later(timeout, session.expire, number)
         try:
             return await future
@@ -291,7 +305,6 @@ class SharedLane:
         sessions = [*self._old, *([self._session] if self._session is not None else [])]
         self._session = None
         await asyncio.gather(*(session.close() for session in sessions))
-
 
     def _begin(self) -> _Session:
         session = self._session = _Session(Lane(self._open_call()), self._ended)

@@ -6,6 +6,7 @@ All records of a frame are taken in one go, and all responses that are ready whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
@@ -16,6 +17,9 @@ from jina.core.errors import DeadlineError, JinaError, RequestTypeError, Transpo
 from jina.core.frames import (
     CANCEL,
     ERROR,
+    GATHER_BYTES,
+    GATHER_FROM,
+    GATHER_S,
     GOODBYE,
     HELLO,
     REQUEST,
@@ -115,7 +119,8 @@ class LaneServer:
         self._waiting.add(HELLO, 0, Hello(window=self._allowed).to_bytes())
         reader = asyncio.create_task(self._read())
         try:
-            await self._write(reader)
+            with contextlib.suppress(grpc.aio.InternalError):  # the client is gone
+                await self._write(reader)
             if reader.done():
                 reader.result()
         finally:
@@ -150,6 +155,8 @@ class LaneServer:
             if frame is not None:
                 await self._context.write(frame)
                 self._make_room()
+                if self._waiting.size < GATHER_BYTES and len(self._calls) >= GATHER_FROM:
+                    await asyncio.sleep(GATHER_S)
                 continue
             broken = reader.done() and (reader.cancelled() or reader.exception() is not None)
             if broken or ((self._ended or self._draining) and not self._calls and not self._backlog):
@@ -228,9 +235,7 @@ class LaneServer:
     def _full(self) -> bool:
         """Whether the next request has to wait."""
         return (
-            len(self._calls) >= self._limit
-            or self._waiting.size > _UNWRITTEN_BYTES
-            or self._working > _WORKING_BYTES
+            len(self._calls) >= self._limit or self._waiting.size > _UNWRITTEN_BYTES or self._working > _WORKING_BYTES
         )
 
     def _make_room(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 import grpc
@@ -19,9 +20,9 @@ from jina.core.environment import environment_facts, fast_lane_disabled, system_
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
 from jina.runtime import reflection
+from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.call_stream import CallStream
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
-from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.service import RequestService
 
@@ -78,7 +79,7 @@ class GrpcServer:
         self._prefetch = prefetch
         self._streams: set[CallStream] = set()
         self._lanes: set[LaneServer] = set()
-        self._begin: Begin = getattr(service, 'begin', None) or self._begin_task
+        self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
         self._server = grpc.aio.server(
@@ -159,27 +160,16 @@ class GrpcServer:
         return await self._unary(raw, context, many=True)
 
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
-        future: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
-
-        def finish(answer: bytes, failed: bool, error: JinaError | None = None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result((answer, failed))
-            else:
-                future.set_exception(error)
-
-        cancel = self._begin(
-            raw, finish, many=many, metadata=_metadata(context), timeout=context.time_remaining()
-        )
+        metadata, timeout = _metadata(context), context.time_remaining()
         try:
-            answer, failed = await future
+            if self._begin_directly is None:
+                answer, failed = await (self._answer_many if many else self._answer)(raw, metadata, timeout)
+            else:
+                answer, failed = await _finished(
+                    partial(self._begin_directly, raw, many=many, metadata=metadata, timeout=timeout)
+                )
         except JinaError as error:
             await abort(context, error)
-        except asyncio.CancelledError:
-            if cancel is not None:
-                cancel()
-            raise
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
         return answer
@@ -200,21 +190,18 @@ class GrpcServer:
     async def _answer(
         self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
     ) -> tuple[bytes, bool]:
-        return serialise(
-            await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout)
-        )
+        return serialise(await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout))
 
     async def _answer_many(
         self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
     ) -> tuple[bytes, bool]:
         if not isinstance(self._service, JoiningService):
             raise NotSupportedError(f'{self._service.name} takes no lists of requests')
-        return serialise(
-            await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout)
-        )
+        return serialise(await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout))
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
-        lane = LaneServer(self._begin, context, name=self._service.name, window=self._prefetch)
+        begin = self._begin_directly or self._begin_task
+        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch)
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
         self._lanes.add(lane)
@@ -287,6 +274,27 @@ class GrpcServer:
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
         return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
+
+
+async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[bytes, bool]:
+    """Begins a request and returns what it finishes with; cancels it with the caller."""
+    future: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
+
+    def finish(raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result((raw, failed))
+        else:
+            future.set_exception(error)
+
+    cancel = begin(finish)
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if cancel is not None:
+            cancel()
+        raise
 
 
 async def abort(context: _Context, error: JinaError) -> NoReturn:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeAlias, TypeVar
 
 _Result = TypeVar('_Result')
-_Done: TypeAlias = 'Callable[[Any, BaseException | None], None]'
+_Done: TypeAlias = 'Callable[[Any, Exception | None], None]'
 
 _LOOK_S: Final = 0.001
 

@@ -184,7 +184,9 @@ class WorkerService:
             if endpoint is None or not endpoint.is_generator:
                 raise ValueError('endpoint must be generator')
             request.document_cls = endpoint.schema.input_model
-            items = endpoint.function(**endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document}))
+            items = endpoint.function(
+                **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
+            )
             documents: Any = items if endpoint.is_async else self._iterate(items)
             async with contextlib.aclosing(documents):
                 async for item in documents:

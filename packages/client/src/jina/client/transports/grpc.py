@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 import grpc
 import grpc.aio
 from jina.client.results import error_of
-
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
 from jina.client.transports.streams import RETRIED, StreamExchange
 from jina.core import wire
@@ -203,7 +202,9 @@ class GrpcTransport(Transport):
             raise self.translate(error) from error
         return answer
 
-    def translate(self, error: grpc.aio.AioRpcError | LaneError, attempts: int = 1) -> TransportError | NotSupportedError:
+    def translate(
+        self, error: grpc.aio.AioRpcError | LaneError, attempts: int = 1
+    ) -> TransportError | NotSupportedError:
         """Returns our error for one of gRPC's."""
         code, details = error.code(), error.details() or ''
         tries = f' after {attempts} attempts' if attempts > 1 else ''

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
-from grpc._cython.cygrpc import InternalError
 from jina.client.transports.base import CallOptions, RequestSource
 from jina.core.errors import TransportError
 from jina.core.lane import Answer, Lane, LaneError, LaneMissingError
@@ -24,7 +23,7 @@ __all__ = ['RETRIED', 'StreamExchange']
 _StreamCall: TypeAlias = Any
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _UNLIMITED: Final = 1 << 30
-_IN_A_ROW: Final = 16
+_IN_A_ROW: Final = 64
 """Requests that are made before the event loop may send them and look for responses."""
 
 RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
@@ -176,7 +175,7 @@ class StreamExchange:
                     break
                 await _write(call, message[1])
             await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, InternalError):
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.InternalError):
             return  # the reader gets the status of the broken call
         except Exception as error:  # noqa: BLE001 - the reader raises it
             self._input_error = error
