@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 import grpc.aio
 
-from jina.core.errors import RequestTypeError
+from jina.core.errors import JinaError, RequestTypeError
 from jina.core.frames import (
     CANCEL,
     ERROR,
@@ -46,8 +46,8 @@ _WRITE_FAILED: Final = 'Internal error from Core'
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
-class LaneError(Exception):
-    """A request failed on the way; it has the methods of gRPC's own error."""
+class LaneError(JinaError):
+    """A request failed on the way. It has the methods of gRPC's own error, and like that one it never reaches users."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(f'{code.name}: {details}')

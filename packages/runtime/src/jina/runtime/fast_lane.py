@@ -37,6 +37,8 @@ _UNWRITTEN_BYTES: Final = 8 << 20
 """No more requests are read while this much waits for a client that doesn't read."""
 _WORKING_BYTES: Final = 64 << 20
 """No more requests are begun while those under way have this size."""
+_BACKLOG: Final = 1000
+"""No more requests are read while more than this wait to be begun."""
 _AT_MOST: Final = 10_000
 """Requests under way per stream, whatever the client asks for."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -105,6 +107,7 @@ class LaneServer:
         self._metadata: tuple[tuple[str, str], ...] = tuple(context.invocation_metadata() or ())
         self._calls: dict[int, _Call] = {}
         self._working = 0
+        self._held = 0
         self._backlog: deque[Record] = deque()
         self._reader = FrameReader()
         self._waiting = FrameWriter()
@@ -141,7 +144,7 @@ class LaneServer:
             while (frame := await self._context.read()) is not _EOF:
                 for record in self._reader.read(frame):
                     self._take(record)
-                while self._backlog or self._full:
+                while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
         finally:
@@ -178,6 +181,7 @@ class LaneServer:
             self._wake()
         elif self._full:
             self._backlog.append(record)
+            self._held += len(record[3])
         else:
             self._start(record)
 
@@ -215,6 +219,7 @@ class LaneServer:
         for record in self._backlog:
             if record[1] == number:
                 self._backlog.remove(record)
+                self._held -= len(record[3])
                 break
 
     def answer(self, number: int, kind: int, payload: bytes) -> None:
@@ -226,7 +231,7 @@ class LaneServer:
     def forget(self, number: int) -> None:
         """Gives the place of a request to the next one."""
         self._working -= self._calls.pop(number).size
-        if self._room is not None:
+        if self._backlog or self._room is not None:
             self._make_room()
         if not self._calls and (self._ended or self._draining):
             self._wake()
@@ -238,11 +243,18 @@ class LaneServer:
             len(self._calls) >= self._limit or self._waiting.size > _UNWRITTEN_BYTES or self._working > _WORKING_BYTES
         )
 
+    @property
+    def _crowded(self) -> bool:
+        """Whether to stop reading. Not as long as a few requests wait: a cancellation may come behind them."""
+        return self._held > _WORKING_BYTES or len(self._backlog) > _BACKLOG or self._waiting.size > _UNWRITTEN_BYTES
+
     def _make_room(self) -> None:
         """Begins what had to wait, and lets the reader go on."""
         while self._backlog and not self._full:
-            self._start(self._backlog.popleft())
-        if self._room is not None and not self._room.done() and not self._backlog:
+            record = self._backlog.popleft()
+            self._held -= len(record[3])
+            self._start(record)
+        if self._room is not None and not self._room.done() and not self._crowded:
             self._room.set_result(None)
 
     def _wake(self) -> None:
