@@ -54,6 +54,7 @@ class CallThreads:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: deque[tuple[Job, Any, BaseException | None]] = deque()
         self._threads: list[threading.Thread] = []
+        self._fresh: list[Job] = []
         self._busy = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = False
@@ -85,11 +86,20 @@ class CallThreads:
         if not self._looking and self._busy > 1:
             self._looking = True
             loop.call_later(_LOOK_S, self._look)
-        self._jobs.put(job)
+        self._fresh.append(job)
+        if len(self._fresh) == 1:
+            loop.call_soon(self._hand_over)
         return job
+
+    def _hand_over(self) -> None:
+        """Queues what came in one round of the event loop: a thread that wakes up earlier only fights for the interpreter."""
+        for job in self._fresh:
+            self._jobs.put(job)
+        self._fresh.clear()
 
     def close(self) -> None:
         """Lets the threads end after the calls that are queued. Does not wait for them."""
+        self._hand_over()
         for _ in self._threads:
             self._jobs.put(None)
 
