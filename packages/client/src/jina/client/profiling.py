@@ -92,7 +92,7 @@ async def profile_of(transport: Transport, address: PodAddress) -> Profile:
     request.exec_endpoint = DRY_RUN_ENDPOINT
     start = time.perf_counter()
     async with aclosing(transport.exchange(_OneRequest(request), CallOptions())) as responses:
-        response = await anext(responses)
+        (response,) = await anext(responses)
     roundtrip_ms = (time.perf_counter() - start) * 1000
     return _read(response, roundtrip_ms)
 

@@ -27,6 +27,7 @@ REPORTED = (
     'JINA_DEFAULT_HOST',
     'JINA_DEFAULT_TIMEOUT_CTRL',
     'JINA_DEPLOYMENT_NAME',
+    'JINA_DISABLE_FAST_LANE',
     'JINA_DISABLE_UVLOOP',
     'JINA_EARLY_STOP',
     'JINA_FULL_CLI',
@@ -151,6 +152,11 @@ def log_without_color() -> bool:
 def uvloop_disabled() -> bool:
     """Whether servers keep away from uvloop (presence of ``JINA_DISABLE_UVLOOP``)."""
     return 'JINA_DISABLE_UVLOOP' in os.environ
+
+
+def fast_lane_disabled() -> bool:
+    """Whether processes talk to each other by plain gRPC calls only (presence of ``JINA_DISABLE_FAST_LANE``)."""
+    return 'JINA_DISABLE_FAST_LANE' in os.environ
 
 
 def environment_facts() -> dict[str, str]:

@@ -30,6 +30,7 @@ __all__ = [
     'ENDPOINT_DISCOVERY',
     'ENDPOINT_KEY',
     'FAILED_SHARDS_KEY',
+    'FAST_LANE',
     'IS_ERROR_KEY',
     'PREFETCH_KEY',
     'PROCESS_DATA',
@@ -54,6 +55,7 @@ __all__ = [
     'StatusProto',
     'merge_grpc_options',
     'split_method',
+    'varint',
 ]
 
 PROTO_VERSION: Final = '0.1.27'
@@ -61,6 +63,8 @@ PROTO_VERSION: Final = '0.1.27'
 
 PROCESS_DATA: Final = '/jina.JinaDataRequestRPC/process_data'
 PROCESS_SINGLE_DATA: Final = '/jina.JinaSingleDataRequestRPC/process_single_data'
+FAST_LANE: Final = '/jina.core.FastLane/Connect'
+"""Between processes of this framework only: one stream with all requests, see ``jina.core.lane``."""
 STREAM_DOC: Final = '/jina.JinaSingleDocumentRequestRPC/stream_doc'
 CALL: Final = '/jina.JinaRPC/Call'
 ENDPOINT_DISCOVERY: Final = '/jina.JinaDiscoverEndpointsRPC/endpoint_discovery'
@@ -131,3 +135,15 @@ def split_method(path: str) -> tuple[str, str]:
     """Splits a full method path: ``'/jina.JinaRPC/Call'`` gives ``('jina.JinaRPC', 'Call')``."""
     _, service, method = path.split('/')
     return service, method
+
+
+def varint(value: int) -> bytes:
+    """Returns a non-negative number as protobuf writes it, for messages that are put together by hand."""
+    if value < 0x80:
+        return bytes((value,))
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append((value & 0x7F) | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

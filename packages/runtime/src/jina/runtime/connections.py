@@ -1,23 +1,27 @@
 """Connections of a gateway: one channel per replica, the choice among replicas, and retries.
 
-Requests and responses are bytes here; nothing is parsed.
+Requests and responses are bytes here; nothing is parsed. They travel on the fast lane, or by a unary call each to a peer
+that doesn't have it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
 from jina.core.config.address import parse_host
+from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
+from jina.core.lane import LaneError, LaneMissingError, SharedLane
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
+    FAST_LANE,
     PROCESS_DATA,
     PROCESS_SINGLE_DATA,
     STREAM_DOC,
@@ -25,6 +29,7 @@ from jina.core.wire import (
     merge_grpc_options,
 )
 
+_Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 
 _RETRIED: Final = frozenset(
@@ -101,12 +106,39 @@ class Peer:
         self.in_flight = 0
         self.down = False
         self._channel = _open_channel(self.address, secure, settings)
-        self.process: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
-        self.process_many: Any = self._channel.unary_unary(PROCESS_DATA)
+        self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
+        self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
+        connect: Any = self._channel.stream_stream(FAST_LANE)
+        self._lane = SharedLane(connect)
+        self._lane.missing = fast_lane_disabled()
         self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)
         self.discover: Any = self._channel.unary_unary(ENDPOINT_DISCOVERY)
         self._on_return = on_return
         self._watch: asyncio.Task[None] | None = None
+
+    async def process(
+        self, raw: bytes, *, own: Metadata, more: Metadata, timeout: float | None = None, many: bool = False
+    ) -> bytes:
+        """Sends one request and returns the response.
+
+        Args:
+            raw: A serialised ``DataRequestProto``, or ``DataRequestListProto`` with ``many``.
+            own: Metadata that only a unary call needs: the request says the same.
+            more: Metadata of the Deployment and of the request.
+            timeout: Seconds; None for no limit.
+            many: Send a list of requests.
+
+        Raises:
+            grpc.aio.AioRpcError: The call failed.
+            LaneError: The same on the fast lane.
+        """
+        if not self._lane.missing:
+            try:
+                return await self._lane.request(raw, many=many, timeout=timeout, metadata=more)
+            except LaneMissingError:
+                self._lane.missing = True  # this peer doesn't have it: nothing has happened to the request yet
+        call = self._unary_many if many else self._unary
+        return await call(raw, timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
 
     def mark_down(self) -> None:
         """Takes the replica out of the choice until its channel is ready again."""
@@ -123,11 +155,13 @@ class Peer:
         """Closes the channel."""
         if self._watch is not None:
             self._watch.cancel()
+        await self._lane.close()
         await self._channel.close()
 
     async def _wait_for_return(self) -> None:
         await self._channel.channel_ready()
         self.down = False
+        self._lane.missing = fast_lane_disabled()  # who is back may be another version
         self._on_return()
 
 
@@ -182,23 +216,26 @@ class PeerGroup:
         Raises:
             TransportError: No try succeeded.
         """
-        sent = self._metadata_for(endpoint)
-        if metadata:
-            sent += metadata
+        own = self._own_metadata(endpoint)
+        more = self._metadata + metadata if metadata else self._metadata
         deadline = None if timeout is None else time.monotonic() + timeout
+        limit = self._settings.timeout
+        if timeout is not None:
+            limit = timeout if limit is None else min(limit, timeout)
         peer = self._choose(())
         peer.in_flight += 1
         try:
-            call = peer.process_many if many else peer.process
-            limit = self._settings.timeout
-            if timeout is not None:
-                limit = timeout if limit is None else min(limit, timeout)
-            return await call(raw, timeout=limit, metadata=sent)  # type: ignore[no-any-return]
-        except grpc.aio.AioRpcError as error:
-            failure = error
+            return await peer.process(raw, own=own, more=more, timeout=limit, many=many)
+        except (grpc.aio.AioRpcError, LaneError) as error:
+            failure: _Failure = error
         finally:
             peer.in_flight -= 1
-        return await self._retry('process_many' if many else 'process', raw, sent, (peer, failure), deadline)
+
+        async def send(peer: Peer, left: float | None) -> bytes:
+            limits = [seconds for seconds in (self._settings.timeout, left) if seconds is not None]
+            return await peer.process(raw, own=own, more=more, timeout=min(limits, default=None), many=many)
+
+        return await self._retry(send, (peer, failure), deadline)
 
     async def stream_doc(
         self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
@@ -210,7 +247,7 @@ class PeerGroup:
         Raises:
             TransportError: No try succeeded, or the stream broke.
         """
-        sent = self._metadata_for(endpoint) + metadata
+        sent = self._own_metadata(endpoint) + self._metadata + metadata
         tried: list[Peer] = []
         while True:
             peer = self._choose(tried)
@@ -245,7 +282,12 @@ class PeerGroup:
         try:
             raw = await peer.discover(b'', timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raw = await self._retry('discover', b'', self._metadata, (peer, error), None, timeout)
+
+            async def ask(peer: Peer, _: float | None) -> bytes:
+                limit = self._settings.timeout if timeout is None else timeout
+                return await peer.discover(b'', timeout=limit, metadata=self._metadata)  # type: ignore[no-any-return]
+
+            raw = await self._retry(ask, (peer, error), None)
         return EndpointsProto.FromString(raw)
 
     async def close(self) -> None:
@@ -254,14 +296,11 @@ class PeerGroup:
 
     async def _retry(
         self,
-        method: str,
-        raw: bytes,
-        metadata: Metadata,
-        first: tuple[Peer, grpc.aio.AioRpcError],
+        send: Callable[[Peer, float | None], Awaitable[bytes]],
+        first: tuple[Peer, _Failure],
         deadline: float | None,
-        limit: float | None = None,
     ) -> bytes:
-        """Goes on after a failed first try, until the monotonic time ``deadline``."""
+        """Goes on after a failed first try, until the monotonic time ``deadline``; ``send`` gets the seconds left."""
         peer, error = first
         tried: list[Peer] = []
         while True:
@@ -275,12 +314,10 @@ class PeerGroup:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise self._translate(error) from error
-            limits = [seconds for seconds in (limit or self._settings.timeout, left) if seconds is not None]
             peer.in_flight += 1
             try:
-                call = getattr(peer, method)
-                return await call(raw, timeout=min(limits, default=None), metadata=metadata)  # type: ignore[no-any-return]
-            except grpc.aio.AioRpcError as failure:
+                return await send(peer, left)
+            except (grpc.aio.AioRpcError, LaneError) as failure:
                 error = failure
             finally:
                 peer.in_flight -= 1
@@ -300,20 +337,21 @@ class PeerGroup:
             return order[len(tried) % len(order)]
         return min(candidates, key=_load)
 
-    def _metadata_for(self, endpoint: str) -> Metadata:
+    def _own_metadata(self, endpoint: str) -> Metadata:
+        """What the original's peers expect with an internal call."""
         found = self._endpoint_metadata.get(endpoint)
         if found is None:
             if len(self._endpoint_metadata) > 1000:
                 self._endpoint_metadata.clear()  # endpoints are the client's words: don't collect them without limit
-            found = ((ENDPOINT_KEY, endpoint), *self._metadata) if _is_ascii(endpoint) else self._metadata
+            found = ((ENDPOINT_KEY, endpoint),) if _is_ascii(endpoint) else ()
             self._endpoint_metadata[endpoint] = found
         return found
 
-    def _note_failure(self, peer: Peer, error: grpc.aio.AioRpcError) -> None:
+    def _note_failure(self, peer: Peer, error: _Failure) -> None:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             peer.mark_down()
 
-    def _translate(self, error: grpc.aio.AioRpcError) -> TransportError:
+    def _translate(self, error: _Failure) -> TransportError:
         """Returns our error for a call that failed for good."""
         code = error.code()
         addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'

@@ -6,20 +6,23 @@ are here. There is no generated service code.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 from jina.core import wire
-from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import JinaError, PortInUseError, RequestTypeError, TransportError
+from jina.core.environment import environment_facts, fast_lane_disabled, system_facts
+from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
 from jina.runtime import reflection
+from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.call_stream import CallStream
+from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.service import RequestService
 
@@ -75,6 +78,8 @@ class GrpcServer:
         self._port_range = port_range
         self._prefetch = prefetch
         self._streams: set[CallStream] = set()
+        self._lanes: set[LaneServer] = set()
+        self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
         self._server = grpc.aio.server(
@@ -125,6 +130,8 @@ class GrpcServer:
         self.health.close()
         for stream in tuple(self._streams):
             stream.interrupt()
+        for lane in tuple(self._lanes):
+            lane.drain()
         await self._server.stop(grace)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
@@ -138,6 +145,8 @@ class GrpcServer:
         }
         if isinstance(self._service, JoiningService):
             methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(self._process_many)
+        if not fast_lane_disabled():
+            methods[wire.FAST_LANE] = grpc.stream_stream_rpc_method_handler(self._connect)
         handlers = []
         for path, handler in methods.items():
             service, method = wire.split_method(path)
@@ -145,32 +154,63 @@ class GrpcServer:
         return handlers
 
     async def _process_single(self, raw: bytes, context: _Context) -> bytes:
+        return await self._unary(raw, context, many=False)
+
+    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
+        return await self._unary(raw, context, many=True)
+
+    async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
+        metadata, timeout = _metadata(context), context.time_remaining()
         try:
-            response = await self._service.process(
-                DataRequest.from_bytes(raw), metadata=_metadata(context), timeout=context.time_remaining()
-            )
-        except (TransportError, RequestTypeError) as error:
+            if self._begin_directly is None:
+                answer, failed = await (self._answer_many if many else self._answer)(raw, metadata, timeout)
+            else:
+                answer, failed = await _finished(
+                    partial(self._begin_directly, raw, many=many, metadata=metadata, timeout=timeout)
+                )
+        except JinaError as error:
             await abort(context, error)
-        answer, failed = serialise(response)
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
         return answer
 
-    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
-        assert isinstance(self._service, JoiningService)
+    def _begin_task(
+        self,
+        raw: bytes,
+        finish: Finish,
+        *,
+        many: bool = False,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object]:
+        """Starts a request at a service that answers by coroutines."""
+        answer = (self._answer_many if many else self._answer)(raw, metadata, timeout)
+        return begin_task(answer, finish)
+
+    async def _answer(
+        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[bytes, bool]:
+        return serialise(await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout))
+
+    async def _answer_many(
+        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[bytes, bool]:
+        if not isinstance(self._service, JoiningService):
+            raise NotSupportedError(f'{self._service.name} takes no lists of requests')
+        return serialise(await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout))
+
+    async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
+        begin = self._begin_directly or self._begin_task
+        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch)
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+        self._lanes.add(lane)
         try:
-            batch = wire.DataRequestListProto.FromString(raw)
-        except DecodeError as error:
-            await abort(context, RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}'))
-        response = await self._service.process_many(
-            [DataRequest(proto) for proto in batch.requests],
-            metadata=_metadata(context),
-            timeout=context.time_remaining(),
-        )
-        answer, failed = serialise(response)
-        if failed:
-            context.set_trailing_metadata(_IS_ERROR)
-        return answer
+            await lane.run()
+        except RequestTypeError as error:
+            await abort(context, error)
+        finally:
+            self._lanes.discard(lane)
 
     async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
         metadata = _metadata(context)
@@ -236,29 +276,25 @@ class GrpcServer:
         return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
 
 
-def serialise(response: DataRequest) -> tuple[bytes, bool]:
-    """Returns the bytes of a response and whether it is an error.
+async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[bytes, bool]:
+    """Begins a request and returns what it finishes with; cancels it with the caller."""
+    future: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
 
-    A result that has no form on the wire is the Executor's mistake: the response becomes an error without documents.
-    """
+    def finish(raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result((raw, failed))
+        else:
+            future.set_exception(error)
+
+    cancel = begin(finish)
     try:
-        return response.to_bytes(), response.is_error
-    except JinaError as error:
-        return _bare_error(DataRequest(), response.header, error), True
-
-
-def serialise_document(response: SingleDocumentRequest) -> tuple[bytes, bool]:
-    """The same as :func:`serialise` for one document of a stream."""
-    try:
-        return response.to_bytes(), response.is_error
-    except JinaError as error:
-        return _bare_error(SingleDocumentRequest(), response.header, error), True
-
-
-def _bare_error(empty: DataRequest | SingleDocumentRequest, header: wire.HeaderProto, error: JinaError) -> bytes:
-    empty.header.CopyFrom(header)
-    empty.add_exception(error)
-    return empty.to_bytes()
+        return await future
+    except asyncio.CancelledError:
+        if cancel is not None:
+            cancel()
+        raise
 
 
 async def abort(context: _Context, error: JinaError) -> NoReturn:

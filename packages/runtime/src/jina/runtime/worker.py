@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.codec import merge_contents
 from jina.core.config import ExecutorOptions
 from jina.core.endpoints import DEFAULT_ENDPOINT, Endpoint, EndpointTable
-from jina.core.errors import NotSupportedError
+from jina.core.errors import NotSupportedError, RequestTypeError
 from jina.core.executor import BaseExecutor
 from jina.core.loader import load_executor
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY, parameters_for
-from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.request import DataRequest, Request, SingleDocumentRequest
 from jina.core.schema import EndpointSchema, legacy_document
 from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
+from jina.runtime.answers import read_many, serialise
+from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
@@ -70,6 +73,57 @@ class WorkerService:
             legacy = legacy_document()
             return {DEFAULT_ENDPOINT: EndpointSchema(legacy, legacy)}
         return schemas
+
+    def begin(
+        self,
+        raw: bytes,
+        finish: Finish,
+        *,
+        many: bool = False,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object] | None:
+        """Starts to answer a serialised request, without a task if the method is synchronous.
+
+        Args:
+            raw: The request, or a list of requests.
+            finish: Called with the serialised response.
+            many: It is a list of requests.
+            metadata: Not needed by an Executor without tracing.
+            timeout: Not needed: the server cancels a call that nobody waits for any more.
+
+        Returns:
+            What cancels it, None if it is answered already.
+        """
+        try:
+            if many:
+                return begin_task(self._serialised(self.process_many(read_many(raw))), finish)
+            request = DataRequest.from_bytes(raw)
+        except RequestTypeError as error:
+            finish(b'', True, error)
+            return None
+        endpoint = self._table.lookup(request.exec_endpoint)
+        if endpoint is None or endpoint.is_async or endpoint.is_generator or endpoint.mode == 'doc':
+            return begin_task(self._serialised(self._answer(request, None, None)), finish)
+        try:
+            docs = _decode(request, endpoint)
+            arguments = self._arguments(endpoint, request, docs, None, None)
+        except Exception as error:  # noqa: BLE001 - documents of a client that don't fit are its error, not ours
+            finish(*serialise(self._fail(request, error)))
+            return None
+
+        def done(returned: Any, error: Exception | None) -> None:
+            if error is None:
+                try:
+                    self._keep(request, docs, *endpoint.collect(returned, docs))
+                except Exception as raised:  # noqa: BLE001 - the Executor gave something that can't be sent
+                    error = raised
+            finish(*serialise(self._routed(request) if error is None else self._fail(request, error)))
+
+        return self._threads.submit(partial(endpoint.function, **arguments), done).cancel
+
+    async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[bytes, bool]:
+        return serialise(await answer)
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -130,8 +184,9 @@ class WorkerService:
             if endpoint is None or not endpoint.is_generator:
                 raise ValueError('endpoint must be generator')
             request.document_cls = endpoint.schema.input_model
-            available = self._available(endpoint, request.parameters, {'doc': request.document})
-            items = endpoint.function(**endpoint.arguments(available))
+            items = endpoint.function(
+                **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
+            )
             documents: Any = items if endpoint.is_async else self._iterate(items)
             async with contextlib.aclosing(documents):
                 async for item in documents:
@@ -169,6 +224,9 @@ class WorkerService:
                 await self._call(endpoint, request, docs_matrix, docs_map)
             except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the response
                 return self._fail(request, error)
+        return self._routed(request)
+
+    def _routed(self, request: DataRequest) -> DataRequest:
         request.routes.add(executor=self._deployment)
         return request
 
@@ -185,19 +243,21 @@ class WorkerService:
                 f'endpoint {endpoint.name!r} streams documents', hint='call it with stream_doc, one document at a time'
             )
         docs = _decode(request, endpoint)
-        available = self._available(
-            endpoint, request.parameters, {'docs_matrix': docs_matrix, 'docs_map': docs_map, 'docs': docs}
-        )
+        arguments = self._arguments(endpoint, request, docs, docs_matrix, docs_map)
         if endpoint.mode == 'doc':
-            del available['docs']
-            result_docs, result = endpoint.collect_single(await self._call_each(endpoint, available, docs), docs)
+            result_docs, result = endpoint.collect_single(await self._call_each(endpoint, arguments, docs), docs)
         else:
-            arguments = endpoint.arguments(available)
             if endpoint.is_async:
                 returned = await endpoint.function(**arguments)
             else:
-                returned = await self._threads.run(lambda: endpoint.function(**arguments))
+                returned = await self._threads.run(partial(endpoint.function, **arguments))
             result_docs, result = endpoint.collect(returned, docs)
+        self._keep(request, docs, result_docs, result)
+
+    def _keep(
+        self, request: DataRequest, docs: DocList[Any], result_docs: DocList[Any], result: dict[str, Any] | None
+    ) -> None:
+        """Puts what a method gave into the request."""
         if result_docs is not docs:
             request.docs = result_docs
         if result is not None:
@@ -205,9 +265,9 @@ class WorkerService:
             results = parameters.get(RESULTS_KEY)
             parameters[RESULTS_KEY] = {**(results if isinstance(results, dict) else {}), self.name: result}
 
-    async def _call_each(self, endpoint: Endpoint, available: dict[str, Any], docs: DocList[Any]) -> list[Any]:
+    async def _call_each(self, endpoint: Endpoint, shared: dict[str, Any], docs: DocList[Any]) -> list[Any]:
         """Calls a method that takes one document for each of them, in one visit to the thread."""
-        arguments = [endpoint.arguments({**available, 'doc': doc}) for doc in docs]
+        arguments = [{**shared, 'doc': doc} for doc in docs]
         if endpoint.is_async:
             return [await endpoint.function(**one) for one in arguments]
         return await self._threads.run(lambda: [endpoint.function(**one) for one in arguments])
@@ -223,10 +283,26 @@ class WorkerService:
                 # Not awaited: the thread closes it after the step that may be running now.
                 self._threads.run(close).add_done_callback(_ignore_outcome)
 
-    def _available(self, endpoint: Endpoint, parameters: Mapping[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-        """Everything that a method may ask for."""
-        bound = endpoint.bind_parameters(parameters_for(self._deployment, parameters))
-        return {'parameters': bound, 'tracing_context': None, **more}
+    def _arguments(
+        self,
+        endpoint: Endpoint,
+        request: DataRequest,
+        docs: DocList[Any],
+        docs_matrix: list[DocList[Any]] | None,
+        docs_map: dict[str, DocList[Any]] | None,
+    ) -> dict[str, Any]:
+        """Everything that the method takes; without ``doc``, if it takes one document at a time."""
+        available = {**self._shared(endpoint, request), 'docs_matrix': docs_matrix, 'docs_map': docs_map}
+        if endpoint.mode != 'doc':
+            available['docs'] = docs
+        return endpoint.arguments(available)
+
+    def _shared(self, endpoint: Endpoint, request: Request) -> dict[str, Any]:
+        """What every kind of method may take."""
+        if endpoint.accepts is not None and 'parameters' not in endpoint.accepts:
+            return {'tracing_context': None}
+        bound = endpoint.bind_parameters(parameters_for(self._deployment, request.parameters))
+        return {'parameters': bound, 'tracing_context': None}
 
     def _fail(self, request: DataRequest, error: Exception) -> DataRequest:
         self._log(error)

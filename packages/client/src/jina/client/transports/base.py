@@ -67,6 +67,15 @@ class RequestSource(ABC):
             InputError: The inputs of the user are at fault.
         """
 
+    async def next_bytes(self) -> tuple[str, bytes] | None:
+        """Returns id and bytes of the next request, None after the last one. A cancelled waiter loses none.
+
+        Raises:
+            InputError: The inputs of the user are at fault.
+        """
+        request = await anext(self, None)
+        return None if request is None else (request.request_id, request.to_bytes())
+
 
 class Transport(ABC):
     """A connection to one server, used from one event loop.
@@ -76,8 +85,8 @@ class Transport(ABC):
     """
 
     @abstractmethod
-    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[Response, None]:
-        """Sends all requests and yields their responses."""
+    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[list[Response], None]:
+        """Sends all requests and yields their responses, as many at a time as have come."""
 
     @abstractmethod
     def stream_doc(
@@ -100,15 +109,15 @@ class Transport(ABC):
 
 async def exchange_one_by_one(
     send: Callable[[DataRequest], Awaitable[Response]], source: RequestSource, options: CallOptions
-) -> AsyncGenerator[Response, None]:
+) -> AsyncGenerator[list[Response], None]:
     """Implements ``exchange`` with one call per request, as many at a time as the window allows."""
     if source.total == 1:
         async for request in source:
-            yield await send(request)
+            yield [await send(request)]
         return
     async with aclosing(_exchange_many(send, source, options)) as responses:
         async for response in responses:
-            yield response
+            yield [response]
 
 
 async def _exchange_many(

@@ -1,20 +1,20 @@
-"""gRPC: the stream of `/jina.JinaRPC/Call`, or a unary call per request."""
+"""gRPC: a stream with all requests of a call, or a unary call per request."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
+from jina.client.transports.streams import RETRIED, StreamExchange
 from jina.core import wire
 from jina.core.config import PodAddress
+from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, NotSupportedError, ServerError, TransportError
+from jina.core.lane import Lane, LaneError, LaneMissingError, SharedLane
 from jina.core.request import DataRequest, Response, SingleDocumentRequest, StatusMessage
 
 __all__ = ['GrpcTransport']
@@ -26,7 +26,6 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 _HEALTH_CHECK: Final = '/grpc.health.v1.Health/Check'
 _SERVING: Final = b'\x08\x01'
-_RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
 _COMPRESSIONS: Final = {
     'nocompression': grpc.Compression.NoCompression,
     'deflate': grpc.Compression.Deflate,
@@ -60,6 +59,8 @@ class GrpcTransport(Transport):
         self._options = dict(channel_options or {})
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
+        self._shared = SharedLane(self._connect)
+        self._shared.missing = fast_lane_disabled()
 
     def _channel(self, retry: bool = False) -> _Channel:
         """Returns the channel. With ``retry``, the service config of the user does not apply: it could retry, too."""
@@ -83,16 +84,17 @@ class GrpcTransport(Transport):
         Calls in flight keep their channel alive, it goes with the last of them.
         """
         self._channels = {}
+        self._shared.missing = fast_lane_disabled()  # who comes back may be another version
 
     async def close(self) -> None:
+        await self._shared.close()
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
             await channel.close()
 
-    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[Response, None]:
-        # A single request needs no stream: the unary call carries the same messages and is a third faster.
+    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[list[Response], None]:
         if options.stream and source.total != 1:
-            return _Stream(self, source, options).responses()
+            return StreamExchange(self, source, options).responses()
 
         async def send(request: DataRequest) -> Response:
             return await self._send(request, options)
@@ -101,20 +103,50 @@ class GrpcTransport(Transport):
 
     async def _send(self, request: DataRequest, options: CallOptions) -> Response:
         raw = request.to_bytes()
-        metadata = (*self._metadata, *options.metadata)
-        compression = compression_of(options.compression)
         attempt = 1
         while True:
-            call = self._channel(options.retry.max_attempts > 1).unary_unary(wire.PROCESS_SINGLE_DATA)
             try:
-                answer = await call(raw, timeout=options.timeout_s, metadata=metadata, compression=compression)
-                return Response.from_bytes(answer)
-            except grpc.aio.AioRpcError as error:
+                return Response.from_bytes(await self._call(raw, options))
+            except (grpc.aio.AioRpcError, LaneError) as error:
                 failure = self.translate(error, attempt)
-                if attempt >= options.retry.max_attempts or error.code() not in _RETRIED:
+                if attempt >= options.retry.max_attempts or error.code() not in RETRIED:
                     raise failure from error
             await options.retry.pause(attempt)
             attempt += 1
+
+    async def _call(self, raw: bytes, options: CallOptions) -> bytes:
+        """Sends one request, on the fast lane that all single requests share if streams are wanted and there is one."""
+        if options.stream and options.compression is None and not self._shared.missing:
+            try:
+                return await self._shared.request(raw, timeout=options.timeout_s, metadata=options.metadata)
+            except LaneMissingError:
+                self._shared.missing = True
+        call = self._channel(options.retry.max_attempts > 1).unary_unary(wire.PROCESS_SINGLE_DATA)
+        answer: bytes = await call(
+            raw,
+            timeout=options.timeout_s,
+            metadata=(*self._metadata, *options.metadata),
+            compression=compression_of(options.compression),
+        )
+        return answer
+
+    def _connect(self) -> _StreamCall:
+        return self._channel().stream_stream(wire.FAST_LANE)(metadata=self._metadata)
+
+    def open_lane(self, options: CallOptions) -> Lane | None:
+        """Starts a fast lane for the requests of one call; None if the server is known to have none."""
+        if self._shared.missing:
+            return None
+        call = self._channel(options.retry.max_attempts > 1).stream_stream(wire.FAST_LANE)(
+            timeout=options.timeout_s,
+            metadata=(*self._metadata, *options.metadata),
+            compression=compression_of(options.compression),
+        )
+        return Lane(call, options.prefetch)
+
+    def note_missing_lane(self) -> None:
+        """Remembers that the server has no fast lane, until it is connected afresh."""
+        self._shared.missing = True
 
     def open_stream(self, options: CallOptions) -> _StreamCall:
         """Starts the bidirectional call."""
@@ -170,7 +202,9 @@ class GrpcTransport(Transport):
             raise self.translate(error) from error
         return answer
 
-    def translate(self, error: grpc.aio.AioRpcError, attempts: int = 1) -> TransportError | NotSupportedError:
+    def translate(
+        self, error: grpc.aio.AioRpcError | LaneError, attempts: int = 1
+    ) -> TransportError | NotSupportedError:
         """Returns our error for one of gRPC's."""
         code, details = error.code(), error.details() or ''
         tries = f' after {attempts} attempts' if attempts > 1 else ''
@@ -200,115 +234,6 @@ class GrpcTransport(Transport):
         if _UNREACHABLE in text or 'resol' in text:
             return f'check the host {self._address.host!r} and the port {self._address.port}'
         return 'the server closed the connection: was it stopped, or does the port speak another protocol or TLS?'
-
-
-class _Stream:
-    """All requests of a call over one stream; it is opened again, for what is unanswered, if the network fails."""
-
-    def __init__(self, transport: GrpcTransport, source: RequestSource, options: CallOptions) -> None:
-        self._transport = transport
-        self._source = source
-        self._options = options
-        self._slots = asyncio.Semaphore(options.window) if options.window > 0 else None
-        self._unanswered: dict[str, bytes] = {}
-        self._order: deque[str] = deque()
-        self._early: dict[str, Response] = {}
-        self._input_error: Exception | None = None
-
-    async def responses(self) -> AsyncGenerator[Response, None]:
-        """Yields all responses."""
-        attempt, retry = 1, self._options.retry
-        while True:
-            try:
-                async with aclosing(self._attempt()) as responses:
-                    async for response in responses:
-                        attempt = 1
-                        yield response
-                return
-            except grpc.aio.AioRpcError as error:
-                if self._input_error is not None:
-                    raise self._input_error from None
-                failure = self._transport.translate(error, attempt)
-                if attempt >= retry.max_attempts or error.code() not in _RETRIED:
-                    raise failure from error
-            await retry.pause(attempt)
-            attempt += 1
-
-    async def _attempt(self) -> AsyncGenerator[Response, None]:
-        call = self._transport.open_stream(self._options)
-        writer = asyncio.create_task(self._write(call))
-        try:
-            while (raw := await self._read(call)) is not None:
-                for response in self._accept(Response.from_bytes(raw)):
-                    yield response
-            await writer
-            if self._unanswered:
-                raise TransportError(f'the server ended the stream with {len(self._unanswered)} requests unanswered')
-        finally:
-            writer.cancel()
-            call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-
-    async def _read(self, call: _StreamCall) -> bytes | None:
-        try:
-            raw = await call.read()
-        except asyncio.CancelledError:
-            if self._input_error is not None:  # the writer cancelled the call, nobody cancelled us
-                raise self._input_error from None
-            raise
-        return None if raw is _EOF else raw
-
-    async def _write(self, call: _StreamCall) -> None:
-        try:
-            for raw in list(self._unanswered.values()):
-                await call.write(raw)
-            while (message := await self._next()) is not None:
-                await call.write(message)
-            await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # the reader gets the status of the broken call
-        except Exception as error:  # noqa: BLE001 - the reader raises it
-            self._input_error = error
-            call.cancel()
-
-    async def _next(self) -> bytes | None:
-        """Returns the next request, recorded as unanswered, once it may be sent. Cancelling this loses none."""
-        if self._slots is not None:
-            await self._slots.acquire()
-        try:
-            request = await anext(self._source, None)
-        except BaseException:
-            self._release()
-            raise
-        if request is None:
-            self._release()
-            return None
-        raw = request.to_bytes()
-        self._unanswered[request.request_id] = raw
-        if self._options.in_order:
-            self._order.append(request.request_id)
-        return raw
-
-    def _accept(self, response: Response) -> list[Response]:
-        """Takes a response and returns those that may be handed out now."""
-        request_id = response.request_id
-        if self._unanswered.pop(request_id, None) is None and self._unanswered:
-            # A server that invents ids answers in order, as far as anyone can know.
-            request_id = next(iter(self._unanswered))
-            del self._unanswered[request_id]
-        if not self._options.in_order:
-            self._release()
-            return [response]
-        self._early[request_id] = response
-        ready: list[Response] = []
-        while self._order and self._order[0] in self._early:
-            ready.append(self._early.pop(self._order.popleft()))
-            self._release()
-        return ready
-
-    def _release(self) -> None:
-        if self._slots is not None:
-            self._slots.release()
 
 
 def compression_of(name: str | None) -> grpc.Compression | None:

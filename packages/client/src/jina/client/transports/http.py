@@ -57,7 +57,7 @@ class HttpTransport(Transport):
     async def close(self) -> None:
         await self._session.close()
 
-    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[Response, None]:
+    def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[list[Response], None]:
         async def send(request: DataRequest) -> Response:
             return await self._send(request, options)
 

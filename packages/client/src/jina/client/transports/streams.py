@@ -1,0 +1,229 @@
+"""All requests of one call on one gRPC stream: the fast lane, or ``/jina.JinaRPC/Call`` with a server that lacks it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+from jina.client.transports.base import CallOptions, RequestSource
+from jina.core.errors import TransportError
+from jina.core.lane import Answer, Lane, LaneError, LaneMissingError
+from jina.core.request import Response
+
+if TYPE_CHECKING:
+    from jina.client.transports.grpc import GrpcTransport
+
+__all__ = ['RETRIED', 'StreamExchange']
+
+_StreamCall: TypeAlias = Any
+_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
+_UNLIMITED: Final = 1 << 30
+_IN_A_ROW: Final = 64
+"""Requests that are made before the event loop may send them and look for responses."""
+
+RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
+"""Statuses after which a request may be sent again."""
+
+
+class StreamExchange:
+    """All requests of a call over one stream; it is opened again, for what is unanswered, if the network fails.
+
+    Args:
+        transport: The connection.
+        source: The requests.
+        options: How they travel.
+    """
+
+    def __init__(self, transport: GrpcTransport, source: RequestSource, options: CallOptions) -> None:
+        self._transport = transport
+        self._source = source
+        self._options = options
+        self._under_way = 0
+        self._room: asyncio.Future[None] | None = None
+        self._unanswered: dict[str, bytes] = {}
+        self._order: deque[str] = deque()
+        self._early: dict[str, Response] = {}
+        self._input_error: Exception | None = None
+        self._read_all = False
+
+    async def responses(self) -> AsyncGenerator[list[Response], None]:
+        """Yields all responses, as many at a time as have come."""
+        attempt, retry = 1, self._options.retry
+        while True:
+            try:
+                async with aclosing(self._attempt()) as batches:
+                    async for batch in batches:
+                        attempt = 1
+                        yield batch
+                return
+            except LaneMissingError:
+                self._transport.note_missing_lane()
+                continue
+            except (grpc.aio.AioRpcError, LaneError) as error:
+                if self._input_error is not None:
+                    raise self._input_error from None
+                failure = self._transport.translate(error, attempt)
+                if attempt >= retry.max_attempts or error.code() not in RETRIED:
+                    raise failure from error
+            await retry.pause(attempt)
+            attempt += 1
+
+    def _attempt(self) -> AsyncGenerator[list[Response], None]:
+        lane = self._transport.open_lane(self._options)
+        if lane is not None:
+            return self._attempt_on_lane(lane)
+        return self._attempt_on_call(self._transport.open_stream(self._options))
+
+    async def _attempt_on_lane(self, lane: Lane) -> AsyncGenerator[list[Response], None]:
+        sent: dict[int, str] = {}
+        writer = asyncio.create_task(self._send(lane, sent))
+        try:
+            while (answers := await self._receive(lane)) is not None:
+                self._make_room()  # the server may have said that it allows more
+                batch: list[Response] = []
+                failure: LaneError | None = None
+                for number, raw, error in answers:
+                    if error is None:
+                        self._accept(sent.pop(number), Response.from_bytes(raw), batch)
+                    else:
+                        failure = error
+                if batch:
+                    yield batch
+                if failure is not None:
+                    raise failure
+            if self._unanswered or not self._read_all:
+                raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
+        finally:
+            writer.cancel()
+            await lane.close()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _receive(self, lane: Lane) -> list[Answer] | None:
+        try:
+            return await lane.receive()
+        except asyncio.CancelledError:
+            if self._input_error is not None:  # the writer cancelled the call, nobody cancelled us
+                raise self._input_error from None
+            raise
+
+    async def _send(self, lane: Lane, sent: dict[int, str]) -> None:
+        """Fills the lane until the source is empty, or the lane takes no more."""
+        try:
+            await lane.greeted()
+            for request_id, raw in self._unanswered.items():
+                sent[lane.send(raw)] = request_id
+            count = 0
+            while lane.open:
+                if self._under_way >= lane.window:
+                    await self._wait_for_room()
+                    continue
+                if lane.crowded:
+                    await lane.drain()
+                    continue
+                message = await self._next()
+                if message is None:
+                    lane.finish()
+                    return
+                sent[lane.send(message[1])] = message[0]
+                count += 1
+                if not count % _IN_A_ROW:
+                    await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001 - the reader raises it
+            self._input_error = error
+            lane.abort()
+
+    async def _attempt_on_call(self, call: _StreamCall) -> AsyncGenerator[list[Response], None]:
+        writer = asyncio.create_task(self._write(call))
+        try:
+            while (raw := await self._read(call)) is not None:
+                batch: list[Response] = []
+                response = Response.from_bytes(raw)
+                self._accept(self._match(response), response, batch)
+                if batch:
+                    yield batch
+            await writer
+            if self._unanswered:
+                raise TransportError(f'the server ended the stream with {len(self._unanswered)} requests unanswered')
+        finally:
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _read(self, call: _StreamCall) -> bytes | None:
+        try:
+            raw = await call.read()
+        except asyncio.CancelledError:
+            if self._input_error is not None:  # the writer cancelled the call, nobody cancelled us
+                raise self._input_error from None
+            raise
+        return None if raw is _EOF else raw
+
+    async def _write(self, call: _StreamCall) -> None:
+        try:
+            for raw in list(self._unanswered.values()):
+                await _write(call, raw)
+            while True:
+                while self._under_way >= (self._options.window or _UNLIMITED):
+                    await self._wait_for_room()
+                message = await self._next()
+                if message is None:
+                    break
+                await _write(call, message[1])
+            await call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.InternalError):
+            return  # the reader gets the status of the broken call
+        except Exception as error:  # noqa: BLE001 - the reader raises it
+            self._input_error = error
+            call.cancel()
+
+    async def _next(self) -> tuple[str, bytes] | None:
+        """Returns the next request, recorded as unanswered. Cancelling this loses none."""
+        message = await self._source.next_bytes()
+        if message is None:
+            self._read_all = True
+            return None
+        self._under_way += 1
+        self._unanswered[message[0]] = message[1]
+        if self._options.in_order:
+            self._order.append(message[0])
+        return message
+
+    def _match(self, response: Response) -> str:
+        """Returns the id of the request that a response belongs to."""
+        request_id = response.request_id
+        if request_id not in self._unanswered and self._unanswered:
+            # A server that invents ids answers in order, as far as anyone can know.
+            return next(iter(self._unanswered))
+        return request_id
+
+    def _accept(self, request_id: str, response: Response, batch: list[Response]) -> None:
+        """Takes a response, and adds to the batch those that may be handed out now."""
+        self._unanswered.pop(request_id, None)
+        if not self._options.in_order:
+            batch.append(response)
+            self._under_way -= 1
+        else:
+            self._early[request_id] = response
+            while self._order and self._order[0] in self._early:
+                batch.append(self._early.pop(self._order.popleft()))
+                self._under_way -= 1
+        self._make_room()
+
+    async def _wait_for_room(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+        await self._room
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+
+async def _write(call: _StreamCall, raw: bytes) -> None:
+    """Writes a message. The call's own ``write`` hides the status of a call that the server has ended meanwhile."""
+    await call.wait_for_connection()
+    await call._cython_call.send_serialized_message(raw)

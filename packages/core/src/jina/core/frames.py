@@ -1,0 +1,353 @@
+"""Frames of the fast lane: many records of many requests in one gRPC message.
+
+A frame is a row of records, each with a head of ten bytes (kind, flags, id, length) and a payload. A payload that is
+longer than a chunk travels as a first record and ``CHUNK`` records with the same id, in several frames, between the
+records of other requests; so neither gRPC's limits on messages nor a big request stand in the way of small ones.
+
+Ids are chosen by the client, one per request. Both directions use the same records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final, TypeAlias
+
+from jina.core.errors import RequestTypeError
+
+__all__ = [
+    'CANCEL',
+    'CHUNK',
+    'ERROR',
+    'GATHER_BYTES',
+    'GATHER_FROM',
+    'GATHER_S',
+    'GOODBYE',
+    'HELLO',
+    'REQUEST',
+    'REQUEST_MANY',
+    'RESPONSE',
+    'FrameReader',
+    'FrameWriter',
+    'Hello',
+    'Record',
+    'decode_error',
+    'decode_request',
+    'encode_error',
+    'request_prefix',
+]
+
+HELLO: Final = 1
+"""First record of each side: a ``Hello``."""
+REQUEST: Final = 2
+"""A serialised ``DataRequestProto``, after what ``request_prefix`` writes."""
+REQUEST_MANY: Final = 3
+"""A serialised ``DataRequestListProto``, after what ``request_prefix`` writes."""
+RESPONSE: Final = 4
+"""A serialised ``DataRequestProto``."""
+ERROR: Final = 5
+"""The request failed on the way, see ``encode_error``. What an Executor raises is a RESPONSE."""
+CANCEL: Final = 6
+"""Nobody waits for the request any more. No payload."""
+CHUNK: Final = 7
+"""The next part of a payload."""
+GOODBYE: Final = 8
+"""The server answers what it has read, and nothing that comes later. No payload."""
+
+MORE: Final = 1
+"""Flag: the payload goes on in a CHUNK."""
+_DEADLINE: Final = 2
+"""Flag: the payload starts with the milliseconds that the caller still waits."""
+_METADATA: Final = 4
+"""Flag: metadata stand before the request, after the deadline."""
+
+VERSION: Final = 1
+GATHER_FROM: Final = 16
+"""From so many requests under way, a side waits a moment after each frame: sending a message costs as much as the work for
+several small requests, and with so many callers nobody notices the moment."""
+GATHER_S: Final = 0.001
+GATHER_BYTES: Final = 1 << 14
+"""It doesn't wait while more than this is to be sent."""
+FRAME_BYTES: Final = 1 << 19
+CHUNK_BYTES: Final = 1 << 19
+_LARGE_AT_ONCE: Final = 4
+"""Payloads that are cut into chunks at the same time. The others wait: the receiver has to keep unfinished ones."""
+
+_HEAD: Final = Struct('<BBII')
+_HEAD_SIZE: Final = _HEAD.size
+_LENGTH: Final = Struct('<I')
+_LONGEST_MS: Final = 0xFFFFFFFF
+
+Record: TypeAlias = 'tuple[int, int, int, bytes]'
+"""Kind, id, flags, payload. The payload of a record that was cut into chunks is whole again."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a side says about itself.
+
+    Attributes:
+        version: Version of these frames that it speaks at most.
+        oldest: Version that it speaks at least.
+        window: Client: requests under way that it wants, 0 for no limit, None for what the server allows. Server:
+            requests under way that it allows, 0 for no limit.
+    """
+
+    version: int = VERSION
+    oldest: int = VERSION
+    window: int | None = None
+
+    def to_bytes(self) -> bytes:
+        """Serialises it; fields that a later version adds are ignored by this one."""
+        return json.dumps({'version': self.version, 'oldest': self.oldest, 'window': self.window}).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Hello:
+        """Reads it.
+
+        Raises:
+            RequestTypeError: The bytes are something else.
+        """
+        try:
+            found: Any = json.loads(raw)
+            window = found.get('window')
+            return cls(int(found['version']), int(found['oldest']), None if window is None else max(0, int(window)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error
+
+    def understands(self, other: Hello) -> bool:
+        """Whether there is a version that both speak."""
+        return self.oldest <= other.version and other.oldest <= self.version
+
+
+class FrameWriter:
+    """Collects records, and packs as many of them as fit into each frame.
+
+    Args:
+        frame_bytes: Size at which a frame is full; it may be longer by one small record or one chunk.
+        chunk_bytes: Payloads longer than this are cut.
+
+    Attributes:
+        size: Bytes that wait.
+    """
+
+    def __init__(self, frame_bytes: int = FRAME_BYTES, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.size = 0
+        self._frame_bytes = frame_bytes
+        self._chunk_bytes = chunk_bytes
+        self._small: deque[bytes] = deque()
+        self._large: deque[_Large] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._small or self._large)
+
+    def add(self, kind: int, number: int, payload: bytes = b'', flags: int = 0) -> None:
+        """Queues a record."""
+        size = len(payload)
+        if size > self._chunk_bytes:
+            self._large.append(_Large(kind, number, flags, memoryview(payload)))
+            self.size += size
+        else:
+            self._small.append(_HEAD.pack(kind, flags, number, size) + payload)
+            self.size += size + _HEAD_SIZE
+
+    def drop(self, number: int) -> bool:
+        """Forgets the rest of a long payload; small records stay.
+
+        Returns:
+            True if the receiver has got nothing of it.
+        """
+        for large in self._large:
+            if large.number == number:
+                self._large.remove(large)
+                self.size -= len(large.rest)
+                return not large.started
+        return False
+
+    def take(self) -> bytes | None:
+        """Returns the next frame, None if nothing waits."""
+        small, limit = self._small, self._frame_bytes
+        if not self._large and self.size <= limit:
+            if not small:
+                return None
+            frame = b''.join(small)
+            small.clear()
+            self.size = 0
+            return frame
+        parts: list[bytes | memoryview] = []
+        size = 0
+        while small and size < limit:
+            part = small.popleft()
+            parts.append(part)
+            size += len(part)
+        self.size -= size
+        # A chunk in each frame, however many small records wait: neither kind may starve the other.
+        if self._large:
+            self._add_chunk(parts)
+        return b''.join(parts)
+
+    def _add_chunk(self, parts: list[bytes | memoryview]) -> None:
+        large = self._large.popleft()
+        chunk, large.rest = large.rest[: self._chunk_bytes], large.rest[self._chunk_bytes :]
+        kind, flags = (CHUNK, 0) if large.started else (large.kind, large.flags)
+        large.started = True
+        self.size -= len(chunk)
+        if large.rest:
+            flags |= MORE
+            # Takes turns with those that are under way, before those that have not begun.
+            self._large.insert(min(_LARGE_AT_ONCE - 1, len(self._large)), large)
+        parts.append(_HEAD.pack(kind, flags, large.number, len(chunk)))
+        parts.append(chunk)
+
+
+class _Large:
+    """A payload that is cut into chunks."""
+
+    __slots__ = ('flags', 'kind', 'number', 'rest', 'started')
+
+    def __init__(self, kind: int, number: int, flags: int, rest: memoryview) -> None:
+        self.kind = kind
+        self.number = number
+        self.flags = flags
+        self.rest = rest
+        self.started = False
+
+
+class FrameReader:
+    """Takes frames apart, and puts the chunks of long payloads together."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, tuple[int, int, list[memoryview]]] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """How many long payloads have come in part."""
+        return len(self._parts)
+
+    def read(self, frame: bytes) -> list[Record]:
+        """Returns the records that are complete with this frame, in their order.
+
+        Raises:
+            RequestTypeError: The frame is damaged.
+        """
+        records: list[Record] = []
+        position, end = 0, len(frame)
+        unpack = _HEAD.unpack_from
+        try:
+            while position < end:
+                kind, flags, number, size = unpack(frame, position)
+                position += _HEAD_SIZE
+                stop = position + size
+                if stop > end:
+                    raise _damaged(f'a record of {size} bytes ends behind its frame of {end} bytes')
+                if kind == CHUNK or flags & MORE:
+                    record = self._collect(kind, flags, number, memoryview(frame)[position:stop])
+                    if record is not None:
+                        records.append(record)
+                else:
+                    if kind == CANCEL:
+                        self._parts.pop(number, None)
+                    records.append((kind, number, flags, frame[position:stop]))
+                position = stop
+        except ValueError as error:
+            raise _damaged(str(error)) from error
+        except Exception as error:
+            if isinstance(error, RequestTypeError):
+                raise
+            raise _damaged(f'{end - position} bytes at the end of a frame are no record') from error
+        return records
+
+    def drop(self, number: int) -> None:
+        """Forgets what has come of a long payload; its other chunks are left out."""
+        self._parts.pop(number, None)
+
+    def _collect(self, kind: int, flags: int, number: int, part: memoryview) -> Record | None:
+        if kind != CHUNK:
+            if number in self._parts:
+                raise _damaged(f'a second payload has the number {number} before the first is complete')
+            self._parts[number] = (kind, flags & ~MORE, [part])
+            return None
+        found = self._parts.get(number)
+        if found is None:
+            return None  # of a request that was cancelled
+        found[2].append(part)
+        if flags & MORE:
+            return None
+        del self._parts[number]
+        return found[0], number, found[1], b''.join(found[2])
+
+
+def request_prefix(timeout: float | None, metadata: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
+    """Returns the flags of a request, and what stands before it in the payload.
+
+    Args:
+        timeout: Seconds that the caller still waits; None for no limit.
+        metadata: Metadata of this request.
+    """
+    flags, prefix = 0, b''
+    if timeout is not None:
+        flags = _DEADLINE
+        prefix = _LENGTH.pack(min(max(int(timeout * 1000), 0), _LONGEST_MS))
+    if metadata:
+        flags |= _METADATA
+        prefix += _metadata_block(tuple(metadata))
+    return flags, prefix
+
+
+@lru_cache(maxsize=1000)
+def _metadata_block(metadata: tuple[tuple[str, str], ...]) -> bytes:
+    block = json.dumps(metadata, separators=(',', ':')).encode()
+    return _LENGTH.pack(len(block)) + block
+
+
+def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[tuple[str, str]], bytes]:
+    """Reads a request: timeout in seconds, metadata, and the serialised request itself.
+
+    Raises:
+        RequestTypeError: The payload is damaged.
+    """
+    if not flags & (_DEADLINE | _METADATA):
+        return None, (), payload
+    timeout: float | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+    position = 0
+    try:
+        if flags & _DEADLINE:
+            timeout = _LENGTH.unpack_from(payload)[0] / 1000
+            position = _LENGTH.size
+        if flags & _METADATA:
+            start = position + _LENGTH.size
+            position = start + _LENGTH.unpack_from(payload, position)[0]
+            metadata = _read_metadata(payload[start:position])
+    except Exception as error:
+        raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
+    return timeout, metadata, payload[position:]
+
+
+@lru_cache(maxsize=1000)
+def _read_metadata(block: bytes) -> tuple[tuple[str, str], ...]:
+    return tuple((str(key), str(value)) for key, value in json.loads(block))
+
+
+def encode_error(code: str, message: str) -> bytes:
+    """Returns the payload of an ERROR.
+
+    Args:
+        code: Name of a ``grpc.StatusCode``.
+        message: What happened.
+    """
+    return f'{code}\n{message}'.encode('utf-8', 'backslashreplace')
+
+
+def decode_error(payload: bytes) -> tuple[str, str]:
+    """Reads code and message of an ERROR."""
+    code, _, message = payload.decode('utf-8', 'replace').partition('\n')
+    return code, message
+
+
+def _damaged(what: str) -> RequestTypeError:
+    return RequestTypeError(f'a frame of the fast lane is damaged: {what}')

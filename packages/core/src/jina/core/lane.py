@@ -1,0 +1,418 @@
+"""The client's side of the fast lane: all requests to a server on one gRPC stream.
+
+``Lane`` is one stream; whoever owns it reads it. ``SharedLane`` keeps one open for many callers, each of which awaits its
+own response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+
+from jina.core.errors import JinaError, RequestTypeError
+from jina.core.frames import (
+    CANCEL,
+    ERROR,
+    GATHER_BYTES,
+    GATHER_FROM,
+    GATHER_S,
+    GOODBYE,
+    HELLO,
+    REQUEST,
+    REQUEST_MANY,
+    RESPONSE,
+    FrameReader,
+    FrameWriter,
+    Hello,
+    decode_error,
+    request_prefix,
+)
+
+__all__ = ['DEFAULT_WINDOW', 'Answer', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
+
+DEFAULT_WINDOW: Final = 1000
+"""Requests under way before the server has said how many it allows."""
+_WAITING_BYTES: Final = 4 << 20
+"""Who sends many requests pauses while this much waits to be written."""
+_UNLIMITED: Final = 1 << 30
+_WRITE_FAILED: Final = 'Internal error from Core'
+"""What grpc.aio makes of a connection that breaks in the middle of a write."""
+_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
+
+
+class LaneError(JinaError):
+    """A request failed on the way. It has the methods of gRPC's own error, and like that one it never reaches users."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f'{code.name}: {details}')
+        self._code = code
+        self._details = details
+
+    def code(self) -> grpc.StatusCode:
+        """The status of the request."""
+        return self._code
+
+    def details(self) -> str:
+        """What happened."""
+        return self._details
+
+
+class LaneMissingError(LaneError):
+    """The server has no fast lane. It has seen none of the requests."""
+
+
+Answer: TypeAlias = 'tuple[int, bytes, LaneError | None]'
+"""Number of the request, serialised response, and what failed instead."""
+
+
+class Lane:
+    """One stream of frames. Use it in one event loop; ``receive`` from one task at a time.
+
+    Args:
+        call: The gRPC call, just begun.
+        window: Requests under way that this side wants, 0 for no limit, None for what the server allows.
+
+    Attributes:
+        open: True while requests may be sent.
+    """
+
+    def __init__(self, call: Any, window: int | None = None) -> None:
+        self.open = True
+        self._call = call
+        self._wanted = window
+        self._server: Hello | None = None
+        self._under_way = 0
+        self._numbers = itertools.count(1)
+        self._waiting = FrameWriter()
+        self._reader = FrameReader()
+        self._half_closed = False
+        self._idle: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(HELLO, 0, Hello(window=window).to_bytes())
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
+
+    @property
+    def window(self) -> int:
+        """Requests that may be under way."""
+        wanted = self._wanted
+        if wanted is not None:
+            return wanted or _UNLIMITED
+        allowed = None if self._server is None else self._server.window
+        return DEFAULT_WINDOW if allowed is None else allowed or _UNLIMITED
+
+    @property
+    def crowded(self) -> bool:
+        """True if so much waits to be written that a sender of many requests should ``drain`` first."""
+        return self._waiting.size > _WAITING_BYTES
+
+    def send(
+        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+    ) -> int:
+        """Queues a serialised request and returns its number."""
+        number = next(self._numbers)
+        self._under_way += 1
+        flags = 0
+        if metadata or timeout is not None:
+            flags, prefix = request_prefix(timeout, metadata)
+            raw = prefix + raw
+        self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags)
+        self._wake()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Tells the server that nobody waits for a request any more."""
+        self._under_way -= 1
+        self._reader.drop(number)
+        if not self._waiting.drop(number):
+            self._waiting.add(CANCEL, number)
+            self._wake()
+
+    def finish(self) -> None:
+        """Says that no request will come; the server ends the stream after its last response."""
+        self.open = False
+        self._half_closed = True
+        self._wake()
+
+    async def greeted(self) -> None:
+        """Returns when the server has shown that it understands; never, if it doesn't: ``receive`` tells."""
+        await asyncio.shield(self._greeted)
+
+    async def drain(self) -> None:
+        """Returns when the lane isn't crowded any more."""
+        while self.crowded and self._task is not None and not self._task.done():
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    async def receive(self) -> list[Answer] | None:
+        """Returns the responses of the next frame, perhaps none; None at the end of the stream.
+
+        Raises:
+            LaneMissingError: The server has no fast lane.
+            LaneError: The stream broke.
+        """
+        try:
+            frame = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise self._translate(error) from error
+        if frame is _EOF:
+            self.open = False
+            return None
+        answers: list[Answer] = []
+        try:
+            for kind_of, number, _, payload in self._reader.read(frame):
+                if kind_of == RESPONSE:
+                    answers.append((number, payload, None))
+                else:
+                    self._control(kind_of, number, payload, answers)
+        except RequestTypeError as error:
+            self.abort()
+            raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
+        self._under_way -= len(answers)
+        return answers
+
+    def abort(self) -> None:
+        """Ends the stream at once; ``receive`` is cancelled, and the server cancels what is under way."""
+        self.open = False
+        self._call.cancel()
+
+    async def close(self) -> None:
+        """Ends the stream at once, and waits until nothing of it runs any more."""
+        self.abort()
+        task, self._task = self._task, None  # no cycle: gRPC's objects should go at once
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def _translate(self, error: grpc.aio.AioRpcError) -> LaneError:
+        self.open = False
+        code, details = error.code(), error.details() or ''
+        if code is grpc.StatusCode.UNIMPLEMENTED and self._server is None:
+            return LaneMissingError(code, details)
+        if code is grpc.StatusCode.INTERNAL and details.startswith(_WRITE_FAILED):
+            code, details = grpc.StatusCode.UNAVAILABLE, 'the connection broke while requests were written'
+        return LaneError(code, details)
+
+    def _control(self, kind: int, number: int, payload: bytes, answers: list[Answer]) -> None:
+        if kind == ERROR:
+            code, message = decode_error(payload)
+            answers.append((number, b'', LaneError(_status_code(code), message)))
+        elif kind == HELLO:
+            self._server = Hello.from_bytes(payload)
+            if not Hello().understands(self._server):
+                self.abort()
+                raise LaneMissingError(
+                    grpc.StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
+                )
+            if not self._greeted.done():
+                self._greeted.set_result(None)
+        elif kind == GOODBYE:
+            self.finish()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _write(self) -> None:
+        try:
+            # Not before the server has shown that it understands: a write to a server that has ended the call already hides
+            # its status.
+            await self._greeted
+            while True:
+                frame = self._waiting.take()
+                if frame is not None:
+                    await self._call.write(frame)
+                    if self._room is not None and not self.crowded:
+                        self._room.set_result(None)
+                        self._room = None
+                    if self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
+                        await asyncio.sleep(GATHER_S)
+                elif self._half_closed:
+                    await self._call.done_writing()
+                    return
+                else:
+                    self._idle = asyncio.get_running_loop().create_future()
+                    await self._idle
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the reader gets the status of the broken call
+        finally:
+            self.open = False
+            if self._room is not None and not self._room.done():
+                self._room.set_result(None)
+
+
+class SharedLane:
+    """Keeps a lane to one server open, for many callers.
+
+    Args:
+        open_call: Begins the gRPC call.
+
+    Attributes:
+        missing: True if the server turned out to have no fast lane.
+    """
+
+    def __init__(self, open_call: Callable[[], Any]) -> None:
+        self.missing = False
+        self._open_call = open_call
+        self._session: _Session | None = None
+        self._old: set[_Session] = set()
+
+    async def request(
+        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+    ) -> bytes:
+        """Sends a serialised request and returns the serialised response.
+
+        Args:
+            raw: The request.
+            many: It is a list of requests.
+            timeout: Seconds until the request fails with DEADLINE_EXCEEDED; None for no limit.
+            metadata: Metadata of this request.
+
+        Raises:
+            LaneMissingError: The server has no fast lane, and has not seen the request.
+            LaneError: The request failed on the way.
+        """
+        session = self._session
+        if session is None or not session.lane.open:
+            session = self._begin()
+        if len(session.pending) >= session.lane.window:
+            session = await self._wait_for_place(session, timeout)
+        number = session.lane.send(raw, many=many, timeout=timeout, metadata=metadata)
+        future: asyncio.Future[bytes] = session.loop.create_future()
+        session.pending[number] = future
+        timer = None if timeout is None else session.loop.call_later(timeout, session.expire, number)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            session.forget(number)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            # An exception holds this frame: without the future in it there is no cycle, and gRPC's objects go at once.
+            # They have to before a fork.
+            del future
+
+    async def close(self) -> None:
+        """Ends the stream; requests under way fail."""
+        sessions = [*self._old, *([self._session] if self._session is not None else [])]
+        self._session = None
+        await asyncio.gather(*(session.close() for session in sessions))
+
+    def _begin(self) -> _Session:
+        session = self._session = _Session(Lane(self._open_call()), self._ended)
+        self._old.add(session)
+        return session
+
+    def _ended(self, session: _Session, missing: bool) -> None:
+        self._old.discard(session)
+        self.missing = missing
+        if self._session is session:
+            self._session = None
+
+    async def _wait_for_place(self, session: _Session, timeout: float | None) -> _Session:
+        deadline = None if timeout is None else session.loop.time() + timeout
+        while len(session.pending) >= session.lane.window:
+            place = session.loop.create_future()
+            session.queue.append(place)
+            left = None if deadline is None else deadline - session.loop.time()
+            try:
+                await asyncio.wait_for(place, left)
+            except asyncio.TimeoutError:
+                session.release()
+                raise LaneError(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded') from None
+            except asyncio.CancelledError:
+                session.release()  # the place may have been given to this one already
+                raise
+            if not session.lane.open:
+                session = self._session if self._session is not None and self._session.lane.open else self._begin()
+        return session
+
+
+class _Session:
+    """One stream of a shared lane, and who waits for its responses."""
+
+    def __init__(self, lane: Lane, on_end: Callable[[_Session, bool], None]) -> None:
+        self.lane = lane
+        self.loop = asyncio.get_running_loop()
+        self.pending: dict[int, asyncio.Future[bytes]] = {}
+        self.queue: deque[asyncio.Future[None]] = deque()
+        self._on_end = on_end
+        self._task = asyncio.create_task(self._read())
+
+    def expire(self, number: int) -> None:
+        """Fails a request whose time is over."""
+        future = self.pending.get(number)
+        if future is not None and not future.done():
+            self.forget(number)
+            future.set_exception(LaneError(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded'))
+
+    def forget(self, number: int) -> None:
+        """Cancels a request that nobody waits for any more."""
+        if self.pending.pop(number, None) is not None:
+            self.lane.cancel(number)
+            self.release()
+
+    async def close(self) -> None:
+        """Ends the stream."""
+        await self.lane.close()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        kind: type[LaneError] = LaneError
+        code, details = grpc.StatusCode.UNAVAILABLE, 'the server ended the stream'
+        try:
+            while (answers := await self.lane.receive()) is not None:
+                for number, raw, error in answers:
+                    future = self.pending.pop(number, None)
+                    if future is None or future.done():
+                        continue
+                    if error is None:
+                        future.set_result(raw)
+                    else:
+                        future.set_exception(error)
+                if self.queue:
+                    self.release()
+        except LaneError as failure:
+            # Not kept itself: it holds this frame.
+            kind, code, details = type(failure), failure.code(), failure.details()
+        except asyncio.CancelledError:
+            code, details = grpc.StatusCode.CANCELLED, 'the connection was closed'
+            raise
+        finally:
+            self.lane.open = False
+            self._on_end(self, kind is LaneMissingError)
+            self._fail(kind, code, details)
+            await self.lane.close()
+
+    def release(self) -> None:
+        """Lets as many wait no longer as there are places."""
+        places = self.lane.window - len(self.pending) if self.lane.open else len(self.queue)
+        while self.queue and places > 0:
+            waiter = self.queue.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                places -= 1
+
+    def _fail(self, kind: type[LaneError], code: grpc.StatusCode, details: str) -> None:
+        pending, self.pending = self.pending, {}
+        for future in pending.values():
+            if not future.done():
+                # One object each: an exception collects the tracebacks of all who raise it.
+                future.set_exception(kind(code, details))
+        self.release()
+
+
+def _status_code(name: str) -> grpc.StatusCode:
+    try:
+        return grpc.StatusCode[name]
+    except KeyError:
+        return grpc.StatusCode.UNKNOWN

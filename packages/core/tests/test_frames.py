@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jina.core.errors import RequestTypeError
+from jina.core.frames import (
+    CANCEL,
+    CHUNK,
+    ERROR,
+    HELLO,
+    MORE,
+    REQUEST,
+    RESPONSE,
+    FrameReader,
+    FrameWriter,
+    Hello,
+    decode_error,
+    decode_request,
+    encode_error,
+    request_prefix,
+)
+
+payloads = st.lists(st.binary(max_size=200), max_size=30)
+
+
+@settings(max_examples=150, deadline=None)
+@given(payloads, st.integers(1, 64), st.integers(1, 300))
+def test_every_record_arrives_whole_whatever_the_limits(contents: list[bytes], chunk: int, frame: int) -> None:
+    writer, reader = FrameWriter(frame, chunk), FrameReader()
+    for number, content in enumerate(contents):
+        writer.add(REQUEST, number, content, 4)
+    found = {}
+    while (packed := writer.take()) is not None:
+        for kind, number, flags, payload in reader.read(packed):
+            assert (kind, flags) == (REQUEST, 4)
+            assert number not in found
+            found[number] = payload
+    assert found == dict(enumerate(contents))
+    assert (writer.size, reader.unfinished, bool(writer)) == (0, 0, False)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_nonsense_is_refused_or_read_but_never_crashes(raw: bytes) -> None:
+    try:
+        FrameReader().read(raw)
+    except RequestTypeError as error:
+        assert 'frame of the fast lane is damaged' in str(error)
+
+
+@given(
+    st.none() | st.floats(0, 4_000_000),
+    st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=4),
+    st.binary(max_size=50),
+)
+@settings(deadline=None)
+def test_deadline_and_metadata_stand_before_a_request(
+    timeout: float | None, metadata: list[tuple[str, str]], raw: bytes
+) -> None:
+    flags, prefix = request_prefix(timeout, metadata)
+    found_timeout, found_metadata, found = decode_request(flags, prefix + raw)
+    assert (list(found_metadata), found) == (metadata, raw)
+    assert (found_timeout is None) == (timeout is None)
+    if timeout is not None and found_timeout is not None:
+        assert timeout - 0.0011 <= found_timeout <= timeout
+
+
+def test_small_records_pass_a_long_payload_and_long_ones_take_turns() -> None:
+    writer, reader = FrameWriter(frame_bytes=100, chunk_bytes=10), FrameReader()
+    writer.add(REQUEST, 1, b'a' * 95)
+    writer.add(REQUEST, 2, b'b' * 25)
+    writer.add(REQUEST, 3, b'small')
+    order = []
+    frames = 0
+    while (frame := writer.take()) is not None:
+        frames += 1
+        order += [number for _, number, _, _ in reader.read(frame)]
+    assert order == [3, 2, 1]
+    assert frames == 13  # ten chunks and three, one a frame
+
+
+def test_not_more_than_four_payloads_are_under_way_at_once() -> None:
+    writer, reader = FrameWriter(chunk_bytes=10), FrameReader()
+    for number in range(20):
+        writer.add(RESPONSE, number, b'x' * 55)
+    most = 0
+    while (frame := writer.take()) is not None:
+        reader.read(frame)
+        most = max(most, reader.unfinished)
+    assert most == 4
+
+
+def test_many_small_records_do_not_keep_a_long_one_waiting() -> None:
+    writer = FrameWriter(frame_bytes=50, chunk_bytes=20)
+    writer.add(REQUEST, 1, b'x' * 30)
+    for number in range(2, 100):
+        writer.add(REQUEST, number, b'y' * 20)
+    reader = FrameReader()
+    seen = [{number for _, number, _, _ in reader.read(writer.take() or b'')} for _ in range(2)]
+    assert 1 in seen[1]
+
+
+def test_a_dropped_payload_is_not_sent_any_further() -> None:
+    writer, reader = FrameWriter(chunk_bytes=10), FrameReader()
+    writer.add(REQUEST, 1, b'x' * 30)
+    assert writer.drop(1) is True  # nothing has gone out
+    assert writer.take() is None
+    writer.add(REQUEST, 2, b'x' * 30)
+    assert reader.read(writer.take() or b'') == []
+    assert writer.drop(2) is False
+    writer.add(CANCEL, 2)
+    assert reader.unfinished == 1
+    assert reader.read(writer.take() or b'') == [(CANCEL, 2, 0, b'')]
+    assert (reader.unfinished, writer.size) == (0, 0)
+
+
+def test_chunks_of_a_forgotten_request_are_left_out() -> None:
+    writer, reader = FrameWriter(chunk_bytes=10), FrameReader()
+    writer.add(RESPONSE, 7, b'x' * 25)
+    reader.read(writer.take() or b'')
+    reader.drop(7)
+    while (frame := writer.take()) is not None:
+        assert reader.read(frame) == []
+
+
+@pytest.mark.parametrize(
+    'frame',
+    [b'\x02\x00', b'\x02\x00\x01\x00\x00\x00\xff\x00\x00\x00abc'],
+    ids=['half a head', 'half a payload'],
+)
+def test_a_cut_frame(frame: bytes) -> None:
+    with pytest.raises(RequestTypeError, match='damaged'):
+        FrameReader().read(frame)
+
+
+def test_two_payloads_with_one_number() -> None:
+    reader, writer = FrameReader(), FrameWriter(chunk_bytes=1)
+    writer.add(REQUEST, 1, b'ab')
+    first = writer.take() or b''
+    assert first[0] == REQUEST and first[1] == MORE
+    reader.read(first)
+    with pytest.raises(RequestTypeError, match='a second payload has the number 1'):
+        reader.read(first)
+    assert (writer.take() or b'')[0] == CHUNK
+
+
+def test_errors_travel_with_code_and_message() -> None:
+    assert decode_error(encode_error('UNAVAILABLE', 'two\nlines \udcff')) == ('UNAVAILABLE', 'two\nlines \\udcff')
+
+
+def test_hello_tells_versions_and_window() -> None:
+    assert Hello.from_bytes(Hello(3, 2, 10).to_bytes()) == Hello(3, 2, 10)
+    assert Hello.from_bytes(b'{"version": 1, "oldest": 1, "window": null, "new": true}') == Hello()
+    assert Hello(2, 2).understands(Hello(3, 2)) and not Hello(1, 1).understands(Hello(3, 2))
+    for raw in (b'', b'[]', b'{"version": "x"}', b'\xff'):
+        with pytest.raises(RequestTypeError, match='no hello'):
+            Hello.from_bytes(raw)
+    assert HELLO != ERROR
