@@ -42,7 +42,7 @@ class Request(ABC):
     """
 
     _proto_class: ClassVar[type[DataRequestProto | SingleDocumentRequestProto]]
-    __slots__ = ('_parameters', '_parameters_text', '_proto')
+    __slots__ = ('_parameters', '_proto')
 
     def __init__(self, proto: Any = None) -> None:
         if proto is None:
@@ -55,7 +55,6 @@ class Request(ABC):
             )
         self._proto: Any = proto
         self._parameters: dict[str, Any] | None = None
-        self._parameters_text = ''
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
@@ -77,8 +76,7 @@ class Request(ABC):
 
     def _synchronise(self) -> None:
         """Brings the envelope up to date with what was handed out."""
-        # The text tells true from 1.0, which comparing the values would not; most parameters are read only.
-        if self._parameters is not None and repr(self._parameters) != self._parameters_text:
+        if self._parameters is not None:
             self._proto.parameters.CopyFrom(dict_to_struct(self._parameters))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -146,12 +144,10 @@ class Request(ABC):
         """
         if self._parameters is None:
             self._parameters = struct_to_dict(self._proto.parameters)
-            self._parameters_text = repr(self._parameters)
         return self._parameters
 
     @parameters.setter
     def parameters(self, value: Mapping[str, Any] | BaseModel) -> None:
-        self._parameters_text = ''
         if isinstance(value, BaseModel):
             self._parameters = value.model_dump(mode='json')
         elif isinstance(value, Mapping):
