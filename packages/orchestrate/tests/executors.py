@@ -8,6 +8,7 @@ from typing import Any
 
 from docarray import DocList
 from docarray.documents import TextDoc
+
 from jina import Executor, requests
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
+
 from jina.client import Client
 
 EXECUTOR = """

@@ -21,7 +21,6 @@ from jina.core.frames import (
     ERROR,
     GATHER_BYTES,
     GATHER_FROM,
-    GATHER_S,
     GOODBYE,
     HELLO,
     REQUEST,
@@ -31,6 +30,7 @@ from jina.core.frames import (
     FrameWriter,
     Hello,
     decode_error,
+    gather_s,
     request_prefix,
 )
 
@@ -233,7 +233,7 @@ class Lane:
                         self._room.set_result(None)
                         self._room = None
                     if self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
-                        await asyncio.sleep(GATHER_S)
+                        await asyncio.sleep(gather_s(self._under_way))
                 elif self._half_closed:
                     await self._call.done_writing()
                     return

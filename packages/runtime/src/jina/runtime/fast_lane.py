@@ -19,7 +19,6 @@ from jina.core.frames import (
     ERROR,
     GATHER_BYTES,
     GATHER_FROM,
-    GATHER_S,
     GOODBYE,
     HELLO,
     REQUEST,
@@ -31,6 +30,7 @@ from jina.core.frames import (
     Record,
     decode_request,
     encode_error,
+    gather_s,
 )
 
 _UNWRITTEN_BYTES: Final = 8 << 20
@@ -159,7 +159,7 @@ class LaneServer:
                 await self._context.write(frame)
                 self._make_room()
                 if self._waiting.size < GATHER_BYTES and len(self._calls) >= GATHER_FROM:
-                    await asyncio.sleep(GATHER_S)
+                    await asyncio.sleep(gather_s(len(self._calls)))
                 continue
             broken = reader.done() and (reader.cancelled() or reader.exception() is not None)
             if broken or ((self._ended or self._draining) and not self._calls and not self._backlog):
