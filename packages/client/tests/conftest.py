@@ -12,7 +12,8 @@ import grpc
 import grpc.aio
 import pytest
 from jina.core import wire
-from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.status import StatusMessage
 
 
 class ServerThread:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jina.core import codec
 from jina.core.errors import InputError, RequestTypeError, SchemaError
-from jina.core.request import DataRequest, Response, SingleDocumentRequest, StatusMessage
+from jina.core.request import DataRequest, Response, SingleDocumentRequest
+from jina.core.status import StatusMessage
 from jina.core.wire import DataRequestProto, StatusProto
 from pydantic import BaseModel
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from docarray import DocList
 from docarray.documents import TextDoc
-
 from jina import Executor, requests
 
 

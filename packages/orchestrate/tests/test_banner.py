@@ -3,7 +3,6 @@ from __future__ import annotations
 import socket
 
 import pytest
-
 from jina.core.config import PodAddress
 from jina.core.enums import ProtocolType
 from jina.orchestrate import Deployment, banner

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
-
 from jina.client import Client
 
 EXECUTOR = """

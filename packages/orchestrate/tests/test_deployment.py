@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
-
 from jina.core.errors import (
     ConfigError,
     LifecycleError,

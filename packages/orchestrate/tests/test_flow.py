@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-
 from jina import Executor, requests
 from jina.core.errors import ConfigError, MissingDeploymentError, NotSupportedError, StartupError, TopologyError
 from jina.orchestrate import Deployment, Flow

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
-
 from jina.core.errors import ConfigError, YamlVersionError
 from jina.core.yaml import load_yaml
 from jina.orchestrate import Flow

@@ -11,7 +11,8 @@ from docarray import BaseDoc, DocList
 from jina import Executor, requests
 from jina.core import wire
 from jina.core.errors import PortInUseError
-from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.status import StatusMessage
 from jina.runtime.grpc_server import GrpcServer
 
 Make = Callable[..., DataRequest]

@@ -226,7 +226,7 @@ ALIASES: dict[str, dict[str, Home]] = {
         'Response': _REQUEST + 'Response',
         'SingleDocumentRequest': _REQUEST + 'SingleDocumentRequest',
     },
-    'jina.types.request.status': {'StatusMessage': _REQUEST + 'StatusMessage'},
+    'jina.types.request.status': {'StatusMessage': 'jina.core.status:StatusMessage'},
 }
 """Old module path -> public name -> home."""
 

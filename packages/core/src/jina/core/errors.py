@@ -136,7 +136,9 @@ class PortInUseError(StartupError):
     def __init__(self, port: int, owner: str) -> None:
         self.port = port
         self.owner = owner
-        super().__init__(f'port {port} is taken by another process ({owner})', hint='free it, or leave out port to get a free one')
+        super().__init__(
+            f'port {port} is taken by another process ({owner})', hint='free it, or leave out port to get a free one'
+        )
 
 
 class NotStartedError(LifecycleError):

@@ -18,7 +18,8 @@ import grpc.aio
 from jina.core import wire
 from jina.core.environment import environment_facts, fast_lane_disabled, system_facts
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
-from jina.core.request import DataRequest, SingleDocumentRequest, StatusMessage
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.status import StatusMessage
 from jina.runtime import reflection
 from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.call_stream import CallStream

@@ -15,7 +15,8 @@ from jina.core.config import PodAddress
 from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, NotSupportedError, ServerError, TransportError
 from jina.core.lane import Lane, LaneError, LaneMissingError, SharedLane
-from jina.core.request import DataRequest, Response, SingleDocumentRequest, StatusMessage
+from jina.core.request import DataRequest, Response, SingleDocumentRequest
+from jina.core.status import StatusMessage
 
 __all__ = ['GrpcTransport']
 
