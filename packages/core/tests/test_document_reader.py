@@ -70,7 +70,9 @@ def test_documents_of_another_class_give_what_docarray_gives(made: tuple[Any, An
     content = codec.field(1, raw)
     theirs = outcome(lambda: reference_decode(raw, DocList[other]))
     ours = outcome(lambda: codec.decode_docs(content, DocList[other]))
-    if isinstance(theirs, tuple):
+    if isinstance(theirs, tuple) and theirs[0] is UserWarning:
+        assert ours == theirs  # of an array that takes another shape; here warnings are errors
+    elif isinstance(theirs, tuple):
         assert ours == (SchemaError, f'the documents of the request do not fit DocList[Other]: {theirs[1]}')
     else:
         assert same(ours, theirs)

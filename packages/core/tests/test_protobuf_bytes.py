@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jina.core import protobuf_bytes
 from jina.core.errors import RequestTypeError
-from jina.core.protobuf_bytes import Unreadable
 
 NUMBERS = st.integers(0, 2**64 - 1) | st.sampled_from(
     [n + d for n in (0, 127, 1023, 2**14, 2**21, 2**28) for d in (0, 1)]
@@ -48,7 +47,7 @@ def test_items_and_entries() -> None:
 
 @pytest.mark.parametrize('raw', [b'', b'\x12\x01a', b'\x0a\x02a', b'\x0a\x01ab', b'\x0a\x01a\x10\x01'])
 def test_anything_else_is_unreadable(raw: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(ValueError, match='not in the one form'):
         protobuf_bytes.whole(raw, 0, len(raw), 10)
 
 

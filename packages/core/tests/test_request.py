@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from jina.core import codec
 from jina.core.errors import InputError, RequestTypeError, SchemaError
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
-from jina.core.status import StatusMessage
 from jina.core.wire import DataRequestProto, StatusProto
 from pydantic import BaseModel
 
@@ -429,24 +428,6 @@ def test_raw_document_replaces_the_document() -> None:
     request.document = Item(text='a')
     request.raw_document = codec.encode_doc(Item(id='2', text='b'))
     assert request.document == Item(id='2', text='b')
-
-
-def test_status_message() -> None:
-    message = StatusMessage()
-    assert message.is_ok()
-    assert message.to_dict() == {'code': 0, 'description': '', 'exception': None}
-    assert message.to_bytes() == b''
-    message.set_exception(ValueError('boom'))
-    received = StatusMessage.from_bytes(message.to_bytes())
-    assert not received.is_ok()
-    assert received.to_dict() == {
-        'code': 1,
-        'description': "ValueError('boom')",
-        'exception': {'name': 'ValueError', 'args': ['boom'], 'stacks': ['ValueError: boom\n'], 'executor': ''},
-    }
-    assert repr(received) == """<StatusMessage ERROR "ValueError('boom')">"""
-    with pytest.raises(RequestTypeError, match=r'^1 bytes are no status: '):
-        StatusMessage.from_bytes(b'\xff')
 
 
 def with_content(size: int) -> DataRequest:

@@ -20,12 +20,11 @@ from docarray import BaseDoc, DocList
 from docarray.base_doc import AnyDoc
 from docarray.base_doc.doc import BaseDocWithoutId
 from docarray.base_doc.mixins import IOMixin
-from docarray.documents import AudioDoc, ImageDoc, Mesh3D, PointCloud3D, TextDoc, VideoDoc
 from docarray.proto import DocProto, NodeProto
 from pydantic import BaseModel
 
 from jina.core.node_readers import MAX_DEPTH, read_raw, typed_reader
-from jina.core.protobuf_bytes import Unreadable, entries, items, payload, read_varint, whole
+from jina.core.protobuf_bytes import UNUSUAL, entries, items, payload, read_varint, whole
 from jina.core.tensor_readers import Reader, same_methods
 from jina.core.weak_types import TypeCache
 
@@ -73,12 +72,7 @@ _HARMLESS: Final = frozenset(
 )
 """Configuration that has nothing to do with what becomes of valid values."""
 
-_OWN: Final[tuple[Any, ...]] = (AudioDoc, ImageDoc, Mesh3D, PointCloud3D, TextDoc, VideoDoc)
-_PASSIVE_VALIDATORS: Final = frozenset(kind.validate_model_before.__func__ for kind in _OWN)
-_PASSIVE_HOOKS: Final = frozenset(kind._validate.__func__ for kind in _OWN if hasattr(kind, '_validate'))
-"""Validators of docarray's own classes that only see to texts, bytes and tensors given instead of a document."""
-
-_INITS: Final = frozenset({BaseModel.__init__, TextDoc.__init__})
+_PASSIVE: Final = frozenset({'__init__', 'validate_model_before', '_validate'})
 
 
 def read_docs(data: bytes, position: int, end: int, list_type: type[DocList[Any]]) -> DocList[Any]:
@@ -96,7 +90,7 @@ def read_docs(data: bytes, position: int, end: int, list_type: type[DocList[Any]
     doc_type: Any = list_type.doc_type
     read = _plan(doc_type).read
     if read is None or not _is_plain_list(list_type):
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     docs = []
     for start, stop in items(data, position, end):
         try:
@@ -116,7 +110,7 @@ def read_doc(data: bytes, doc_type: type[BaseDoc]) -> BaseDoc:
     """
     read = _plan(doc_type).read
     if read is None:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     doc: BaseDoc = read(data, 0, len(data), 0)
     return doc
 
@@ -160,7 +154,7 @@ def _is_direct(kind: Any) -> bool:
     """Returns True if making a document of a class from valid values is to store them."""
     return (
         _accepts_instances(kind)
-        and kind.__init__ in _INITS
+        and (kind.__init__ is BaseModel.__init__ or _is_passive(kind.__init__))
         and kind.__new__ is object.__new__
         and type(kind).__call__ is type.__call__
         and kind.__pydantic_post_init__ is None
@@ -188,13 +182,18 @@ def _accepts_instances(kind: Any) -> bool:
         and not decorators.field_validators
         and not decorators.root_validators
         and all(
-            getattr(decorator.func, '__func__', None) in _PASSIVE_VALIDATORS
+            _is_passive(decorator.func) and _is_passive(getattr(kind, '_validate', decorator.func))
             for decorator in decorators.model_validators.values()
         )
-        and (not hasattr(kind, '_validate') or getattr(kind._validate, '__func__', None) in _PASSIVE_HOOKS)
         and same_methods(kind, BaseModel, '__get_pydantic_core_schema__')
         and kind.model_config.get('revalidate_instances', 'never') == 'never'
     )
+
+
+def _is_passive(function: Any) -> bool:
+    """Returns True for what docarray's own document classes do only to texts, bytes and tensors given instead of fields."""
+    # By name: the classes are many modules, which need not be imported for this.
+    return str(getattr(function, '__module__', '')).startswith('docarray.documents.') and function.__name__ in _PASSIVE
 
 
 def _is_plain_list(kind: Any) -> bool:
@@ -239,7 +238,7 @@ def _with_documents(tag: int, read: Reader) -> Reader:
 def _document_reader(kind: Any) -> Reader:
     def read_document(data: bytes, position: int, stop: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         start = whole(data, position, stop, 58)
         return _read_nested(kind, data, start, stop, depth + 1)
 
@@ -253,7 +252,7 @@ def _list_reader(annotation: Any) -> Reader | None:
 
     def read_list(data: bytes, position: int, stop: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         start = whole(data, position, stop, 66)
         docs = [_read_nested(list_type.doc_type, data, *bounds, depth + 1) for bounds in items(data, start, stop)]
         return list_type(docs, validate_input_docs=False)
@@ -278,7 +277,7 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
         values: dict[str, Any] = {}
         while position < end:
             if data[position] != 10:
-                raise Unreadable
+                raise ValueError(UNUSUAL)
             size = data[position + 1]
             inner = position + 2
             if size > 127:
@@ -305,11 +304,11 @@ def _direct_reader(kind: Any, readers: dict[str, Any]) -> DocReader:
                 else:
                     size, start = read_varint(data, start - 1)
             if start + size != position:
-                raise Unreadable
+                raise ValueError(UNUSUAL)
             name, read = known
             values[name] = read(data, start, position, depth)
         if position != end:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         if list(values) != names:
             return _make_incomplete(kind, values, names)
         return _make(kind, values, fields_set.copy())
@@ -344,7 +343,7 @@ def _skip_entry(data: bytes, position: int, stop: int, readers: dict[str, Any]) 
     """Passes over an entry of a field that the class doesn't have."""
     start, cut = payload(data, position, stop, 10)
     if data[start:cut].decode() in readers:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     # Protobuf looks into the fields that nobody asks for, and refuses broken ones.
     NodeProto.FromString(data[whole(data, cut, stop, 18) : stop])
 
@@ -370,12 +369,12 @@ def _untyped_reader() -> DocReader:
 
     def read_untyped(data: bytes, position: int, end: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         values = {}
         for name, start, stop in entries(data, position, end):
             values[name] = read_value(data, start, stop, depth)
         if 'id' not in values or 'self' in values:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         return _make(AnyDoc, {'id': values['id'], **values}, set())
 
     def read_value(data: bytes, position: int, stop: int, depth: int) -> Any:

@@ -5,7 +5,7 @@ has a writer, found by its exact type and resolved once. A writer appends the by
 and returns their number; what must stand in front of them (tags and lengths) is filled in afterwards, and one join
 makes the message. Large tensors are parts themselves, so their content is copied once, by the join.
 
-Whatever is not known here is encoded by docarray, value by value. If anything fails, ``Unwritable`` says so and the
+Whatever is not known here is encoded by docarray, value by value. If anything fails, the
 caller lets docarray encode the whole, so that its errors are the ones that users see.
 """
 
@@ -62,10 +62,6 @@ _ID_TAIL: Final = field(13, b'id')
 _BOOLS: Final = {False: b'\x20\x00', True: b'\x20\x01'}
 
 
-class Unwritable(Exception):
-    """Something has no form on the wire, or one that only docarray knows."""
-
-
 def write_docs(docs: DocList[Any], front: Callable[[int], bytes] | None = None) -> bytes:
     """Returns documents as a ``DocListProto``.
 
@@ -74,11 +70,11 @@ def write_docs(docs: DocList[Any], front: Callable[[int], bytes] | None = None) 
         front: Takes the size of the list in bytes and returns what to put in front of it.
 
     Raises:
-        Unwritable: docarray has to do it.
+        NotImplementedError: docarray has to do it.
         Exception: A value can't be encoded; docarray's own error is better.
     """
     if not _is_plain_list(type(docs)):
-        raise Unwritable
+        raise NotImplementedError
     parts: Parts = [b'']
     size = _write_documents(docs, parts, 0)
     if front is not None:
@@ -90,11 +86,11 @@ def write_doc(doc: BaseDoc) -> bytes:
     """Returns a document as a ``DocProto``.
 
     Raises:
-        Unwritable: docarray has to do it.
+        NotImplementedError: docarray has to do it.
         Exception: A value can't be encoded; docarray's own error is better.
     """
     if not _is_plain_doc(type(doc)):
-        raise Unwritable
+        raise NotImplementedError
     parts: Parts = []
     _write_fields(doc, parts, 0)
     return b''.join(parts)
@@ -137,7 +133,7 @@ def _write_documents(docs: Iterable[Any], parts: Parts, depth: int) -> int:
         if type(doc) is not kind:
             kind = type(doc)
             if not _is_plain_doc(kind):
-                raise Unwritable
+                raise NotImplementedError
         place = len(parts)
         parts.append(b'')
         size = _write_fields(doc, parts, depth)
@@ -162,7 +158,7 @@ def _write_fields(doc: Any, parts: Parts, depth: int) -> int:
     stands around their content depends on few facts, which ``_frames`` remembers.
     """
     if depth > MAX_DEPTH:
-        raise Unwritable
+        raise NotImplementedError
     total = 0
     for name, value in doc.__dict__.items():
         kind = type(value)
@@ -233,7 +229,7 @@ def _write_entries(values: Any, parts: Parts, depth: int) -> int:
     total = 0
     for name, value in values.items():
         if type(name) is not str:
-            raise Unwritable
+            raise NotImplementedError
         place = len(parts)
         parts.append(b'')
         write = _known.get(id(type(value))) or writer_of(type(value))
@@ -355,7 +351,7 @@ def _write_bool(value: bool, parts: Parts, depth: int) -> int:
 
 def _write_int(value: int, parts: Parts, depth: int) -> int:
     if not -0x80000000 <= value <= 0x7FFFFFFF:
-        raise Unwritable
+        raise NotImplementedError
     number = int(value)
     raw = b'\x10' + (size_bytes(number) if number >= 0 else varint(number + (1 << 64)))
     parts.append(raw)
@@ -390,7 +386,7 @@ def _write_document_list(value: Any, parts: Parts, depth: int) -> int:
 def _sequence_writer(number: int) -> Writer:
     def write_sequence(value: Iterable[Any], parts: Parts, depth: int) -> int:
         if depth > MAX_DEPTH:
-            raise Unwritable
+            raise NotImplementedError
         start = len(parts)
         parts.append(b'')
         total = 0
@@ -409,7 +405,7 @@ def _sequence_writer(number: int) -> Writer:
 
 def _write_dict(value: Any, parts: Parts, depth: int) -> int:
     if depth > MAX_DEPTH:
-        raise Unwritable
+        raise NotImplementedError
     place = len(parts)
     parts.append(b'')
     size = _write_entries(value, parts, depth + 1)
@@ -450,11 +446,11 @@ def _content(value: Any) -> Any:
 def _array_frame(shape: tuple[int, ...], dtype: np.dtype[Any], tail: bytes) -> Frame:
     """Returns what stands before and after the content of an array in its node, and the size of the node."""
     if dtype.hasobject:
-        raise Unwritable  # docarray sends the addresses of the objects, which only it may answer for
+        raise NotImplementedError  # docarray sends the addresses of the objects, which only it may answer for
     content = dtype.itemsize
     for length in shape:
         if length > 0xFFFFFFFF:
-            raise Unwritable
+            raise NotImplementedError
         content *= length
     facts = field(3, dtype.str.encode())
     if shape:

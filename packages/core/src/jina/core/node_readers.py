@@ -22,7 +22,7 @@ from docarray.typing.bytes.base_bytes import BaseBytes
 from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
-from jina.core.protobuf_bytes import Unreadable, entries, field, items, payload, read_varint, whole
+from jina.core.protobuf_bytes import UNUSUAL, entries, field, items, payload, read_varint, whole
 from jina.core.tensor_readers import Reader, read_raw_tensor, same_methods, tensor_reader
 
 MAX_DEPTH: Final = 20
@@ -110,7 +110,7 @@ def _read_id(data: bytes, position: int, stop: int, depth: int) -> ID:
         return ID(data[position + 2 : stop - 4].decode())
     start, end = payload(data, position, stop, 10)
     if end != stop and data[end:stop] != _ID_TAIL:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     return ID(data[start:end].decode())
 
 
@@ -120,12 +120,12 @@ def _read_optional_id(data: bytes, position: int, stop: int, depth: int) -> ID |
 
 def _read_int(data: bytes, position: int, stop: int, depth: int) -> int:
     if position >= stop or data[position] != 16:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     number, end = read_varint(data, position + 1)
     if number >> 63:
         number -= 1 << 64
     if end != stop or not -0x80000000 <= number <= 0x7FFFFFFF:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     return number
 
 
@@ -137,14 +137,14 @@ def _read_float(data: bytes, position: int, stop: int, depth: int) -> float:
 
 def _read_raw_float(data: bytes, position: int, stop: int, depth: int) -> float:
     if stop - position != 9:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     return _double(data, position + 1)[0]  # type: ignore[no-any-return]
 
 
 def _read_bool(data: bytes, position: int, stop: int, depth: int) -> bool:
     if stop - position == 2 and data[position] == 32 and data[position + 1] < 2:
         return data[position + 1] == 1
-    raise Unreadable
+    raise ValueError(UNUSUAL)
 
 
 def _read_bytes(data: bytes, position: int, stop: int, depth: int) -> bytes:
@@ -157,7 +157,7 @@ def _bytes_reader(kind: Any) -> Reader:
     def read_typed_bytes(data: bytes, position: int, stop: int, depth: int) -> Any:
         start, end = payload(data, position, stop, 42)
         if end != stop and data[end:stop] != tail:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         return kind(memoryview(data)[start:end] if end - start > _LARGE else data[start:end])
 
     return read_typed_bytes
@@ -169,7 +169,7 @@ def _url_reader(kind: Any) -> Reader:
     def read_url(data: bytes, position: int, stop: int, depth: int) -> Any:
         start, end = payload(data, position, stop, 10)
         if end != stop and data[end:stop] != tail:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         return kind._docarray_validate(data[start:end].decode(), None)
 
     return read_url
@@ -193,7 +193,7 @@ def _union_reader(members: tuple[Any, ...]) -> Reader | None:
     def read_union(data: bytes, position: int, stop: int, depth: int) -> Any:
         value = read_raw(data, position, stop, depth)
         if type(value) not in kinds:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         return value
 
     return read_union
@@ -228,7 +228,7 @@ def _no_documents(annotation: Any) -> None:
 def _sequence_reader(kind: Any, tag: int, read: Reader) -> Reader:
     def read_sequence(data: bytes, position: int, stop: int, depth: int) -> Any:
         if depth > MAX_DEPTH:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         position = whole(data, position, stop, tag)
         return kind([read(data, start, end, depth + 1) for start, end in items(data, position, stop)])
 
@@ -238,7 +238,7 @@ def _sequence_reader(kind: Any, tag: int, read: Reader) -> Reader:
 def _dict_reader(read: Reader) -> Reader:
     def read_dict(data: bytes, position: int, stop: int, depth: int) -> dict[str, Any]:
         if depth > MAX_DEPTH:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
         position = whole(data, position, stop, 98)
         return {key: read(data, start, end, depth + 1) for key, start, end in entries(data, position, stop)}
 
@@ -262,7 +262,7 @@ def _read_raw_text(data: bytes, position: int, stop: int, depth: int) -> Any:
         return ID(text)
     if issubclass(kind, AnyUrl) and kind.__get_pydantic_core_schema__ is AnyUrl.__get_pydantic_core_schema__:
         return kind._docarray_validate(text, None)
-    raise Unreadable
+    raise ValueError(UNUSUAL)
 
 
 def _read_raw_bytes(data: bytes, position: int, stop: int, depth: int) -> Any:
@@ -274,7 +274,7 @@ def _read_raw_bytes(data: bytes, position: int, stop: int, depth: int) -> Any:
         kind, BaseBytes, '_docarray_validate', '__get_pydantic_core_schema__'
     ):
         return kind(data[start:end])
-    raise Unreadable
+    raise ValueError(UNUSUAL)
 
 
 def _tagged(data: bytes, position: int, stop: int) -> Any:

@@ -12,8 +12,8 @@ _FIXED_SIZES: Final = {1: 8, 5: 4}
 _TABLE_SIZE: Final = 1024
 
 
-class Unreadable(Exception):
-    """A message isn't in the one form that is read by hand, or doesn't fit; protobuf and docarray have to look at it."""
+UNUSUAL: Final = 'the message is not in the one form that is read by hand, or does not fit'
+"""What a reader says when protobuf and docarray have to look at a message."""
 
 
 def varint(number: int) -> bytes:
@@ -76,14 +76,14 @@ def payload(data: bytes, position: int, stop: int, tag: int) -> tuple[int, int]:
     """Returns the bounds of the content of a length-delimited field that must begin at a position.
 
     Raises:
-        Unreadable: Something else is there.
+        ValueError: Something else is there.
     """
     if position >= stop or data[position] != tag:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     size, start = read_varint(data, position + 1)
     end = start + size
     if end > stop:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     return start, end
 
 
@@ -91,11 +91,11 @@ def whole(data: bytes, position: int, stop: int, tag: int) -> int:
     """Returns where the content of a length-delimited field begins that must reach exactly to ``stop``.
 
     Raises:
-        Unreadable: Something else is there.
+        ValueError: Something else is there.
     """
     start, end = payload(data, position, stop, tag)
     if end != stop:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     return start
 
 
@@ -103,7 +103,7 @@ def items(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yields the bounds of the messages in field 1, of which alone a message must consist.
 
     Raises:
-        Unreadable: There is something else.
+        ValueError: There is something else.
     """
     while position < stop:
         start, position = payload(data, position, stop, 10)
@@ -114,7 +114,7 @@ def entries(data: bytes, position: int, stop: int) -> Iterator[tuple[str, int, i
     """Yields key and bounds of the value of each entry of a map in field 1, of which alone a message must consist.
 
     Raises:
-        Unreadable: There is something else.
+        ValueError: There is something else.
     """
     for inner, end in items(data, position, stop):
         start, cut = payload(data, inner, end, 10)

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from jina.core import codec
 from jina.core.errors import InputError, RequestTypeError
 from jina.core.protobuf_bytes import field_head, find_last_field
-from jina.core.status import fill_status
+from jina.core.status import StatusMessage, fill_status
 from jina.core.structs import dict_to_struct, struct_to_dict
 from jina.core.wire import DataRequestProto, HeaderProto, RouteProto, SingleDocumentRequestProto, StatusProto
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
     from typing_extensions import Self
 
-__all__ = ['DataRequest', 'DataView', 'DocumentView', 'Request', 'Response', 'SingleDocumentRequest']
+__all__ = ['DataRequest', 'DataView', 'DocumentView', 'Request', 'Response', 'SingleDocumentRequest', 'StatusMessage']
 
 _DATA: Final = 4
 """Number of the field with the documents."""

@@ -1,4 +1,4 @@
-"""The outcome of a request or of a check: success, or what was raised."""
+"""The status of requests and checks: what went wrong, if anything."""
 
 from __future__ import annotations
 

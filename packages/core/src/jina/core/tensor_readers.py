@@ -15,7 +15,7 @@ from docarray.typing.abstract_type import AbstractType
 from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
-from jina.core.protobuf_bytes import Unreadable, field_head, payload, read_varint, whole
+from jina.core.protobuf_bytes import UNUSUAL, field_head, payload, read_varint, whole
 
 Reader = Callable[[bytes, int, int, int], Any]
 """Takes the data, position and end of a node, and the depth of documents and containers; returns the value."""
@@ -124,14 +124,14 @@ def _read_frame(data: bytes, position: int, stop: int) -> Frame:
         size *= length
     # An array without content loses its type in docarray, and one of objects can't be read.
     if size != cut - start or not size or dtype.hasobject:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     foot = data[cut:stop]
     head = field_head(1, size)
     head = field_head(1, len(head) + size + end - cut) + head
     head = field_head(6, len(head) + size + end - cut) + head
     frame = Frame(head, foot, shape, dtype, kind, issubclass(kind, np.ndarray))
     if position + len(head) != start:
-        raise Unreadable
+        raise ValueError(UNUSUAL)
     if len(_frames) >= _CACHE_SIZE:
         _frames.clear()
     if len(foot) < _CACHE_SIZE:
@@ -148,7 +148,7 @@ def _read_facts(data: bytes, position: int, stop: int) -> tuple[tuple[int, ...],
             length, position = read_varint(data, position)
             shape.append(length)
         if position != end or not shape:
-            raise Unreadable
+            raise ValueError(UNUSUAL)
     return tuple(shape), np.dtype(data[whole(data, position, stop, 26) : stop].decode())
 
 
@@ -159,4 +159,4 @@ def _sent_kind(name: str) -> Any:
     for base in (NdArray, torch_tensor):
         if base is not None and issubclass(kind, base) and same_methods(kind, base, 'from_protobuf'):
             return kind
-    raise Unreadable
+    raise ValueError(UNUSUAL)
