@@ -100,11 +100,22 @@ def _settle(done: asyncio.Future[Any], result: Any, error: Exception | None) -> 
         done.set_result(result)
 
 
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Reports what nobody handles, but for grpc.aio's note that another loop of the process was faster.
+
+    All loops of a process share grpc.aio's one poller: each is woken, and those that come late find nothing to read.
+    """
+    if isinstance(context.get('exception'), BlockingIOError) and 'PollerCompletionQueue' in str(context.get('handle')):
+        return
+    loop.default_exception_handler(context)
+
+
 class BackgroundLoop:
     """An event loop in a daemon thread. Start and stop are thread-safe; a stopped one can't be used again."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_report)
         self.calls = 0
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._run, name='jina-client', daemon=True)
