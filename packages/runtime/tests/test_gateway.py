@@ -49,6 +49,21 @@ async def test_dry_run_fails_when_an_executor_is_gone(cluster: Any) -> None:
         await gateway.pod.service.dry_run()
 
 
+@pytest.mark.parametrize('complete', [False, True], ids=['as given', 'with every default spelt out'])
+async def test_a_dry_run_has_the_time_that_it_is_given(cluster: Any, complete: bool) -> None:
+    worker = await cluster.worker(Echo, 'e1')
+
+    def gateway(**values: Any) -> GatewayService:
+        options = GatewayOptions(graph_description=ONE, deployments_addresses={'e1': [worker.address]}, **values)
+        return GatewayService(GatewayOptions.model_construct(**dict(options)) if complete else options)
+
+    for values, seconds in (({}, 10.0), ({'timeout_ctrl': 250}, 0.25), ({'timeout_ctrl': -1}, None)):
+        service = gateway(**values)
+        assert service.control_timeout == seconds
+        await service.dry_run()
+        await service.close()
+
+
 async def test_compressed_calls_and_metadata_arrive(cluster: Any) -> None:
     worker = await cluster.worker(Echo, 'e1')
     gateway = await cluster.gateway(

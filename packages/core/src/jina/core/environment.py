@@ -75,9 +75,13 @@ def default_host() -> str:
     return os.environ.get('JINA_DEFAULT_HOST') or DEFAULT_HOST
 
 
+DEFAULT_TIMEOUT_CTRL = 60
+"""Default of the option ``timeout_ctrl`` where nothing else is said."""
+
+
 def default_timeout_ctrl() -> int:
-    """Returns the default time limit of control requests in seconds (``JINA_DEFAULT_TIMEOUT_CTRL``, 60)."""
-    return _integer('JINA_DEFAULT_TIMEOUT_CTRL', 60)
+    """Returns the default time limit of control requests in milliseconds (``JINA_DEFAULT_TIMEOUT_CTRL``, 60)."""
+    return _integer('JINA_DEFAULT_TIMEOUT_CTRL', DEFAULT_TIMEOUT_CTRL)
 
 
 def deployment_name() -> str | None:

@@ -318,6 +318,7 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
 
 
 _SHARED_WITH_GATEWAY = (
+    'timeout_ctrl',
     'log_config',
     'quiet',
     'quiet_error',

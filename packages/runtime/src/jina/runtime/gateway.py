@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import grpc
 from jina.core.config import GatewayOptions
+from jina.core.environment import DEFAULT_TIMEOUT_CTRL
 from jina.core.errors import MissingDeploymentError, NotSupportedError, RemoteError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
@@ -29,8 +30,8 @@ _COMPRESSIONS: Final = {
 
 
 def _control_timeout(options: GatewayOptions) -> float | None:
-    """Seconds for one try of a dry run. The documented default of 60 ms is too short for it, so only a set value counts."""
-    if 'timeout_ctrl' not in options.model_fields_set:
+    """Seconds for one try of a dry run. The documented default, 60 ms, is too short for one and stands for 10 seconds."""
+    if options.timeout_ctrl == DEFAULT_TIMEOUT_CTRL:
         return _DRY_RUN_TRY_S
     return options.timeout_ctrl / 1000 if options.timeout_ctrl >= 0 else None
 
@@ -70,7 +71,8 @@ class GatewayService:
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
         )
-        self._control_timeout = _control_timeout(options)
+        self.control_timeout = _control_timeout(options)
+        """Seconds for one try of a dry run, None for no limit."""
         self._groups: dict[str, PeerGroup] = {}
         for step in self._plan.steps:
             addresses = _addresses(options, step.name)
@@ -170,7 +172,7 @@ class GatewayService:
     async def _dry_run(self, group: PeerGroup) -> None:
         request = DataRequest()
         request.exec_endpoint = DRY_RUN_ENDPOINT
-        answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=self._control_timeout)
+        answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=self.control_timeout)
         response = DataRequest.from_bytes(answer)
         if response.is_error:
             status = response.status

@@ -81,7 +81,7 @@ class StartOptions(Options):
     timeout_ready: Annotated[int, Field(ge=-1)] = option(600000)
     """Milliseconds to wait until a process is ready; -1 waits forever."""
     timeout_ctrl: Annotated[int, Field(ge=-1)] = option(default_timeout_ctrl)
-    """Milliseconds that a gateway gives an Executor in a dry run; -1 waits forever. If it isn't set, 10 seconds."""
+    """Milliseconds that a gateway gives an Executor in a dry run; -1 waits forever, the default of 60 stands for 10 seconds."""
     noblock_on_start: bool = option(False, hidden=True)
     """Return from the start at once; ``wait_start_success`` then waits until it is ready."""
     floating: bool = option(False)
