@@ -7,18 +7,19 @@ the original answers to itself (which is tested as well, so that the expectation
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.processes import Peer, PeerError, free_port, peer
+from tests.support.processes import Peer, free_port, peer
 from tests.support.requirements import require_original
 
 PEERS = Path(__file__).parent / 'peers'
 OURS, ORIGINAL = 'ours', 'original'
+CASES = ('echo', 'unordered', 'ordered', 'vector', 'nested', 'parameters', 'result', 'fail', 'fail_status')
 
 pytestmark = [pytest.mark.original, pytest.mark.timeout(180)]
 
@@ -39,9 +40,10 @@ def served(side: str, kind: str, protocol: str = 'grpc', *, external: int | None
         yield port
 
 
-def answers(side: str, port: int, protocol: str = 'grpc') -> dict[str, Any]:
+def answers(side: str, port: int, protocol: str = 'grpc', cases: Sequence[str] = CASES) -> dict[str, Any]:
     """What peers/call.py on ``side`` gets from the server on ``port``."""
-    with peer([interpreter(side), PEERS / 'call.py', '--port', str(port), '--protocol', protocol]) as process:
+    command = [interpreter(side), PEERS / 'call.py', '--port', str(port), '--protocol', protocol, '--cases', *cases]
+    with peer(command) as process:
         answered: dict[str, Any] = process.read_json(timeout_s=45)['answers']
     return answered
 
@@ -51,7 +53,8 @@ def expected(steps: list[str], protocol: str) -> dict[str, Any]:
     n = len(steps)
     answer: dict[str, Any] = {
         'echo': [['one', 'hello' + '!' * n]],
-        'many': [[f'd{i}', f't{i}' + '!' * n] for i in range(25)],
+        'unordered': [[f'd{i:02}', f't{i}' + '!' * n] for i in range(25)],
+        'ordered': [[f'd{i:02}', f't{i}' + '!' * n] for i in range(25)],
         'vector': {
             'shapes': [[768]] * 3,
             'sums': [pytest.approx(value * 2**n, rel=1e-5) for value in (512.2223, 128.0556, 512.2223)],
@@ -82,10 +85,15 @@ def expected(steps: list[str], protocol: str) -> dict[str, Any]:
     return answer
 
 
-def check(got: dict[str, Any], steps: list[str], protocol: str) -> None:
+def check(got: dict[str, Any], steps: list[str], protocol: str, cases: Sequence[str] = CASES) -> None:
     if protocol == 'http':
         got.pop('fail_status')  # an HTTP error carries no status message
-    assert got == expected(steps, protocol)
+    assert got == {case: answer for case, answer in expected(steps, protocol).items() if case in cases}
+
+
+def hangs(case: str, client: str, server: str) -> bool:
+    """Asked by its own client to keep the order, a busy server of the original at times never answers."""
+    return case == 'ordered' and client == server == ORIGINAL
 
 
 STEPS = {'deployment': ['peer/rep-0'], 'flow': ['first/rep-0', 'second/rep-0']}
@@ -95,23 +103,18 @@ STEPS = {'deployment': ['peer/rep-0'], 'flow': ['first/rep-0', 'second/rep-0']}
 @pytest.mark.parametrize('kind', ['deployment', 'flow'])
 @pytest.mark.parametrize(('client', 'server'), [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)])
 def test_client_and_server(client: str, server: str, kind: str, protocol: str) -> None:
-    try:
-        with served(server, kind, protocol) as port:
-            got = answers(client, port, protocol)
-    except PeerError:
-        if server != ORIGINAL:
-            raise
-        # on a busy machine a server of the original at times never answers, its own client neither: one more try
-        with served(server, kind, protocol) as port:
-            got = answers(client, port, protocol)
-    check(got, STEPS[kind], protocol)
+    cases = [case for case in CASES if not hangs(case, client, server)]
+    with served(server, kind, protocol) as port:
+        got = answers(client, port, protocol, cases)
+    check(got, STEPS[kind], protocol, cases)
 
 
 @pytest.mark.parametrize('protocol', ['grpc', 'http'])
 @pytest.mark.parametrize(('flow', 'executor'), [(OURS, ORIGINAL), (ORIGINAL, OURS)])
 def test_external_executor(flow: str, executor: str, protocol: str) -> None:
+    cases = [case for case in CASES if not hangs(case, flow, flow)]
     with served(executor, 'deployment') as external, served(flow, 'flow', protocol, external=external) as port:
-        check(answers(flow, port, protocol), ['first/rep-0', 'peer/rep-0'], protocol)
+        check(answers(flow, port, protocol, cases), ['first/rep-0', 'peer/rep-0'], protocol, cases)
 
 
 def test_peer_leaves_no_process_behind() -> None:

@@ -17,10 +17,18 @@ def echo(client: Any) -> Any:
     return [[doc.id, doc.text] for doc in ([docs] if isinstance(docs, TextDoc) else docs)]
 
 
-def many(client: Any) -> Any:
-    inputs = DocList[TextDoc]([TextDoc(id=f'd{i}', text=f't{i}') for i in range(25)])
-    docs = client.post('/echo', inputs=inputs, return_type=DocList[TextDoc], request_size=10, results_in_order=True)
+def many(client: Any, **options: Any) -> Any:
+    inputs = DocList[TextDoc]([TextDoc(id=f'd{i:02}', text=f't{i}') for i in range(25)])
+    docs = client.post('/echo', inputs=inputs, return_type=DocList[TextDoc], request_size=10, **options)
     return [[doc.id, doc.text] for doc in docs]
+
+
+def unordered(client: Any) -> Any:
+    return sorted(many(client))
+
+
+def ordered(client: Any) -> Any:
+    return many(client, results_in_order=True)
 
 
 def vector(client: Any) -> Any:
@@ -103,7 +111,8 @@ def fail_status(client: Any) -> Any:
 
 CASES: Dict[str, Callable[[Any], Any]] = {
     'echo': echo,
-    'many': many,
+    'unordered': unordered,
+    'ordered': ordered,
     'vector': vector,
     'nested': nested,
     'parameters': parameters,

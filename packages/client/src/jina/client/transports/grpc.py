@@ -154,8 +154,7 @@ class GrpcTransport(Transport):
         metadata = [*self._metadata, *options.metadata]
         if options.prefetch is not None:
             metadata.append((wire.PREFETCH_KEY, str(options.prefetch)))
-        if options.in_order:
-            metadata.append((wire.RESULTS_IN_ORDER_KEY, 'true'))
+        # Results are put in order here: a busy server of the original may hang when it is asked to do that.
         return self._channel(options.retry.max_attempts > 1).stream_stream(wire.CALL)(
             timeout=options.timeout_s, metadata=metadata, compression=compression_of(options.compression)
         )
