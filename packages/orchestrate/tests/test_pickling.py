@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -87,3 +88,23 @@ def test_typed_lists_keep_their_identity() -> None:
     for value in (DocList[Inner], NdArray[3]):
         assert pickle.loads(pickling.dumps(value)) == value
     assert pickle.loads(pickling.dumps(DocList[Inner]([Inner(text='a')]))).text == ['a']
+
+
+def test_local_variables_beside_a_document_class_stay_behind(tmp_path: Path) -> None:
+    lock = threading.Lock()  # pydantic notes all local variables of a function that defines a model
+
+    class Item(BaseDoc):
+        number: int
+
+    class Bag(BaseDoc):
+        items: DocList[Item]
+        later: Item
+
+    assert lock is not None
+    payload = pickling.dumps(Bag)
+    expression = (
+        'str(value.model_fields["items"].annotation), value(items=[{"number": 3}], later={"number": 4}).later.number'
+    )
+    name, number = load_elsewhere(payload, expression, tmp_path)  # type: ignore[misc]
+    assert 'Item' in name
+    assert number == 4

@@ -17,7 +17,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import cloudpickle
 from jina.core.errors import ConfigError
@@ -25,6 +25,7 @@ from jina.core.errors import ConfigError
 if typing.TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+_NAMESPACE: Final = '__pydantic_parent_namespace__'
 _ALIASES: tuple[type[Any], ...] = (types.GenericAlias, type(typing.List[int]))  # noqa: UP006 - the class of the alias is meant
 
 
@@ -200,7 +201,25 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             plain = obj.__dict__.get('__unparametrizedcls__')
             if plain is not None:
                 return operator.getitem, (plain, obj.__dict__['__docarray_target_shape__'])
+            return _without_bystanders(obj, super().reducer_override(obj))
         return super().reducer_override(obj)
+
+
+def _without_bystanders(kind: type, reduced: Any) -> Any:
+    """Takes out of a pydantic class what pydantic noted of the function that defines it: all of its local variables.
+
+    Only classes among them can be what an annotation names; a running Deployment would not even pickle.
+    """
+    if not isinstance(reduced, tuple) or not kind.__dict__.get(_NAMESPACE):
+        return reduced
+    function, arguments, (attributes, slots), *rest = reduced
+    classes = {name: value for name, value in kind.__dict__[_NAMESPACE].items() if _is_class(value)}
+    return function, arguments, ({**attributes, _NAMESPACE: classes}, slots), *rest
+
+
+def _is_class(value: Any) -> bool:
+    # pydantic wraps what can be referred to weakly
+    return isinstance(value() if type(value).__name__ == '_PydanticWeakRef' else value, type)
 
 
 def _array_arguments(origin: Any) -> tuple[Any, Any, tuple[str, ...]] | None:
