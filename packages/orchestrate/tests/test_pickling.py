@@ -102,9 +102,8 @@ def test_local_variables_beside_a_document_class_stay_behind(tmp_path: Path) -> 
 
     assert lock is not None
     payload = pickling.dumps(Bag)
-    expression = (
-        'str(value.model_fields["items"].annotation), value(items=[{"number": 3}], later={"number": 4}).later.number'
-    )
+    bag = 'value(items=[{"number": 3}], later={"number": 4})'
+    expression = f'[str(value.model_fields["items"].annotation), {bag}.later.number]'
     name, number = load_elsewhere(payload, expression, tmp_path)  # type: ignore[misc]
     assert 'Item' in name
     assert number == 4
