@@ -34,12 +34,15 @@ def test_several_requests_take_a_stream_and_one_a_unary_call(client: Any, wire_s
     assert wire_server.methods == ['stream', 'unary', 'unary', 'unary', 'stream']
 
 
-def test_the_server_is_told_prefetch_and_order_that_were_asked_for(client: Any, wire_server: Any, texts: Texts) -> None:
+def test_the_server_is_told_the_prefetch_and_never_asked_for_the_order(
+    client: Any, wire_server: Any, texts: Texts
+) -> None:
     client.post('/echo', texts('a', 'b'), request_size=1)
     client.post('/echo', texts('a', 'b'), request_size=1, prefetch=5, results_in_order=True)
     silent, told = wire_server.metadata
-    assert '__prefetch__' not in silent and '__results_in_order__' not in silent
-    assert (told['__prefetch__'], told['__results_in_order__']) == ('5', 'true')
+    assert '__prefetch__' not in silent and told['__prefetch__'] == '5'
+    # the Client keeps the order; a busy server of the original may hang when it has to
+    assert '__results_in_order__' not in silent and '__results_in_order__' not in told
 
 
 def test_nothing_listens() -> None:
