@@ -18,7 +18,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from jina.core import config, errors
 from jina.core.aliases import ALIASES
-from jina.core.config import Options, default_of, option_info
+from jina.core.config import Options, default_of, description_of, option_info
 
 FOLDER = Path(__file__).resolve().parent.parent / 'docs' / 'reference'
 NOTICE = '<!-- Written by tools/generate_reference.py: edit the docstrings it reads, not this page. -->\n'
@@ -109,7 +109,7 @@ def _option_row(model: type[Options], name: str) -> str:
     also = f' Also: {", ".join(f"`{alias}`" for alias in info.aliases)}.' if info.aliases else ''
     later = f' *Later: comes with {info.planned}.*' if info.planned else ''
     never = f' *Not available: {info.unsupported}.*' if info.unsupported else ''
-    meaning = _cell(f'{field.description or ""}{also}{later}{never}'.replace('``', '`'))
+    meaning = _cell(f'{description_of(model, name)}{also}{later}{never}'.replace('``', '`'))
     return f'| `{name}` | {_cell(_type_name(field.annotation))} | {shown} | {meaning} |'
 
 

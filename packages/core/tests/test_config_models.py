@@ -22,6 +22,7 @@ from jina.core.config import (
     PingOptions,
     build,
     default_of,
+    description_of,
     option_info,
 )
 from jina.core.errors import ConfigError
@@ -274,10 +275,8 @@ def test_default(model: type[Options], name: str) -> None:
 
 @pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)
 def test_description_and_aliases(model: type[Options], name: str) -> None:
-    field = model.model_fields[name]
-    assert field.description
-    assert field.description.endswith('.')
-    assert option_info(field).aliases == TABLES[model][name].aliases
+    assert description_of(model, name).endswith('.')
+    assert option_info(model.model_fields[name]).aliases == TABLES[model][name].aliases
 
 
 @pytest.mark.parametrize(('model', 'name'), CASES, ids=case_id)

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.logging import SUCCESS, JinaLogger, suppress_root_handlers
-from jina.core.logging.configuration import BUILT_IN, read_log_config
+from jina.core.logging.built_in import BUILT_IN
+from jina.core.logging.configuration import read_log_config
 
 PID = os.getpid()
 

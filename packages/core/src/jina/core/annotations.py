@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
-
 from jina.core.errors import SchemaError
 
 if TYPE_CHECKING:
     from docarray import BaseDoc
+    from pydantic import BaseModel
 
 _STREAMS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable, abc.Generator, abc.Iterator, abc.Iterable)
 _UNIONS = (Union, types.UnionType)
@@ -188,6 +187,8 @@ def _is_mapping(annotation: Any) -> bool:
 
 
 def _is_model(annotation: Any) -> bool:
+    from pydantic import BaseModel  # noqa: PLC0415 - heavy; whoever has a model has imported it
+
     # On Python 3.10 list[int] is an instance of type.
     return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
@@ -213,6 +214,8 @@ def parameters_type(annotation: Any, where: str) -> ParametersType:
     Raises:
         SchemaError: It is neither a mapping nor a pydantic model.
     """
+    from pydantic import BaseModel  # noqa: PLC0415 - heavy, defining an Executor must not load it
+
     if annotation in _UNTYPED or isinstance(annotation, TypeVar):
         return ParametersType()
     origin = get_origin(annotation)

@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from pydantic import BaseModel
-
 from jina.core.annotations import ParametersType, annotations_of, documents, names_in_callers, parameters_type, resolve
 from jina.core.errors import ConfigError, NotSupportedError, SchemaError
 from jina.core.parameters import bind_parameters
 from jina.core.schema import EndpointSchema, doc_list_of, legacy_document
-from jina.core.structs import dict_to_struct
-from jina.core.wire import EndpointsProto
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
+    from pydantic import BaseModel
 
     from jina.core.executor import BaseExecutor
+    from jina.core.wire import EndpointsProto
 
 DEFAULT_ENDPOINT: Final = '/default'
 """Endpoint of a method with a bare ``@requests``: it answers every endpoint that has no method of its own."""
@@ -417,6 +415,10 @@ class EndpointTable:
 
     def discovery(self) -> EndpointsProto:
         """Returns what ``endpoint_discovery`` answers: all names, the hidden one too, and all types."""
+        # Protobuf is for servers only: defining an Executor must not load it.
+        from jina.core.structs import dict_to_struct  # noqa: PLC0415
+        from jina.core.wire import EndpointsProto  # noqa: PLC0415
+
         legacy = legacy_document()
         schemas = {**self.schemas, DRY_RUN_ENDPOINT: EndpointSchema(legacy, legacy)}
         if not self._endpoints:

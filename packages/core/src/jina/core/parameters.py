@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.annotations import ParametersType
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 RESULTS_KEY: Final = '__results__'
 """Key in the parameters of a response that holds what Executors returned as dicts."""
@@ -51,6 +52,8 @@ def bind_parameters(kind: ParametersType, parameters: dict[str, Any]) -> dict[st
     """
     if kind.model is None:
         return parameters
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy, defining an Executor must not load it
+
     try:
         return kind.model.model_validate(parameters)
     except ValidationError:

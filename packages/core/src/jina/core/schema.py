@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pydantic import BaseModel
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
-
 from jina.core.annotations import ParametersType
-from jina.core.structs import struct_to_dict
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
+    from pydantic import BaseModel
 
     from jina.core.wire import EndpointsProto
 
@@ -130,6 +127,8 @@ def remote_endpoints(proto: EndpointsProto) -> dict[str, RemoteEndpoint]:
 
     Endpoints without a schema are listed with empty ones.
     """
+    from jina.core.structs import struct_to_dict  # noqa: PLC0415 - protobuf, which defining an Executor must not load
+
     schemas = struct_to_dict(proto.schemas)
     return {name: _remote_endpoint(name, schemas.get(name) or {}) for name in proto.endpoints}
 
@@ -167,6 +166,8 @@ def _title(schema: Mapping[str, Any]) -> str:
 
 @cache
 def _schema_of(doc_type: type[BaseModel]) -> dict[str, Any]:
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError  # noqa: PLC0415 - heavy
+
     try:
         return doc_type.model_json_schema()
     except PydanticInvalidForJsonSchema:

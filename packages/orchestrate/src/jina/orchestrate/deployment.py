@@ -53,6 +53,7 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
     kind: ClassVar[str] = 'Deployment'
 
     def __init__(self, **kwargs: Any) -> None:
+        launcher.prepare()  # it starts while the options are read
         self._set_up(build(DeploymentOptions, kwargs, where='Deployment'))
         launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.options.protocol else ())
 

@@ -50,6 +50,7 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
 
     def __init__(self, **kwargs: Any) -> None:
         Orchestrator.__init__(self)
+        launcher.prepare()  # it starts while the options are read
         values = split_flow_values(kwargs, where='Flow')
         self._values = values
         self.options: FlowOptions = build(FlowOptions, values.flow, where='Flow')

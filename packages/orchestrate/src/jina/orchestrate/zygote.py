@@ -30,8 +30,8 @@ from typing import Any, NoReturn
 from jina.orchestrate import podmain
 from jina.orchestrate.frames import recv_frame, send_frame
 
-PRELOAD = ('jina.runtime.process', 'jina.runtime.worker', 'jina.runtime.gateway', 'docarray', 'docarray.documents')
-"""Modules that every pod finds imported."""
+PRELOAD = ('jina.runtime.preload',)
+"""Modules that every pod finds imported, with what they import."""
 
 
 @dataclass

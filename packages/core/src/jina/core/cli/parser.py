@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import textwrap
 import types
 from collections.abc import Sequence
 from enum import Enum
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from jina.core.cli import discovery
 from jina.core.cli.command import Command
-from jina.core.config import OptionInfo, Options, build, default_of, option_info
+from jina.core.config import OptionInfo, Options, build, default_of, description_of, option_info
 from jina.core.config.arguments import flag
 from jina.core.config.build import nearest
 from jina.core.environment import full_cli
@@ -159,7 +158,7 @@ def _themes(model: type[Options]) -> dict[str, list[str]]:
 def _help(model: type[Options], name: str, field: FieldInfo, info: OptionInfo) -> str:
     if (info.hidden or info.planned or info.unsupported) and not full_cli():
         return argparse.SUPPRESS
-    text = ' '.join(textwrap.dedent(field.description or '').split()).replace('``', '')
+    text = ' '.join(description_of(model, name).split()).replace('``', '')
     if info.aliases:
         text += f' Also {", ".join(map(flag, info.aliases))}.'
     default = default_of(model, name)

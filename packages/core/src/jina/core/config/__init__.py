@@ -2,7 +2,7 @@
 
 from jina.core.config.address import HostText, PodAddress, external_addresses, parse_host
 from jina.core.config.arguments import changed, to_arguments
-from jina.core.config.base import OptionInfo, Options, default_of, option, option_info
+from jina.core.config.base import OptionInfo, Options, default_of, description_of, option, option_info
 from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
@@ -44,6 +44,7 @@ __all__ = [
     'build',
     'changed',
     'default_of',
+    'description_of',
     'external_addresses',
     'nearest',
     'option',

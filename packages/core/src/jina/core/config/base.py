@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -52,6 +56,31 @@ def option(default: Any = ..., *, info: OptionInfo | None = None, **settings: An
     return Field(default=default, json_schema_extra=extra, **settings)
 
 
+def description_of(model: type[BaseModel], name: str) -> str:
+    """The description of an option: the docstring below its declaration.
+
+    It is read from the source when it is asked for. Pydantic's ``use_attribute_docstrings`` would parse the source of every
+    model at every import.
+    """
+    owner = next(base for base in model.__mro__ if name in inspect.get_annotations(base))
+    return _descriptions(owner).get(name, '')
+
+
+@cache
+def _descriptions(owner: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    return {
+        declared.target.id: inspect.cleandoc(below.value.value)
+        for declared, below in itertools.pairwise(statements)
+        if isinstance(declared, ast.AnnAssign)
+        and isinstance(declared.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
+
 def option_info(field: FieldInfo) -> OptionInfo:
     """The facts that :func:`option` stored in a field."""
     extra = field.json_schema_extra
@@ -71,7 +100,6 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra='forbid',
-        use_attribute_docstrings=True,
         coerce_numbers_to_str=True,
         arbitrary_types_allowed=True,
         defer_build=True,

@@ -6,7 +6,6 @@ import difflib
 import functools
 import inspect
 import logging
-import logging.handlers
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import ConfigError, ConfigSourceError
+from jina.core.logging.built_in import BUILT_IN
 from jina.core.logging.console import ConsoleHandler
 from jina.core.logging.formatters import FORMATTERS, ProfileFormatter
 from jina.core.yaml.loading import load_yaml
@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 else:
     _StreamHandler = logging.StreamHandler  # generic at run time only since Python 3.11
 
-BUILT_IN = ('default', 'docker', 'json', 'plain', 'profile', 'quiet', 'remote')
-"""Names of the built-in configurations."""
-
 DEFAULT_FORMAT = '{name}@%(process)d[%(levelname).1s]: %(message)s'
 """Format of handlers whose configuration gives none; ``{name}`` is the logger's name."""
 
-_RESOURCES = Path(__file__).parent / 'resources'
 _KEYS = ('handlers', 'level', 'configs')
 _COMMON_OPTIONS = ('format', 'formatter', 'datefmt', 'level')
 _NAME_FIELD = re.compile(r'\{name(![rsa])?(:[^{}]*)?\}')
@@ -99,7 +95,9 @@ def rotating_file_handler(
         encoding: Encoding of the text.
         delay: Whether to open the file with the first record only.
     """
-    return logging.handlers.RotatingFileHandler(
+    from logging.handlers import RotatingFileHandler  # noqa: PLC0415 - brings sockets and pickle, seldom used
+
+    return RotatingFileHandler(
         _one_path(output, filename), maxBytes=maxBytes, backupCount=backupCount, encoding=encoding, delay=delay
     )
 
@@ -124,7 +122,9 @@ def timed_rotating_file_handler(
         encoding: Encoding of the text.
         utc: Whether times are UTC.
     """
-    return logging.handlers.TimedRotatingFileHandler(
+    from logging.handlers import TimedRotatingFileHandler  # noqa: PLC0415 - as above
+
+    return TimedRotatingFileHandler(
         _one_path(output, filename),
         when=when,
         interval=interval,
@@ -147,11 +147,13 @@ def syslog_handler(
         facility: Name of the syslog facility.
         ident: Text in front of each record.
     """
+    from logging.handlers import SysLogHandler  # noqa: PLC0415 - as above
+
     path = address or next((path for path in _SYSLOG_SOCKETS if not host and os.path.exists(path)), None)
-    codes = logging.handlers.SysLogHandler.facility_names
+    codes = SysLogHandler.facility_names
     if facility not in codes:
         raise ValueError(f'facility is {facility!r}, not one of {", ".join(codes)}')
-    handler = logging.handlers.SysLogHandler(path or (host or 'localhost', port), facility=codes[facility])
+    handler = SysLogHandler(path or (host or 'localhost', port), facility=codes[facility])
     handler.ident = f'{ident}: ' if ident else ''
     handler.mapPriority = functools.partial(_syslog_priority, handler.priority_map)  # type: ignore[method-assign]
     return handler
@@ -258,7 +260,7 @@ def read_log_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> LogCo
 
 @functools.lru_cache
 def _built_in(name: str) -> LogConfig:
-    return _validated(load_yaml(_RESOURCES / f'{name}.yml').data, name)
+    return _validated(BUILT_IN[name], name)
 
 
 def _validated(data: Mapping[str, Any], source: str) -> LogConfig:

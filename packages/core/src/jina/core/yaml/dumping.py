@@ -1,4 +1,4 @@
-"""Writing of YAML documents."""
+"""Writing of YAML documents: the plain data that stands for a value."""
 
 from __future__ import annotations
 
@@ -8,33 +8,7 @@ from datetime import date
 from enum import Enum
 from typing import Any
 
-import yaml
-
 from jina.core.errors import ConfigError
-
-
-class _Dumper(yaml.SafeDumper):
-    """Safe dumper without anchors, with indented lists and block style for texts of several lines."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
-    lines = text.split('\n')
-    if not all(line.isprintable() for line in lines):
-        style = '"'  # the plain styles would turn characters such as U+0085 into line breaks
-    elif len(lines) > 2 and all(line == line.rstrip() for line in lines) and text[0] not in ' \n':
-        style = '|'
-    else:
-        style = None
-    return dumper.represent_scalar('tag:yaml.org,2002:str', text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
@@ -52,8 +26,10 @@ def dump_yaml(data: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: A value has no YAML form or contains itself.
     """
+    from jina.core.yaml.emission import emit  # noqa: PLC0415 - PyYAML is needed only where a document is written
+
     plain = _plain(data, '', ())
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120)
+    return emit(plain)
 
 
 def _plain(value: Any, place: str, parents: tuple[int, ...]) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jina.core.yaml.parsing import line_of, parse
 from jina.core.yaml.sources import Source, as_mapping, read_source
 from jina.core.yaml.variables import substitute as substitute_variables
 
@@ -39,7 +38,11 @@ class LoadedYaml:
         Args:
             path: Keys and indices of the value; a value that isn't there is placed at the innermost existing one.
         """
-        line = line_of(self._text, path) if self._text is not None else None
+        line = None
+        if self._text is not None:
+            from jina.core.yaml.parsing import line_of  # noqa: PLC0415 - PyYAML, which importing us must not load
+
+            line = line_of(self._text, path)
         place = f'{self.label}:{line}' if line else self.label
         dotted = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in path).lstrip('.')
         return f'{place}: {dotted}' if dotted else place
@@ -71,7 +74,11 @@ def load_yaml(
         ConfigError: The document isn't a valid mapping, or a variable is unknown. The message has file and line.
     """
     found = read_source(source, extra_search_paths)
-    parsed = found.data if found.text is None else parse(found.text, found.label)
+    parsed: object = found.data
+    if found.text is not None:
+        from jina.core.yaml.parsing import parse  # noqa: PLC0415 - PyYAML, which importing us must not load
+
+        parsed = parse(found.text, found.label)
     loaded = LoadedYaml(as_mapping(parsed, found.label), found.path, found.label, found.text)
     if not substitute:
         return loaded
