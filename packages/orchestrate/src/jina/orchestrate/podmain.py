@@ -101,9 +101,9 @@ def _apply(context: Mapping[str, Any]) -> None:
     except OSError as error:
         sys.stderr.write(f'{context["name"]}: the working directory {context["cwd"]!r} is gone: {error}\n')
     random.seed()
-    numpy = sys.modules.get('numpy')
-    if numpy is not None:
-        numpy.random.seed()
+    numpy_random = sys.modules.get('numpy.random')  # numpy imports it on first use
+    if numpy_random is not None:
+        numpy_random.seed()
     main = types.ModuleType('__main__')
     if context.get('main_file'):
         main.__file__ = context['main_file']

@@ -26,4 +26,6 @@ def _compute() -> None:
 if not uvloop_disabled():
     with contextlib.suppress(ImportError):  # an extra
         importlib.import_module('uvloop')
+with contextlib.suppress(ImportError):  # not on Windows
+    importlib.import_module('resource')
 _compute()
