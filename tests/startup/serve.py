@@ -1,0 +1,29 @@
+"""Serves what the first argument says until it is killed: ``deployment``, ``flow``, ``http-flow`` or ``client PORT``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+if sys.argv[1] == 'client':
+    from docarray import DocList
+    from docarray.documents import TextDoc
+    from jina import Client
+
+    answer = Client(port=int(sys.argv[2])).post(
+        '/', DocList[TextDoc]([TextDoc(text='a')]), return_type=DocList[TextDoc]
+    )
+    print(json.dumps({'text': answer[0].text}), flush=True)
+    threading.Event().wait()
+else:
+    from jina import Deployment, Flow
+
+    served = {
+        'deployment': Deployment,
+        'flow': lambda: Flow().add().add(),
+        'http-flow': lambda: Flow(protocol='http').add(),
+    }[sys.argv[1]]()
+    with served:
+        print(json.dumps({'port': served.port}), flush=True)
+        threading.Event().wait()
