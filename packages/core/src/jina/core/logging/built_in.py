@@ -10,9 +10,7 @@ BUILT_IN: Final[dict[str, dict[str, Any]]] = {
     'default': {  # one line per record on the console: coloured columns on a terminal, plain text elsewhere
         'handlers': ['RichHandler'],
         'level': 'INFO',
-        'configs': {
-            'RichHandler': {'format': '{name}@%(process)d %(message)s', 'show_level': True, 'show_time': True}
-        },
+        'configs': {'RichHandler': {'format': '{name}@%(process)d %(message)s', 'show_level': True, 'show_time': True}},
     },
     'docker': {  # records of an Executor in a local container, marked as such
         'handlers': ['RichHandler'],
