@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print('\n'.join(f'{scenario.name:<18} {scenario.title}' for scenario in (*LOADS, *PROBES)))
         return 0
+    # A side whose environment holds no compiled modules would compile all of them at each of its starts.
+    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
     settings = Settings(
         rounds=options.rounds or (1 if options.quick else 3),
         seconds=options.seconds or (0.3 if options.quick else 3.0),
