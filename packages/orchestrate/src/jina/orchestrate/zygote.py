@@ -207,12 +207,10 @@ class Zygote:
 
 
 def preload(modules: list[str] | tuple[str, ...]) -> None:
-    """Import modules so that the pods find them; a missing one is reported by the pod that needs it."""
+    """Import modules so that the pods find them; what is missing or broken is reported by the pod that needs it."""
     for name in modules:
-        try:
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
-        except ImportError:
-            continue
     gc.collect()
     gc.freeze()  # keeps the pages of these objects shared with the pods
 
