@@ -153,10 +153,10 @@ class SyncClient(BaseClient):
         async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
             return await call.run(self._open(), caller, self.report)
 
-        return background_loop().run(run)
+        return self.background().run(run)
 
     def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Iterator[BaseDoc]:
-        loop = background_loop()
+        loop = self.background()
 
         async def start(_: Caller) -> AsyncGenerator[BaseDoc, None]:
             return self._documents(self._open(), request, options)
@@ -164,16 +164,20 @@ class SyncClient(BaseClient):
         return _iterate(loop, loop.run(start))
 
     def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
-        return background_loop().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
+        return self.background().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
 
     def make_profile(self, *, show: bool) -> Profile:
-        profile = background_loop().run(lambda _: profile_of(self._open(), self.address))
+        profile = self.background().run(lambda _: profile_of(self._open(), self.address))
         if show:
             profile.show()
         return profile
 
+    def background(self) -> BackgroundLoop:
+        """The loop that calls run on."""
+        return background_loop()
+
     def _open(self) -> Transport:
-        loop = background_loop()
+        loop = self.background()
         known = self._transports.get(loop.loop)
         transport = super()._open()
         if known is None:
@@ -184,7 +188,7 @@ class SyncClient(BaseClient):
     def close(self) -> None:
         """Closes the connection. A later call opens a new one."""
         if self._transports:
-            background_loop().run(lambda _: self._close_here())
+            self.background().run(lambda _: self._close_here())
 
     def __enter__(self) -> Self:
         return self

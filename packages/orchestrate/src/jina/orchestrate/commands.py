@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from jina.core.cli.command import Command
 from jina.core.config import DeploymentOptions, FlowOptions, changed
 from jina.core.errors import ConfigError
 from jina.core.yaml import load_yaml
 from jina.orchestrate import launcher
+from jina.orchestrate.server import is_import_path
 
 
 def run_deployment(options: DeploymentOptions) -> int:
@@ -50,13 +49,7 @@ def _serve(orchestrator: object) -> int:
 
 
 def _is_document_of(uses: object, kind: str) -> bool:
-    if (
-        isinstance(uses, str)
-        and re.fullmatch(r'[^\W\d]\w*(\.[^\W\d]\w*)*', uses)
-        and not uses.endswith(('.yml', '.yaml', '.jaml'))
-    ):
-        return False
-    if not isinstance(uses, (str, dict)):
+    if not isinstance(uses, (str, dict)) or (isinstance(uses, str) and is_import_path(uses)):
         return False
     return load_yaml(uses, substitute=False).data.get('jtype') == kind
 

@@ -58,6 +58,13 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.options.protocol else ())
 
     @classmethod
+    def of_options(cls, options: DeploymentOptions) -> Deployment:
+        """Make a Deployment of checked options, without preparing for its start."""
+        deployment = cls.__new__(cls)
+        deployment._set_up(options)
+        return deployment
+
+    @classmethod
     def _in_flow(cls, options: DeploymentOptions) -> Deployment:
         deployment = cls.__new__(cls)
         deployment._set_up(options, standalone=False)
@@ -212,7 +219,7 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         """
         if self.external:
             return
-        options = self._replica_options()
+        options = self.replica_options()
         classes = referenced_classes(self.options)
         self._workers = [self._pod(option.runtime_name, option, classes) for option in options]
         for pod in self._workers:
@@ -241,8 +248,8 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         self._gateway = None
         self.launch()
         wait_ready(self._workers, self.ready_timeout)
-        if self._needs_gateway():
-            self._gateway = self._pod('gateway/rep-0', self._gateway_options(), [])
+        if self.needs_gateway:
+            self._gateway = self._pod('gateway/rep-0', self.gateway_options(), [])
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
         if self._standalone and not self.options.quiet and not self.external:
@@ -256,14 +263,17 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
     def _running_pods(self) -> list[Pod]:
         return self.pods
 
-    def _needs_gateway(self) -> bool:
+    @property
+    def needs_gateway(self) -> bool:
+        """Whether a gateway process stands in front of the replicas."""
         if not self._standalone:
             return False
         if self.external:
             return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
         return self.options.replicas > 1
 
-    def _replica_options(self) -> list[DeploymentOptions]:
+    def replica_options(self) -> list[DeploymentOptions]:
+        """Options of each process."""
         options = self.options
         if options.replicas == 1:
             return [options]
@@ -280,7 +290,8 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
             logger=self.logger,
         )
 
-    def _gateway_options(self) -> GatewayOptions:
+    def gateway_options(self) -> GatewayOptions:
+        """Options of the gateway in front of the replicas."""
         own = self.options
         shared = {name: getattr(own, name) for name in _SHARED_WITH_GATEWAY}
         return GatewayOptions.model_construct(

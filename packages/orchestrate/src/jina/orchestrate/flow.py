@@ -360,7 +360,7 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         for deployment in self._deployments:
             deployment.launch()
         wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
-        options = self._complete_gateway_options(topology)
+        options = self.complete_gateway_options(topology)
         self._gateway = Pod(
             options.runtime_name,
             run_server,
@@ -385,7 +385,8 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         limits = [deployment.ready_timeout for deployment in self._deployments]
         return None if not limits or None in limits else max(limit for limit in limits if limit is not None)
 
-    def _complete_gateway_options(self, topology: Topology) -> GatewayOptions:
+    def complete_gateway_options(self, topology: Topology) -> GatewayOptions:
+        """Options of the gateway, with the graph and the addresses of the Executors that run."""
         metadata = {d.name: dict(d.options.grpc_metadata) for d in self._deployments if d.options.grpc_metadata}
         return self.gateway_options.model_copy(
             update={

@@ -26,6 +26,11 @@ def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _class
     return serve(options, on_ready=report)
 
 
+def is_import_path(text: str) -> bool:
+    """Whether the text is the name of a class, perhaps with its module, and not YAML or a file."""
+    return _NAME.fullmatch(text) is not None and not text.endswith(('.yml', '.yaml', '.jaml'))
+
+
 def referenced_classes(options: DeploymentOptions) -> list[type]:
     """Executor classes of this process that ``uses`` names, for example as ``jtype`` of a YAML document.
 
@@ -33,7 +38,7 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
     """
     uses = options.uses
     name: Any = uses
-    if isinstance(uses, dict) or (isinstance(uses, str) and not _NAME.fullmatch(uses)):
+    if isinstance(uses, dict) or (isinstance(uses, str) and not is_import_path(uses)):
         try:
             name = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).data.get('jtype')
         except (ConfigError, OSError):

@@ -16,7 +16,7 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
-from jina.runtime.connections import ConnectionSettings, PeerGroup
+from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.walker import Walker
 
@@ -47,6 +47,7 @@ class GatewayService:
     Args:
         options: The graph, the addresses, and how to talk to them.
         logger: Logger of the process; by default one is made from the options.
+        open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
 
     Raises:
         TopologyError: The graph is invalid.
@@ -54,7 +55,9 @@ class GatewayService:
         ConfigError: An address is invalid.
     """
 
-    def __init__(self, options: GatewayOptions, *, logger: JinaLogger | None = None) -> None:
+    def __init__(
+        self, options: GatewayOptions, *, logger: JinaLogger | None = None, open_channel: OpenChannel | None = None
+    ) -> None:
         self.name = options.runtime_name
         self.logger = logger or JinaLogger(
             self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
@@ -70,6 +73,7 @@ class GatewayService:
             else None,
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
+            open_channel=open_channel,
         )
         self.control_timeout = _control_timeout(options)
         """Seconds for one try of a dry run, None for no limit."""
