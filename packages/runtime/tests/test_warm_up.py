@@ -37,8 +37,6 @@ class Warm(Executor):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.thread = 0
-        type(self).begun = threading.Event()
-        type(self).go_on = threading.Event()
 
     def warm_up(self) -> None:
         self.thread = threading.get_ident()
@@ -71,6 +69,8 @@ class Cold(Executor):
 
 
 def options(uses: type[Executor], **values: Any) -> ExecutorOptions:
+    if issubclass(uses, Warm):
+        Warm.begun, Warm.go_on = threading.Event(), threading.Event()
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

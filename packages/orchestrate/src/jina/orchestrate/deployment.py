@@ -346,6 +346,7 @@ _SHARED_WITH_GATEWAY = (
     'cors',
     'uvicorn_kwargs',
     'workspace',
+    'reload',
 )
 
 

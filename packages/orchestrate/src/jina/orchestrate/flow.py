@@ -388,8 +388,10 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
     def complete_gateway_options(self, topology: Topology) -> GatewayOptions:
         """Options of the gateway, with the graph and the addresses of the Executors that run."""
         metadata = {d.name: dict(d.options.grpc_metadata) for d in self._deployments if d.options.grpc_metadata}
+        reload = self.gateway_options.reload or any(deployment.options.reload for deployment in self._deployments)
         return self.gateway_options.model_copy(
             update={
+                'reload': reload,
                 'graph_description': topology.description(),
                 'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
                 'deployments_addresses': {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,5 +45,11 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
         except (ConfigError, OSError):
             return []  # the pod reports it
     found = registered_class(name) if isinstance(name, str) else None
-    known_to_all = found is None or not issubclass(found, BaseExecutor) or found.__module__.startswith('jina.')
-    return [] if found is None or known_to_all else [found]
+    if name is not uses and options.reload:
+        # The document may name another one later.
+        return [found for found in vars(sys.modules['__main__']).values() if _is_own_executor(found)]
+    return [found] if _is_own_executor(found) else []
+
+
+def _is_own_executor(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseExecutor) and not found.__module__.startswith('jina.')

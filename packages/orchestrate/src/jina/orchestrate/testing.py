@@ -80,7 +80,9 @@ class _Stage:
             return [str(address) if address.tls else address.target for address in deployment.replica_addresses]
         addresses = []
         for options in deployment.replica_options():
-            pod = await self._start(InProcessPod(options), f'Deployment {deployment.name!r}')
+            pod = await self._start(
+                InProcessPod(options.model_copy(update={'reload': False})), f'Deployment {deployment.name!r}'
+            )
             address = f'in-process:{len(self._channels) + 1}'
             self._channels[address] = pod.channel
             self.executors.setdefault(deployment.name, pod.service.executor)

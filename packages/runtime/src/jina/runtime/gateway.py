@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -75,6 +75,9 @@ class GatewayService:
             channel_options=options.grpc_channel_options or {},
             open_channel=open_channel,
         )
+        self.on_change: Callable[[], object] = lambda: None
+        """Called when an Executor has other endpoints than before; only with the option ``reload``."""
+        self._follows = options.reload
         self.control_timeout = _control_timeout(options)
         """Seconds for one try of a dry run, None for no limit."""
         self._groups: dict[str, PeerGroup] = {}
@@ -100,6 +103,8 @@ class GatewayService:
             TopologyError: Two Executors don't fit together.
         """
         await self._directory.start()
+        if self._follows:
+            self._directory.follow(lambda: self.on_change())
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
 from jina.core.enums import ProtocolType
@@ -28,10 +28,13 @@ _DEFAULT_PREFETCH: Final = 1000
 _Result = TypeVar('_Result')
 
 
-class _Server(Protocol):
-    async def start(self) -> int: ...
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
-    async def stop(self, grace: float | None = None) -> None: ...
+    from jina.runtime.http import HttpServer
+    from jina.runtime.reload import ReloadingService
+
+    Service: TypeAlias = WorkerService | GatewayService | ReloadingService
 
 
 class PodServer:
@@ -47,12 +50,12 @@ class PodServer:
         ended: Set when the process should end by itself.
     """
 
-    service: WorkerService | GatewayService
+    service: Service
 
     def __init__(self, options: ExecutorOptions | GatewayOptions, *, open_channel: OpenChannel | None = None) -> None:
         self._options = options
         self._open_channel = open_channel
-        self._servers: list[_Server] = []
+        self._servers: list[GrpcServer | HttpServer] = []
         self.logger = JinaLogger(
             options.runtime_name,
             log_config=options.log_config,
@@ -76,11 +79,11 @@ class PodServer:
         host = options.host if isinstance(options, GatewayOptions) else options.host[0]
         service = self.service = self._make_service()
         try:
-            ports: dict[_Server, int] = {}
+            ports: dict[GrpcServer | HttpServer, int] = {}
             for index, protocol in enumerate(options.protocol):
                 server = self._make_server(protocol, host, options.port[index] if options.port else 0)
                 self._servers.append(server)
-                if isinstance(server, GrpcServer) and isinstance(service, WorkerService) and service.has_warm_up:
+                if isinstance(server, GrpcServer) and not isinstance(service, GatewayService) and service.has_warm_up:
                     server.hold()
                     ports[server] = await server.start()  # tells those who ask for its health that it isn't ready
             await service.start()
@@ -114,13 +117,28 @@ class PodServer:
             await self.stop(0)
             raise
 
-    def _make_service(self) -> WorkerService | GatewayService:
+    def _make_service(self) -> Service:
         if isinstance(self._options, GatewayOptions):
-            return GatewayService(self._options, logger=self.logger, open_channel=self._open_channel)
+            gateway = GatewayService(self._options, logger=self.logger, open_channel=self._open_channel)
+            gateway.on_change = self._refresh
+            return gateway
         # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
-        service = WorkerService(self._options, logger=self.logger)
+        service: WorkerService | ReloadingService
+        if self._options.reload:
+            from jina.runtime.reload import ReloadingService  # noqa: PLC0415 - for development only
+
+            service = ReloadingService(self._options, logger=self.logger)
+            service.on_change = self._refresh
+        else:
+            service = WorkerService(self._options, logger=self.logger)
         service.on_fatal = self._end
         return service
+
+    def _refresh(self) -> None:
+        """Shows other endpoints where they are listed."""
+        for server in self._servers:
+            if not isinstance(server, GrpcServer):
+                server.refresh()
 
     async def stop(self, grace: float = GRACE_S) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
@@ -139,7 +157,7 @@ class PodServer:
         self.exit_code = 1
         self.ended.set()
 
-    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> _Server:
+    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> GrpcServer | HttpServer:
         options = self._options
         if protocol is ProtocolType.GRPC:
             gateway = isinstance(options, GatewayOptions)
