@@ -266,8 +266,8 @@ def test_on_the_command_line(source: Source) -> None:
         port = probe.getsockname()[1]
     command = [
         sys.executable,
-        '-m',
-        'jina.core.cli',
+        '-c',
+        'import sys; from jina.core.cli.main import main; sys.exit(main())',
         'executor',
         '--uses',
         source.uses,

@@ -15,6 +15,7 @@ from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 from jina.client.profiling import Profile, profile_of
 from jina.client.results import read_document
+from jina.client.signatures import AsyncCalls, SyncCalls
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
@@ -146,7 +147,7 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
         return f'<{type(self).__name__} of {self.address}>'
 
 
-class SyncClient(BaseClient):
+class SyncClient(SyncCalls, BaseClient):
     """A client whose calls block. Usable from several threads, in notebooks and in running event loops."""
 
     def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
@@ -199,7 +200,7 @@ class SyncClient(BaseClient):
         self.close()
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncCalls, BaseClient):
     """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on."""
 
     _entered = False

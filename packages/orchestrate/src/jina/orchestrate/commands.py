@@ -7,7 +7,6 @@ from jina.core.config import DeploymentOptions, FlowOptions, changed
 from jina.core.errors import ConfigError
 from jina.core.yaml import load_yaml
 from jina.orchestrate import launcher
-from jina.orchestrate.server import is_import_path
 
 
 def run_deployment(options: DeploymentOptions) -> int:
@@ -49,9 +48,7 @@ def _serve(orchestrator: object) -> int:
 
 
 def _is_document_of(uses: object, kind: str) -> bool:
-    if not isinstance(uses, (str, dict)) or (isinstance(uses, str) and is_import_path(uses)):
-        return False
-    return load_yaml(uses, substitute=False).data.get('jtype') == kind
+    return isinstance(uses, (str, dict)) and load_yaml(uses, substitute=False).data.get('jtype') == kind
 
 
 DEPLOYMENT = Command(

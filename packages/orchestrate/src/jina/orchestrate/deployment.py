@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from jina.client import Client
-from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.client.signatures import SyncCalls
 from jina.core.config import (
     DeploymentOptions,
     GatewayOptions,
@@ -31,7 +31,7 @@ from jina.orchestrate.server import HTTP_MODULES, referenced_classes, run_server
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
 
-class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
+class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, TopologyError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.

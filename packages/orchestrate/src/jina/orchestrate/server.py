@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
 from jina.core.errors import ConfigError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 HTTP_MODULES = ('jina.runtime.http', 'fastapi', 'uvicorn')
 """What pods with an HTTP server need in addition; the zygote imports it once."""
-_NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 
 def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _classes: Sequence[type]) -> int:
@@ -27,11 +25,6 @@ def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _class
     return serve(options, on_ready=report)
 
 
-def is_import_path(text: str) -> bool:
-    """Whether the text is the name of a class, perhaps with its module, and not YAML or a file."""
-    return _NAME.fullmatch(text) is not None and not text.endswith(('.yml', '.yaml', '.jaml'))
-
-
 def referenced_classes(options: DeploymentOptions) -> list[type]:
     """Executor classes of this process that ``uses`` names, for example as ``jtype`` of a YAML document.
 
@@ -39,17 +32,16 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
     """
     uses = options.uses
     name: Any = uses
-    if isinstance(uses, dict) or (isinstance(uses, str) and not is_import_path(uses)):
+    if isinstance(uses, (dict, str)):
         try:
             name = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).data.get('jtype')
         except (ConfigError, OSError):
             return []  # the pod reports it
-    found = registered_class(name) if isinstance(name, str) else None
-    if name is not uses and options.reload:
-        # The document may name another one later.
-        return [found for found in vars(sys.modules['__main__']).values() if _is_own_executor(found)]
-    return [found] if _is_own_executor(found) else []
+    found: list[Any] = [registered_class(name)] if isinstance(name, str) else []
+    if options.reload and isinstance(uses, (dict, str)):
+        found += vars(sys.modules['__main__']).values()  # the document may name another one later
+    return [kind for kind in found if _is_own_executor(kind)]
 
 
-def _is_own_executor(found: Any) -> bool:
+def _is_own_executor(found: Any) -> TypeGuard[type]:
     return isinstance(found, type) and issubclass(found, BaseExecutor) and not found.__module__.startswith('jina.')

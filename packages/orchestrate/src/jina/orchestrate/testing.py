@@ -25,7 +25,6 @@ from jina.core.yaml import load_yaml
 from jina.orchestrate import launcher
 from jina.orchestrate.deployment import Deployment
 from jina.orchestrate.flow import Flow
-from jina.orchestrate.server import is_import_path
 from jina.runtime.in_process import InProcessChannel, InProcessPod
 
 if TYPE_CHECKING:
@@ -266,8 +265,7 @@ def _target(uses: Any, options: dict[str, Any]) -> Deployment | Flow:
                 hint=f'give them to the {uses.kind}',
             )
         return uses
-    is_name = isinstance(uses, type) or (isinstance(uses, str) and is_import_path(uses))
-    kind = None if is_name else load_yaml(uses, substitute=False).data.get('jtype')
+    kind = None if isinstance(uses, type) else load_yaml(uses, substitute=False).data.get('jtype')
     with launcher.unprepared():
         if kind == 'Flow':
             return Flow.load_config(uses, **options)

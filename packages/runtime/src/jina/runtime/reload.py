@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from jina.core.config import ExecutorOptions
-from jina.core.errors import MissingExtraError
+from jina.core.errors import JinaError, MissingExtraError
 from jina.core.executor import BaseExecutor
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
@@ -252,9 +252,9 @@ class _Call:
         self._over = False
         generation.enter()
 
-    def __call__(self, *outcome: Any) -> None:
+    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None:
         self._leave()
-        self._finish(*outcome)
+        self._finish(raw, failed, error)
 
     def cancel(self) -> None:
         self._leave()

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import linecache
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from jina.core.executor import BaseExecutor
 from jina.core.modules import import_py_modules
 from jina.core.yaml import forgotten_classes, load_yaml
 
-_IMPORT_PATH: Final = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 _LIBRARIES: Final = frozenset({'site-packages', 'dist-packages', 'node_modules', '__pycache__', 'venv'})
 
 
@@ -126,12 +124,9 @@ def class_afresh(executor_class: type) -> type:
 
 
 def _yaml_of(options: ExecutorOptions) -> Path | None:
-    uses = options.uses
-    if isinstance(uses, type) or (isinstance(uses, str) and _IMPORT_PATH.fullmatch(uses)):
+    if not isinstance(options.uses, (str, os.PathLike)):
         return None
-    if not isinstance(uses, (str, os.PathLike)):
-        return None
-    path = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).path
+    path = load_yaml(options.uses, substitute=False, extra_search_paths=options.extra_search_paths).path
     return None if path is None else path.resolve()
 
 
