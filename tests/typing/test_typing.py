@@ -14,6 +14,13 @@ pytest.importorskip('mypy')
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / 'cases'
+ARGUMENTS = (
+    '--explicit-package-bases',
+    '--namespace-packages',
+    '--follow-imports=silent',
+    '--show-error-codes',
+    '--no-error-summary',
+)
 CONFIG = '[mypy]\nstrict = true\n[mypy-docarray.*]\nfollow_imports = silent\n'
 
 
@@ -23,8 +30,7 @@ def mypy(file: Path, folder: Path) -> dict[int, set[str]]:
     config.write_text(CONFIG)
     sources = [str(path) for path in sorted(ROOT.glob('packages/*/src'))]
     output = subprocess.run(
-        [sys.executable, '-m', 'mypy', f'--config-file={config}', '--explicit-package-bases', '--namespace-packages']
-        + ['--follow-imports=silent', f'--cache-dir={folder}', '--show-error-codes', '--no-error-summary', str(file)],
+        [sys.executable, '-m', 'mypy', *ARGUMENTS, f'--config-file={config}', f'--cache-dir={folder}', str(file)],
         capture_output=True,
         text=True,
         env={**os.environ, 'MYPYPATH': os.pathsep.join(sources)},
