@@ -31,15 +31,15 @@ TEST_TOOLS_OF = {
     'orchestrate': ('jina-runtime[http]', 'jina-client[http]', 'jina-export'),  # its tests serve HTTP and draw Flows
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
-EXTRAS = {'runtime': 'http', 'client': 'http'}
-"""Extras that a distribution is tested with."""
+EXTRAS = {'runtime': 'http,reload', 'client': 'http', 'orchestrate': 'reload'}
+"""Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
-    'jina-runtime[http]',
+    'jina-runtime[http,reload]',
     'jina-client[http]',
     'jina-telemetry',
     'jina-export',
-    'jina-orchestrate',
+    'jina-orchestrate[reload]',
     'jina',
 )
 
