@@ -35,11 +35,11 @@ EXTRAS = {'runtime': 'http,reload', 'client': 'http', 'orchestrate': 'reload'}
 """Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
-    'jina-runtime[http,reload]',
+    'jina-runtime[http]',
     'jina-client[http]',
     'jina-telemetry',
     'jina-export',
-    'jina-orchestrate[reload]',
+    'jina-orchestrate',
     'jina',
 )
 
@@ -134,7 +134,10 @@ def test_lowest(folder_names: Sequence[str], python: Path | str) -> int:
         lowest.write_text('\n'.join(resolved) + '\n')
         _print_floors(resolved)
         interpreter = install(
-            Path(folder) / 'env', [*EVERYTHING, *tools], python=python, resolution=['--constraints', lowest]
+            Path(folder) / 'env',
+            [*EVERYTHING, 'jina-orchestrate[reload]', *tools],
+            python=python,
+            resolution=['--constraints', lowest],
         )
         return _run_tests(interpreter, folder_names, Path(folder))
 
