@@ -8,7 +8,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -91,7 +91,8 @@ def loaded_afresh(sources: Sources) -> Iterator[None]:
     for name, module in before.items():
         del sys.modules[name]
         # A cache is told from its source by whole seconds and size only; two saves may agree in both.
-        Path(importlib.util.cache_from_source(str(_file_of(module)))).unlink(missing_ok=True)
+        with suppress(OSError):  # in a folder that can't be written to, nobody saves either
+            Path(importlib.util.cache_from_source(str(_file_of(module)))).unlink()
     importlib.invalidate_caches()
     linecache.checkcache()
     with forgotten_classes(before):

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip('mypy')
 
 ROOT = Path(__file__).parents[2]
-CASES = Path(__file__).parent / 'cases'
+CASES = Path(__file__).parent / 'typing_cases'
 ARGUMENTS = (
     '--explicit-package-bases',
     '--namespace-packages',
