@@ -31,8 +31,8 @@ TEST_TOOLS_OF = {
     'orchestrate': ('jina-runtime[http]', 'jina-client[http]', 'jina-export'),  # its tests serve HTTP and draw Flows
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
-EXTRAS = {'runtime': 'http', 'client': 'http'}
-"""Extras that a distribution is tested with."""
+EXTRAS = {'runtime': 'http,reload', 'client': 'http', 'orchestrate': 'reload'}
+"""Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
     'jina-runtime[http]',
@@ -134,7 +134,10 @@ def test_lowest(folder_names: Sequence[str], python: Path | str) -> int:
         lowest.write_text('\n'.join(resolved) + '\n')
         _print_floors(resolved)
         interpreter = install(
-            Path(folder) / 'env', [*EVERYTHING, *tools], python=python, resolution=['--constraints', lowest]
+            Path(folder) / 'env',
+            [*EVERYTHING, 'jina-orchestrate[reload]', *tools],
+            python=python,
+            resolution=['--constraints', lowest],
         )
         return _run_tests(interpreter, folder_names, Path(folder))
 

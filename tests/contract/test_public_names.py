@@ -12,12 +12,14 @@ import pytest
 from tests.support.distributions import module_names
 
 FACADE = [
+    'AsyncTestClient',
     'Client',
     'Deployment',
     'Document',
     'DocumentArray',
     'Executor',
     'Flow',
+    'TestClient',
     '__version__',
     'dynamic_batching',
     'monitor',

@@ -280,3 +280,15 @@ def test_a_progress_bar(client: Any, texts: Texts, capsys: pytest.CaptureFixture
     client.show_progress = True
     client.post('/echo', iter(texts('a')))
     assert '/echo' in capsys.readouterr().out
+
+
+def test_type_checkers_know_all_keywords_of_post() -> None:
+    import inspect
+
+    from jina.client.mixin import PostMixin
+    from jina.client.options import PostExtras, PostKeywords, StreamKeywords
+
+    for method, keywords in ((PostMixin.post, PostKeywords), (PostMixin.stream_doc, StreamKeywords)):
+        taken = set(inspect.signature(method).parameters) - {'self', 'extras'} | set(PostExtras.__annotations__)
+        apart = {'on', 'inputs', 'return_type', 'on_done', 'on_always', 'return_responses'} & taken
+        assert set(keywords.__annotations__) == taken - apart

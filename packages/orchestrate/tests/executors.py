@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any
@@ -56,3 +57,24 @@ class Broken(Executor):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         raise ValueError('no model here')
+
+
+class WarmUp(Append):
+    """Takes a moment before it is ready."""
+
+    def warm_up(self) -> None:
+        time.sleep(0.3)
+        self.text += ' warm'
+
+
+class NeverWarm(Executor):
+    """Fails in its warm-up, or never ends it."""
+
+    def __init__(self, hang: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hang = hang
+
+    async def warm_up(self) -> None:
+        if self.hang:
+            await asyncio.Event().wait()
+        raise ValueError('no weights here')

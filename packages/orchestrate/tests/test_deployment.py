@@ -23,7 +23,7 @@ from jina.core.errors import (
 )
 from jina.orchestrate import Deployment, export
 
-from .executors import Append, Broken, SlowToClose
+from .executors import Append, Broken, NeverWarm, SlowToClose, WarmUp
 
 TEXTS = DocList[TextDoc]
 
@@ -286,3 +286,18 @@ def test_nothing_is_left_behind() -> None:
         cycle()
     assert threading.active_count() <= threads
     assert len(os.listdir('/proc/self/fd')) <= files + 4  # gRPC keeps some of its own for a while
+
+
+def test_the_start_waits_for_the_warm_up() -> None:
+    with Deployment(uses=WarmUp, replicas=2) as deployment:
+        assert texts(deployment, text='is', count=4, request_size=1) == ['isx warm'] * 4
+
+
+def test_a_failed_warm_up_fails_the_start() -> None:
+    with pytest.raises(StartupError, match=r'(?s)ValueError: no weights here.*Traceback.*in warm_up'):
+        Deployment(name='cold', uses=NeverWarm).start()
+
+
+def test_a_warm_up_counts_for_timeout_ready() -> None:
+    with pytest.raises(StartupError, match='timeout_ready'):
+        Deployment(name='cold', uses=NeverWarm, uses_with={'hang': True}, timeout_ready=1500).start()

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from jina.core.endpoints import dynamic_batching, monitor, requests, write
     from jina.core.executor import Executor
     from jina.core.version import __version__
-    from jina.orchestrate import Deployment, Flow
+    from jina.orchestrate import AsyncTestClient, Deployment, Flow, TestClient
 
 __all__ = [
+    'AsyncTestClient',
     'Client',
     'Deployment',
     'Document',
     'DocumentArray',
     'Executor',
     'Flow',
+    'TestClient',
     '__version__',
     'dynamic_batching',
     'monitor',

@@ -15,6 +15,7 @@ from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 from jina.client.profiling import Profile, profile_of
 from jina.client.results import read_document
+from jina.client.signatures import AsyncCalls, SyncCalls
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
@@ -146,17 +147,17 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
         return f'<{type(self).__name__} of {self.address}>'
 
 
-class SyncClient(BaseClient):
+class SyncClient(SyncCalls, BaseClient):
     """A client whose calls block. Usable from several threads, in notebooks and in running event loops."""
 
     def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
         async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
             return await call.run(self._open(), caller, self.report)
 
-        return background_loop().run(run)
+        return self.background().run(run)
 
     def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Iterator[BaseDoc]:
-        loop = background_loop()
+        loop = self.background()
 
         async def start(_: Caller) -> AsyncGenerator[BaseDoc, None]:
             return self._documents(self._open(), request, options)
@@ -164,16 +165,20 @@ class SyncClient(BaseClient):
         return _iterate(loop, loop.run(start))
 
     def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
-        return background_loop().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
+        return self.background().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
 
     def make_profile(self, *, show: bool) -> Profile:
-        profile = background_loop().run(lambda _: profile_of(self._open(), self.address))
+        profile = self.background().run(lambda _: profile_of(self._open(), self.address))
         if show:
             profile.show()
         return profile
 
+    def background(self) -> BackgroundLoop:
+        """The loop that calls run on."""
+        return background_loop()
+
     def _open(self) -> Transport:
-        loop = background_loop()
+        loop = self.background()
         known = self._transports.get(loop.loop)
         transport = super()._open()
         if known is None:
@@ -184,7 +189,7 @@ class SyncClient(BaseClient):
     def close(self) -> None:
         """Closes the connection. A later call opens a new one."""
         if self._transports:
-            background_loop().run(lambda _: self._close_here())
+            self.background().run(lambda _: self._close_here())
 
     def __enter__(self) -> Self:
         return self
@@ -195,7 +200,7 @@ class SyncClient(BaseClient):
         self.close()
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncCalls, BaseClient):
     """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on."""
 
     _entered = False

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
+from jina.client.callbacks import Callback
 from jina.core.config.build import unknown_option
 from jina.core.enums import ProtocolType
+from pydantic import BaseModel
 
-__all__ = ['ClientKeywords', 'PostExtras', 'check_extras']
+__all__ = ['ClientKeywords', 'PostExtras', 'PostKeywords', 'StreamKeywords', 'check_extras']
 
 
 class ClientKeywords(TypedDict, total=False):
@@ -44,6 +46,31 @@ class PostExtras(TypedDict, total=False):
     """gRPC only: ``'Gzip'``, ``'Deflate'`` or None, in any case. For what the client sends."""
     timeout: float | None
     """Limit in seconds for each call (for the whole stream, if it is one). Default: none."""
+
+
+class PostKeywords(PostExtras, total=False):
+    """Keywords of ``post`` that don't change the type of its result; ``PostMixin.post`` documents them."""
+
+    on_error: Callback | None
+    parameters: Mapping[str, Any] | BaseModel | None
+    target_executor: str | None
+    request_size: int
+    show_progress: bool
+    continue_on_error: bool
+    max_attempts: int
+    initial_backoff: float
+    max_backoff: float
+    backoff_multiplier: float
+    results_in_order: bool
+    stream: bool
+    prefetch: int | None
+
+
+class StreamKeywords(PostExtras, total=False):
+    """Keywords of ``stream_doc``; ``PostMixin.stream_doc`` documents them."""
+
+    parameters: Mapping[str, Any] | BaseModel | None
+    target_executor: str | None
 
 
 _EXTRAS: Final = tuple(PostExtras.__annotations__)

@@ -62,6 +62,7 @@ _NETWORKING = Internal('the gateway keeps its own connections')
 
 PUBLIC: dict[str, Home] = {
     'AsyncFlow': _ASYNC_FLOW,
+    'AsyncTestClient': 'jina.orchestrate:AsyncTestClient',
     'Client': 'jina.client:Client',
     'Deployment': 'jina.orchestrate:Deployment',
     'Document': 'docarray.documents.legacy:LegacyDocument',
@@ -69,6 +70,7 @@ PUBLIC: dict[str, Home] = {
     'Executor': 'jina.core.executor:Executor',
     'Flow': 'jina.orchestrate:Flow',
     'Gateway': _CUSTOM_GATEWAYS,
+    'TestClient': 'jina.orchestrate:TestClient',
     '__default_host__': 'jina.core.environment:DEFAULT_HOST',
     '__docarray_version__': 'docarray:__version__',
     '__docker_host__': 'jina.core.environment:DOCKER_HOST',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +146,14 @@ class BaseExecutor(YamlObject):
             yield
         finally:
             histogram.record(time.perf_counter() - start)
+
+    def warm_up(self) -> Awaitable[None] | None:
+        """Called once after ``__init__``, before the server is ready; ``def`` or ``async def``.
+
+        Override it for what should be over before the first request: load weights, fill caches, compile kernels. Until it
+        returns, health checks say NOT_SERVING and requests are refused as UNAVAILABLE. What it raises fails the start.
+        """
+        return None
 
     def close(self) -> None:
         """Called once when the Executor ends. Override it to save state or free resources."""

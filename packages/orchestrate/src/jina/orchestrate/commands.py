@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from jina.core.cli.command import Command
 from jina.core.config import DeploymentOptions, FlowOptions, changed
 from jina.core.errors import ConfigError
@@ -50,15 +48,7 @@ def _serve(orchestrator: object) -> int:
 
 
 def _is_document_of(uses: object, kind: str) -> bool:
-    if (
-        isinstance(uses, str)
-        and re.fullmatch(r'[^\W\d]\w*(\.[^\W\d]\w*)*', uses)
-        and not uses.endswith(('.yml', '.yaml', '.jaml'))
-    ):
-        return False
-    if not isinstance(uses, (str, dict)):
-        return False
-    return load_yaml(uses, substitute=False).data.get('jtype') == kind
+    return isinstance(uses, (str, dict)) and load_yaml(uses, substitute=False).data.get('jtype') == kind
 
 
 DEPLOYMENT = Command(

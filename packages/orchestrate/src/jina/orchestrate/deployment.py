@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from jina.client import Client
-from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.client.signatures import SyncCalls
 from jina.core.config import (
     DeploymentOptions,
     GatewayOptions,
@@ -31,7 +31,7 @@ from jina.orchestrate.server import HTTP_MODULES, referenced_classes, run_server
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
 
-class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
+class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process
@@ -56,6 +56,13 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         launcher.prepare()  # it starts while the options are read
         self._set_up(build(DeploymentOptions, kwargs, where='Deployment'))
         launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.options.protocol else ())
+
+    @classmethod
+    def of_options(cls, options: DeploymentOptions) -> Deployment:
+        """Make a Deployment of checked options, without preparing for its start."""
+        deployment = cls.__new__(cls)
+        deployment._set_up(options)
+        return deployment
 
     @classmethod
     def _in_flow(cls, options: DeploymentOptions) -> Deployment:
@@ -212,7 +219,7 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         """
         if self.external:
             return
-        options = self._replica_options()
+        options = self.replica_options()
         classes = referenced_classes(self.options)
         self._workers = [self._pod(option.runtime_name, option, classes) for option in options]
         for pod in self._workers:
@@ -241,8 +248,8 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
         self._gateway = None
         self.launch()
         wait_ready(self._workers, self.ready_timeout)
-        if self._needs_gateway():
-            self._gateway = self._pod('gateway/rep-0', self._gateway_options(), [])
+        if self.needs_gateway:
+            self._gateway = self._pod('gateway/rep-0', self.gateway_options(), [])
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
         if self._standalone and not self.options.quiet and not self.external:
@@ -256,14 +263,17 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
     def _running_pods(self) -> list[Pod]:
         return self.pods
 
-    def _needs_gateway(self) -> bool:
+    @property
+    def needs_gateway(self) -> bool:
+        """Whether a gateway process stands in front of the replicas."""
         if not self._standalone:
             return False
         if self.external:
             return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
         return self.options.replicas > 1
 
-    def _replica_options(self) -> list[DeploymentOptions]:
+    def replica_options(self) -> list[DeploymentOptions]:
+        """Options of each process."""
         options = self.options
         if options.replicas == 1:
             return [options]
@@ -280,7 +290,8 @@ class Deployment(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestra
             logger=self.logger,
         )
 
-    def _gateway_options(self) -> GatewayOptions:
+    def gateway_options(self) -> GatewayOptions:
+        """Options of the gateway in front of the replicas."""
         own = self.options
         shared = {name: getattr(own, name) for name in _SHARED_WITH_GATEWAY}
         return GatewayOptions.model_construct(
@@ -335,6 +346,7 @@ _SHARED_WITH_GATEWAY = (
     'cors',
     'uvicorn_kwargs',
     'workspace',
+    'reload',
 )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, TopologyError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -360,7 +360,7 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         for deployment in self._deployments:
             deployment.launch()
         wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
-        options = self._complete_gateway_options(topology)
+        options = self.complete_gateway_options(topology)
         self._gateway = Pod(
             options.runtime_name,
             run_server,
@@ -385,10 +385,13 @@ class Flow(YamlObject, PostMixin, HealthCheckMixin, ExportMixin, Orchestrator):
         limits = [deployment.ready_timeout for deployment in self._deployments]
         return None if not limits or None in limits else max(limit for limit in limits if limit is not None)
 
-    def _complete_gateway_options(self, topology: Topology) -> GatewayOptions:
+    def complete_gateway_options(self, topology: Topology) -> GatewayOptions:
+        """Options of the gateway, with the graph and the addresses of the Executors that run."""
         metadata = {d.name: dict(d.options.grpc_metadata) for d in self._deployments if d.options.grpc_metadata}
+        reload = self.gateway_options.reload or any(deployment.options.reload for deployment in self._deployments)
         return self.gateway_options.model_copy(
             update={
+                'reload': reload,
                 'graph_description': topology.description(),
                 'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
                 'deployments_addresses': {

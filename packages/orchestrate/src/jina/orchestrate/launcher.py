@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import json
 import os
@@ -12,7 +13,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from jina.core.errors import ConfigError, StartupError
@@ -320,8 +322,23 @@ def current() -> Launcher:
         return _current
 
 
+_prepares: ContextVar[bool] = ContextVar('prepares', default=True)
+
+
+@contextlib.contextmanager
+def unprepared() -> Iterator[None]:
+    """Deployments and Flows that are made in this context won't be started in processes."""
+    token = _prepares.set(False)
+    try:
+        yield
+    finally:
+        _prepares.reset(token)
+
+
 def prepare(modules: Sequence[str] = ()) -> None:
     """Start the zygote ahead of its first use, while the program goes on, and have it import what the pods will need."""
+    if not _prepares.get():
+        return
     running = current()
     if modules:
         running.preload(modules)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
 from jina.core.errors import ConfigError
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 HTTP_MODULES = ('jina.runtime.http', 'fastapi', 'uvicorn')
 """What pods with an HTTP server need in addition; the zygote imports it once."""
-_NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 
 def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _classes: Sequence[type]) -> int:
@@ -33,11 +32,16 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
     """
     uses = options.uses
     name: Any = uses
-    if isinstance(uses, dict) or (isinstance(uses, str) and not _NAME.fullmatch(uses)):
+    if isinstance(uses, (dict, str)):
         try:
             name = load_yaml(uses, substitute=False, extra_search_paths=options.extra_search_paths).data.get('jtype')
         except (ConfigError, OSError):
             return []  # the pod reports it
-    found = registered_class(name) if isinstance(name, str) else None
-    known_to_all = found is None or not issubclass(found, BaseExecutor) or found.__module__.startswith('jina.')
-    return [] if found is None or known_to_all else [found]
+    found: list[Any] = [registered_class(name)] if isinstance(name, str) else []
+    if options.reload and isinstance(uses, (dict, str)):
+        found += vars(sys.modules['__main__']).values()  # the document may name another one later
+    return [kind for kind in found if _is_own_executor(kind)]
+
+
+def _is_own_executor(found: Any) -> TypeGuard[type]:
+    return isinstance(found, type) and issubclass(found, BaseExecutor) and not found.__module__.startswith('jina.')

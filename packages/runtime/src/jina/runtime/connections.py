@@ -31,6 +31,8 @@ from jina.core.wire import (
 
 _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
+OpenChannel: TypeAlias = 'Callable[[str], Any]'
+"""Takes ``host:port`` and gives a channel, or None."""
 
 _RETRIED: Final = frozenset(
     {
@@ -64,12 +66,14 @@ class ConnectionSettings:
         timeout: Seconds for one try; None for no limit.
         compression: Compression of requests.
         channel_options: gRPC channel options of the user.
+        open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
     """
 
     retries: int = -1
     timeout: float | None = None
     compression: grpc.Compression | None = None
     channel_options: Mapping[str, object] = field(default_factory=dict)
+    open_channel: OpenChannel | None = None
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -85,6 +89,9 @@ def parse_address(address: str) -> tuple[str, bool]:
 
 def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> Any:
     """Typed as Any: gRPC's stubs insist on serializers, and without them bytes pass as they are."""
+    given = None if settings.open_channel is None else settings.open_channel(address)
+    if given is not None:
+        return given
     options = merge_grpc_options({**_CHANNEL_OPTIONS, **settings.channel_options})
     if secure:
         credentials = grpc.ssl_channel_credentials()

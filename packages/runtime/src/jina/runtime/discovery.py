@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from jina.core.errors import TopologyError, TransportError
@@ -17,6 +17,7 @@ from jina.runtime.connections import PeerGroup
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 _TRY_S: Final = 5.0
+_FOLLOW_S: Final = 0.5
 
 
 class Directory:
@@ -35,6 +36,7 @@ class Directory:
         self._tables: dict[str, dict[str, RemoteEndpoint] | None] = {}
         self._complete = asyncio.Event()
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Asks every Executor once; who doesn't answer is asked again in the background.
@@ -56,13 +58,17 @@ class Directory:
         if task is None or task.done():
             self._asking[name] = asyncio.create_task(self._keep_asking(name))
 
+    def follow(self, on_change: Callable[[], object]) -> None:
+        """Goes on to ask all Executors, for they may be reloaded, and tells when an endpoint has changed."""
+        self._following = asyncio.create_task(self._follow(on_change))
+
     async def wait(self) -> None:
         """Returns when every Executor has answered at least once."""
         await self._complete.wait()
 
     def close(self) -> None:
         """Stops asking."""
-        for task in self._asking.values():
+        for task in (*self._asking.values(), *([self._following] if self._following else [])):
             task.cancel()
 
     def known(self, name: str) -> bool:
@@ -163,6 +169,20 @@ class Directory:
             self.check()
         except TopologyError as error:
             self._logger.error('%s', error)
+
+    async def _follow(self, on_change: Callable[[], object]) -> None:
+        while True:
+            await asyncio.sleep(_FOLLOW_S)
+            before = dict(self._tables)
+            await asyncio.gather(*(self._ask(name) for name in self._groups))
+            if before == self._tables:
+                continue
+            self._note_progress()
+            try:
+                self.check()
+            except TopologyError as error:
+                self._logger.error('%s', error)
+            on_change()
 
     def _note_progress(self) -> None:
         if self._tables.keys() >= self._groups.keys():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
-from jina.runtime.connections import ConnectionSettings, PeerGroup
+from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.walker import Walker
 
@@ -47,6 +47,7 @@ class GatewayService:
     Args:
         options: The graph, the addresses, and how to talk to them.
         logger: Logger of the process; by default one is made from the options.
+        open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
 
     Raises:
         TopologyError: The graph is invalid.
@@ -54,7 +55,9 @@ class GatewayService:
         ConfigError: An address is invalid.
     """
 
-    def __init__(self, options: GatewayOptions, *, logger: JinaLogger | None = None) -> None:
+    def __init__(
+        self, options: GatewayOptions, *, logger: JinaLogger | None = None, open_channel: OpenChannel | None = None
+    ) -> None:
         self.name = options.runtime_name
         self.logger = logger or JinaLogger(
             self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
@@ -70,7 +73,11 @@ class GatewayService:
             else None,
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
+            open_channel=open_channel,
         )
+        self.on_change: Callable[[], object] = lambda: None
+        """Called when an Executor has other endpoints than before; only with the option ``reload``."""
+        self._follows = options.reload
         self.control_timeout = _control_timeout(options)
         """Seconds for one try of a dry run, None for no limit."""
         self._groups: dict[str, PeerGroup] = {}
@@ -96,6 +103,8 @@ class GatewayService:
             TopologyError: Two Executors don't fit together.
         """
         await self._directory.start()
+        if self._follows:
+            self._directory.follow(lambda: self.on_change())
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -73,6 +73,8 @@ class GrpcServer:
         compression: grpc.Compression | None = None,
         prefetch: int = 1000,
     ) -> None:
+        self.closed = False
+        """True from ``hold`` to ``open``."""
         self._service = service
         self._host = host
         self._port = port
@@ -86,9 +88,17 @@ class GrpcServer:
         self._server = grpc.aio.server(
             options=wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})}), compression=compression
         )
-        self._server.add_generic_rpc_handlers(
-            (*self._handlers(), self.health.handler(), *reflection.handlers(wire.SERVICE_NAMES))
+        self.handlers: tuple[Any, ...] = (
+            *self._handlers(),
+            self.health.handler(),
+            *reflection.handlers(wire.SERVICE_NAMES),
         )
+        """What answers calls, by the names of their methods."""
+
+    def hold(self) -> None:
+        """From its start until ``open``, the server refuses requests as UNAVAILABLE and reports NOT_SERVING."""
+        self.closed = True
+        self.handlers = (_Door(self), *self.handlers)
 
     async def start(self) -> int:
         """Binds the port, starts to serve, and returns the real port.
@@ -100,10 +110,17 @@ class GrpcServer:
             bound = self._bind_in_range(*self._port_range)
         else:
             bound = self._bind(self._port)
+        self._server.add_generic_rpc_handlers(self.handlers)
         await self._server.start()
         self._port = bound
-        self.health.set(ServingStatus.SERVING)
+        if not self.closed:
+            self.health.set(ServingStatus.SERVING)
         return bound
+
+    def open(self) -> None:
+        """Lets requests in and reports SERVING."""
+        self.closed = False
+        self.health.set(ServingStatus.SERVING)
 
     def _bind(self, port: int) -> int:
         host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
@@ -275,6 +292,21 @@ class GrpcServer:
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
         return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
+
+
+class _Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """Keeps requests out of a server that is closed; its health and its reflection answer."""
+
+    def __init__(self, server: GrpcServer) -> None:
+        self._server = server
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if not self._server.closed or not details.method.startswith('/jina.'):
+            return None
+        return grpc.stream_stream_rpc_method_handler(self._refuse)
+
+    async def _refuse(self, _: AsyncIterator[bytes], context: _Context) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, 'the Executor is warming up')
 
 
 async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[bytes, bool]:

@@ -8,13 +8,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
 from jina.core.enums import ProtocolType
 from jina.core.environment import random_port_range, uvloop_disabled
 from jina.core.errors import MissingExtraError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.connections import OpenChannel
 from jina.runtime.gateway import GatewayService, compression_of
 from jina.runtime.grpc_server import GrpcServer
 from jina.runtime.worker import WorkerService
@@ -27,10 +28,13 @@ _DEFAULT_PREFETCH: Final = 1000
 _Result = TypeVar('_Result')
 
 
-class _Server(Protocol):
-    async def start(self) -> int: ...
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
-    async def stop(self, grace: float | None = None) -> None: ...
+    from jina.runtime.http import HttpServer
+    from jina.runtime.reload import ReloadingService
+
+    Service: TypeAlias = WorkerService | GatewayService | ReloadingService
 
 
 class PodServer:
@@ -38,6 +42,7 @@ class PodServer:
 
     Args:
         options: Options of an Executor, or of a gateway.
+        open_channel: Of a gateway: gives the channel to an address; None, or for None, it is connected as usual.
 
     Attributes:
         service: What answers requests; set by ``start``.
@@ -45,11 +50,12 @@ class PodServer:
         ended: Set when the process should end by itself.
     """
 
-    service: WorkerService | GatewayService
+    service: Service
 
-    def __init__(self, options: ExecutorOptions | GatewayOptions) -> None:
+    def __init__(self, options: ExecutorOptions | GatewayOptions, *, open_channel: OpenChannel | None = None) -> None:
         self._options = options
-        self._servers: list[_Server] = []
+        self._open_channel = open_channel
+        self._servers: list[GrpcServer | HttpServer] = []
         self.logger = JinaLogger(
             options.runtime_name,
             log_config=options.log_config,
@@ -70,29 +76,69 @@ class PodServer:
             Exception: What the Executor's ``__init__`` raises.
         """
         options = self._options
-        what = ''
-        if isinstance(options, GatewayOptions):
-            host = options.host
-            self.service = GatewayService(options, logger=self.logger)
-        else:
-            host = options.host[0]
-            # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
-            self.service = WorkerService(options, logger=self.logger)
-            self.service.on_fatal = self._end
-            what = f'Executor {type(self.service.executor).__name__} is '
+        host = options.host if isinstance(options, GatewayOptions) else options.host[0]
+        service = self.service = self._make_service()
         try:
-            if isinstance(self.service, GatewayService):
-                await self.service.start()
-            addresses = []
+            ports: dict[GrpcServer | HttpServer, int] = {}
             for index, protocol in enumerate(options.protocol):
                 server = self._make_server(protocol, host, options.port[index] if options.port else 0)
                 self._servers.append(server)
-                addresses.append(PodAddress(protocol, host, await server.start()))
+                if isinstance(server, GrpcServer) and not isinstance(service, GatewayService) and service.has_warm_up:
+                    server.hold()
+                    ports[server] = await server.start()  # tells those who ask for its health that it isn't ready
+            await service.start()
+            for server in self._servers:
+                if server not in ports:
+                    ports[server] = await server.start()
+                elif isinstance(server, GrpcServer):
+                    server.open()
         except BaseException:
             await self.stop(0)
             raise
+        addresses = [
+            PodAddress(protocol, host, ports[server])
+            for protocol, server in zip(options.protocol, self._servers, strict=True)
+        ]
+        what = '' if isinstance(service, GatewayService) else f'Executor {type(service.executor).__name__} is '
         self.logger.success('%sready and listening on %s', what, ', '.join(map(str, addresses)))
         return addresses
+
+    async def load(self) -> None:
+        """Makes the service and gets it ready to answer, without a server.
+
+        Raises:
+            JinaError: A configuration is wrong, or the graph doesn't fit together.
+            Exception: What the Executor's ``__init__`` or ``warm_up`` raises.
+        """
+        self.service = self._make_service()
+        try:
+            await self.service.start()
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    def _make_service(self) -> Service:
+        if isinstance(self._options, GatewayOptions):
+            gateway = GatewayService(self._options, logger=self.logger, open_channel=self._open_channel)
+            gateway.on_change = self._refresh
+            return gateway
+        # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
+        service: WorkerService | ReloadingService
+        if self._options.reload:
+            from jina.runtime.reload import ReloadingService  # noqa: PLC0415 - for development only
+
+            service = ReloadingService(self._options, logger=self.logger)
+            service.on_change = self._refresh
+        else:
+            service = WorkerService(self._options, logger=self.logger)
+        service.on_fatal = self._end
+        return service
+
+    def _refresh(self) -> None:
+        """Shows other endpoints where they are listed."""
+        for server in self._servers:
+            if not isinstance(server, GrpcServer):
+                server.refresh()
 
     async def stop(self, grace: float = GRACE_S) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
@@ -111,7 +157,7 @@ class PodServer:
         self.exit_code = 1
         self.ended.set()
 
-    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> _Server:
+    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> GrpcServer | HttpServer:
         options = self._options
         if protocol is ProtocolType.GRPC:
             gateway = isinstance(options, GatewayOptions)

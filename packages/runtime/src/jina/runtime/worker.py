@@ -74,6 +74,24 @@ class WorkerService:
             return {DEFAULT_ENDPOINT: EndpointSchema(legacy, legacy)}
         return schemas
 
+    @property
+    def has_warm_up(self) -> bool:
+        """Whether the Executor has something to do before it answers its first request."""
+        return type(self.executor).warm_up is not BaseExecutor.warm_up
+
+    async def start(self) -> None:
+        """Warms the Executor up: in the thread of its synchronous methods, or here if ``warm_up`` is ``async def``.
+
+        Raises:
+            Exception: What ``warm_up`` raises.
+        """
+        if not self.has_warm_up:
+            return
+        if inspect.iscoroutinefunction(self.executor.warm_up):
+            await self.executor.warm_up()
+        else:
+            await self._threads.run(self.executor.warm_up)
+
     def begin(
         self,
         raw: bytes,

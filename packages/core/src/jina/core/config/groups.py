@@ -89,10 +89,10 @@ class StartOptions(Options):
 
 
 class ReloadOptions(Options):
-    """Restart on changes."""
+    """Hot reload."""
 
-    reload: bool = option(False, planned='hot reload')
-    """Restart when the YAML file or the source of the object changes."""
+    reload: bool = option(False)
+    """Follow changes of the source files and the YAML file of Executors while they serve. For development; needs the package watchfiles."""
 
 
 class PortOptions(Options):

@@ -2,7 +2,7 @@
 
 from jina.core.yaml.dumping import dump_yaml
 from jina.core.yaml.loading import LoadedYaml, load_yaml
-from jina.core.yaml.objects import LoadOverrides, YamlObject, registered_class
+from jina.core.yaml.objects import LoadOverrides, YamlObject, forgotten_classes, registered_class
 from jina.core.yaml.sources import complete_path
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     'YamlObject',
     'complete_path',
     'dump_yaml',
+    'forgotten_classes',
     'load_yaml',
     'registered_class',
 ]

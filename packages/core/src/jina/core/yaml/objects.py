@@ -6,7 +6,8 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,23 @@ def registered_class(name: str) -> type[YamlObject] | None:
         name: Name without module.
     """
     return _REGISTRY.get(name)
+
+
+@contextmanager
+def forgotten_classes(modules: Collection[str]) -> Iterator[None]:
+    """Inside, documents can't name the classes of some modules until they are defined again; an exception brings them back.
+
+    Args:
+        modules: Names of the modules.
+    """
+    before = {name: known for name, known in _REGISTRY.items() if known.__module__ in modules}
+    for name in before:
+        del _REGISTRY[name]
+    try:
+        yield
+    except BaseException:
+        _REGISTRY.update(before)
+        raise
 
 
 @dataclass(frozen=True)

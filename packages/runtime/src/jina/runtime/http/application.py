@@ -111,7 +111,7 @@ class Application:
 
     async def start(self) -> None:
         """Adds the routes of all endpoints. Of a gateway whose Executors aren't there yet, they are added later."""
-        refresh = self._start_refresh()
+        refresh = self.refresh()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(refresh), _DISCOVERY_WAIT_S)
 
@@ -148,7 +148,8 @@ class Application:
             route.matches(scope)[0] is not Match.NONE for route in self.app.router.routes
         )
 
-    def _start_refresh(self) -> asyncio.Task[None]:
+    def refresh(self) -> asyncio.Task[None]:
+        """Starts to look for the endpoints again; the task ends when their routes are there."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
         return self._refreshing
@@ -157,7 +158,7 @@ class Application:
         """Asks a gateway again for its endpoints: an Executor may have started or changed meanwhile."""
         if asyncio.get_running_loop().time() - self._refreshed_at >= _REFRESH_INTERVAL_S:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._start_refresh()), _DISCOVERY_WAIT_S)
+                await asyncio.wait_for(asyncio.shield(self.refresh()), _DISCOVERY_WAIT_S)
 
     async def _refresh(self) -> None:
         schemas = await self._find_schemas()

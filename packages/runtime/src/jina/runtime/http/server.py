@@ -110,6 +110,10 @@ class HttpServer:
         port: int = listener.getsockname()[1]
         return port
 
+    def refresh(self) -> None:
+        """Looks for the endpoints of the service again, soon."""
+        self._application.refresh()
+
     async def stop(self, grace: float | None = None) -> None:
         """Refuses new connections, answers the requests in flight, and ends.
 
