@@ -32,8 +32,10 @@ class Payloads:
     """A gRPC request with one small TextDoc for ``/echo``."""
     vectors: Path
     """A gRPC request with a hundred docs of text and 768 float32 for ``/vectors``."""
-    raw_vectors: Path
-    """The same vectors as plain float32, for servers without docarray."""
+    bare_vectors: Path
+    """The same ids, texts and vectors in the message of the bare server, which has no schemas."""
+    buffer: Path
+    """The vectors alone, as one array of float32."""
     stream: Path
     """A gRPC request with a single document for the streaming endpoint ``/stream``."""
     http: Path
@@ -47,10 +49,16 @@ def prepare(folder: Path) -> Payloads:
     vectors = DocList[VectorDoc](
         [VectorDoc(id=f'{i:032d}', text=f'{TEXT} {i}', embedding=row) for i, row in enumerate(rows)]
     )
-    files = Payloads(*(folder / name for name in ('text', 'vectors', 'raw_vectors', 'stream', 'http')))
+    files = Payloads(*(folder / name for name in ('text', 'vectors', 'bare_vectors', 'buffer', 'stream', 'http')))
     files.text.write_bytes(data_request('/echo', DocList[TextDoc]([text]).to_protobuf().SerializeToString()))
     files.vectors.write_bytes(data_request('/vectors', vectors.to_protobuf().SerializeToString()))
-    files.raw_vectors.write_bytes(rows.tobytes())
+    files.bare_vectors.write_bytes(
+        b''.join(
+            _field(1, _field(1, doc.id.encode()) + _field(2, doc.text.encode()) + _field(3, doc.embedding.tobytes()))
+            for doc in vectors
+        )
+    )
+    files.buffer.write_bytes(rows.tobytes())
     files.stream.write_bytes(_header('/stream') + _field(4, text.to_protobuf().SerializeToString()))
     files.http.write_text(json.dumps({'data': [{'id': '0' * 32, 'text': TEXT}]}))
     return files

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.bench.payload import BATCH, STREAM_ITEMS
-from tests.bench.sides import BARE, JINA, ORIGINAL, Side
+from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, Side
 
 Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
 
@@ -69,6 +69,14 @@ def _bare_grpc(work: str, *arguments: str, payload: str = 'text') -> Contender:
     return Contender(BARE, 'servers/bare_grpc.py', (work, *arguments), payload)
 
 
+def _bare_vectors(*arguments: str) -> tuple[Contender, Contender]:
+    """The server with the same documents in a message of its own, and the one without documents."""
+    return (
+        _bare_grpc('vectors', *arguments, payload='bare_vectors'),
+        Contender(BUFFER, 'servers/bare_grpc.py', ('buffer', *arguments), 'buffer'),
+    )
+
+
 def _bare_http(*arguments: str) -> Contender:
     return Contender(BARE, 'servers/bare_http.py', arguments, 'http')
 
@@ -106,11 +114,11 @@ LOADS = (
     ),
     LoadScenario(
         'vectors',
-        '100 docs a request, text and 768 float32 each, Deployment (bare: numpy, no docarray)',
+        '100 docs a request, text and 768 float32 each, Deployment (bare: numpy, no docarray; buffer: floats alone)',
         'grpc',
         (
             *_framework('deployment', '--executor', 'Vectors', payload='vectors'),
-            _bare_grpc('vectors', payload='raw_vectors'),
+            *_bare_vectors(),
         ),
         levels=(1, 16),
         unit='docs/s',
@@ -122,7 +130,7 @@ LOADS = (
         'grpc',
         (
             *_framework('flow', '--executor', 'Vectors', payload='vectors'),
-            _bare_grpc('vectors', '--length', '2', payload='raw_vectors'),
+            *_bare_vectors('--length', '2'),
         ),
         levels=(1, 16),
         unit='docs/s',

@@ -36,4 +36,7 @@ ORIGINAL = Side('original', original_env.original_python)
 BARE = Side('bare', _this_python)
 """grpc.aio, FastAPI and uvicorn used by hand, in the system's environment."""
 
-SIDES = (JINA, ORIGINAL, BARE)
+BUFFER = Side('buffer', _this_python)
+"""grpc.aio with one array of floats a request, no ids and no texts: the bound that nothing with documents reaches."""
+
+SIDES = (JINA, ORIGINAL, BARE, BUFFER)

@@ -1,4 +1,7 @@
-"""The bare gRPC stack, written by hand: an echo, a numpy server or a stream of items, alone or behind a byte gateway.
+"""The bare gRPC stack, written by hand: an echo, numpy servers or a stream of items, alone or behind a byte gateway.
+
+``vectors`` takes a message of its own with the id, the text and the embedding of each document, and changes them in place;
+``buffer`` takes nothing but the floats of all embeddings, as one array: what a server costs that knows no documents.
 
 With ``--length N`` it starts N such servers as processes of their own and a gateway that passes the bytes from one to
 the next, as a Flow of N does.
@@ -12,6 +15,7 @@ import time
 
 import grpc
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 UNARY = ('jina.JinaSingleDataRequestRPC', 'process_single_data')
 STREAM = ('jina.JinaSingleDocumentRequestRPC', 'stream_doc')
@@ -19,11 +23,36 @@ LIMITS = (('grpc.max_send_message_length', -1), ('grpc.max_receive_message_lengt
 STREAM_ITEMS = 100
 
 
+def message_of_vectors() -> type:
+    """The class that protoc generates from ``message Doc { string id = 1; string text = 2; bytes embedding = 3; }``, repeated."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name='vectors.proto', package='vectors', syntax='proto3')
+    doc = file.message_type.add(name='Doc')
+    for number, (name, kind) in enumerate((('id', 9), ('text', 9), ('embedding', 12)), 1):
+        doc.field.add(name=name, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
+    file.message_type.add(name='Docs').field.add(
+        name='docs', number=1, type=kinds.TYPE_MESSAGE, type_name='.vectors.Doc', label=kinds.LABEL_REPEATED
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName('vectors.Docs'))
+
+
+Docs = message_of_vectors()
+
+
 async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
     return request
 
 
 async def vectors(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    message = Docs.FromString(request)
+    for doc in message.docs:
+        doc.embedding = (np.frombuffer(doc.embedding, dtype=np.float32) * 2).tobytes()
+    return message.SerializeToString()
+
+
+async def buffer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
     return (np.frombuffer(request, dtype=np.float32) * 2).tobytes()
 
 
@@ -39,7 +68,7 @@ async def serve(work: str, port: int) -> tuple[grpc.aio.Server, int]:
         handler = grpc.unary_stream_rpc_method_handler(stream)
     else:
         service, method = UNARY
-        handler = grpc.unary_unary_rpc_method_handler({'echo': echo, 'vectors': vectors}[work])
+        handler = grpc.unary_unary_rpc_method_handler({'echo': echo, 'vectors': vectors, 'buffer': buffer}[work])
     return await listen(service, method, handler, port)
 
 
@@ -75,7 +104,7 @@ async def _spawn(work: str) -> asyncio.subprocess.Process:
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument('work', choices=['echo', 'vectors', 'stream'])
+    parser.add_argument('work', choices=['echo', 'vectors', 'buffer', 'stream'])
     parser.add_argument('--port', type=int, required=True)
     parser.add_argument('--length', type=int, default=0)
     options = parser.parse_args()
