@@ -104,6 +104,9 @@ def check_both_ways(docs: Any) -> None:
     for raw in (ours, theirs):
         decoded = document_reader.read_docs(b'xy' + raw + b'z', 2, len(raw) + 2, list_type)
         assert same(decoded, reference_decode(raw, list_type))
+        # The second time, documents are read by the skeletons of the first.
+        again = document_reader.read_docs(raw + raw, 0, 2 * len(raw), list_type)
+        assert same(again, reference_decode(raw + raw, list_type))
         for message in DocListProto.FromString(raw).docs:
             # Alone, nothing is left to docarray on the quiet.
             alone = message.SerializeToString()

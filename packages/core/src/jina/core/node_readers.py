@@ -23,7 +23,8 @@ from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
 from jina.core.protobuf_bytes import UNUSUAL, entries, field, items, payload, read_varint, whole
-from jina.core.tensor_readers import Reader, read_raw_tensor, same_methods, tensor_reader
+from jina.core.skeletons import Convert, Locate
+from jina.core.tensor_readers import Reader, read_raw_tensor, same_methods, tensor_locator, tensor_reader
 
 MAX_DEPTH: Final = 20
 """Documents and containers within each other; protobuf refuses messages within messages at five times as many."""
@@ -56,6 +57,39 @@ def typed_reader(annotation: Any, *, nested: Callable[[Any], Reader | None]) -> 
         return reader
     reader = nested(annotation) or _container_reader(annotation, origin, nested)
     return _optional(reader) if reader is not None and nullable else reader
+
+
+def locator(annotation: Any, read: Reader) -> Locate:
+    """Returns what finds the content in a node of a field.
+
+    Args:
+        annotation: Of the field.
+        read: The reader for the field.
+    """
+    if read is _read_text:
+        return _locate_text
+    if read is _read_id:
+        return _locate_id
+    if isinstance(annotation, type) and not get_origin(annotation) and issubclass(annotation, AbstractTensor):
+        locate_tensor = tensor_locator(annotation)
+        if locate_tensor is not None:
+            return locate_tensor
+
+    def locate_node(data: bytes, position: int, stop: int) -> tuple[int, int, Convert]:
+        return position, stop, lambda node: read(node, 0, len(node), 0)
+
+    return locate_node
+
+
+def _locate_text(data: bytes, position: int, stop: int) -> tuple[int, int, Convert]:
+    return whole(data, position, stop, 10), stop, bytes.decode
+
+
+def _locate_id(data: bytes, position: int, stop: int) -> tuple[int, int, Convert]:
+    start, end = payload(data, position, stop, 10)
+    if end != stop and data[end:stop] != _ID_TAIL:
+        raise ValueError(UNUSUAL)
+    return start, end, lambda content: ID(content.decode())
 
 
 def _leaf_reader(annotation: Any, nullable: bool) -> Reader | None:

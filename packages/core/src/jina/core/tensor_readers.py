@@ -16,6 +16,7 @@ from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
 from jina.core.protobuf_bytes import UNUSUAL, field_head, payload, read_varint, whole
+from jina.core.skeletons import Convert, Locate
 
 Reader = Callable[[bytes, int, int, int], Any]
 """Takes the data, position and end of a node, and the depth of documents and containers; returns the value."""
@@ -55,13 +56,7 @@ def tensor_reader(kind: Any) -> Reader | None:
         kind, AbstractTensor, '__get_pydantic_core_schema__'
     ):
         return None
-    # NdArray takes an array as a view of its class, whatever docarray's class of it was.
-    target = next((numpy_kind for union, numpy_kind in _UNIONS if kind is union), None)
-    shape = None
-    if issubclass(kind, NdArray) and _views_natively(kind):
-        target = kind
-    elif issubclass(kind, NdArray) and kind.__unparametrizedcls__ and _views_natively(kind.__unparametrizedcls__):
-        target, shape = kind.__unparametrizedcls__, kind.__docarray_target_shape__
+    target, shape = _native_target(kind)
 
     def read_tensor(data: bytes, position: int, stop: int, depth: int) -> Any:
         frame = _frames.get(stop - position)
@@ -78,6 +73,37 @@ def tensor_reader(kind: Any) -> Reader | None:
         return kind._docarray_validate(_build(data, position, stop, frame))
 
     return read_tensor
+
+
+def tensor_locator(kind: Any) -> Locate | None:
+    """Returns what finds the content of an array for a field of a tensor class; None if it takes more to make the value."""
+    target, shape = _native_target(kind)
+    if target is None:
+        return None
+
+    def locate_tensor(data: bytes, position: int, stop: int) -> tuple[int, int, Convert]:
+        frame = _read_frame(data, position, stop)
+        sizes, dtype = frame.shape, frame.dtype
+        if not frame.is_array or (shape is not None and shape != sizes):
+            raise ValueError(UNUSUAL)
+
+        def convert(content: bytes) -> Any:
+            return target(sizes, dtype, bytearray(content))
+
+        return position + len(frame.head), stop - len(frame.foot), convert
+
+    return locate_tensor
+
+
+def _native_target(kind: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Returns the class that a field makes of any numpy array by a mere view, and the shape that it must have, if any."""
+    # NdArray takes an array as a view of its class, whatever docarray's class of it was.
+    target = next((numpy_kind for union, numpy_kind in _UNIONS if kind is union), None)
+    if issubclass(kind, NdArray) and _views_natively(kind):
+        return kind, None
+    if issubclass(kind, NdArray) and kind.__unparametrizedcls__ and _views_natively(kind.__unparametrizedcls__):
+        return kind.__unparametrizedcls__, kind.__docarray_target_shape__
+    return target, None
 
 
 def same_methods(kind: Any, base: Any, *names: str) -> bool:
