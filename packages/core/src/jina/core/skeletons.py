@@ -72,18 +72,20 @@ class Skeletons:
 
     def _dissect(self, data: bytes, position: int, stop: int) -> Skeleton:
         bones: list[bytes] = []
-        fields: list[tuple[str, Convert, int]] = []
+        found: dict[str, tuple[str, Convert, int]] = {}
         layout = '<'
         seen = position
         for name, start, end in entries(data, position, stop):
-            if name not in self._locators:
+            if name not in self._locators or name in found:
                 raise ValueError(UNUSUAL)
             first, last, convert = self._locators[name](data, start, end)
             layout += f'{first - seen}s{last - first}s'
             bones.append(data[seen:first])
-            fields.append((name, convert, 2 * len(fields) + 1))
+            found[name] = (name, convert, 2 * len(found) + 1)
             seen = last
-        if [name for name, _, _ in fields] != list(self._locators):
+        if len(found) != len(self._locators):
             raise ValueError(UNUSUAL)
         bones.append(data[seen:stop])
-        return Skeleton(Struct(f'{layout}{stop - seen}s').unpack_from, tuple(bones), tuple(fields))
+        # Protobuf's own encoders write the entries of a map in any order; a document has its fields in that of the class.
+        fields = tuple(found[name] for name in self._locators)
+        return Skeleton(Struct(f'{layout}{stop - seen}s').unpack_from, tuple(bones), fields)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
 _END: Final = object()
+_LARGE: Final = 1 << 14
+"""Bytes from which on documents are decoded and encoded in the thread."""
 
 
 class WorkerService:
@@ -123,6 +125,8 @@ class WorkerService:
         endpoint = self._table.lookup(request.exec_endpoint)
         if endpoint is None or endpoint.is_async or endpoint.is_generator or endpoint.mode == 'doc':
             return begin_task(self._serialised(self._answer(request, None, None)), finish)
+        if len(raw) >= _LARGE:
+            return self._begin_large(request, endpoint, finish)
         try:
             docs = _decode(request, endpoint)
             arguments = self._arguments(endpoint, request, docs, None, None)
@@ -139,6 +143,24 @@ class WorkerService:
             finish(*serialise(self._routed(request) if error is None else self._fail(request, error)))
 
         return self._threads.submit(partial(endpoint.function, **arguments), done).cancel
+
+    def _begin_large(self, request: DataRequest, endpoint: Endpoint, finish: Finish) -> Callable[[], object]:
+        """Answers a request whose documents take a while to decode: in the thread, so that the event loop stays free.
+
+        They are decoded when it is their turn. What the method works on is in the processor's cache then, and what waits
+        exists once, as bytes.
+        """
+
+        def answer() -> tuple[bytes, bool]:
+            docs = _decode(request, endpoint)
+            returned = endpoint.function(**self._arguments(endpoint, request, docs, None, None))
+            self._keep(request, docs, *endpoint.collect(returned, docs))
+            return serialise(self._routed(request))
+
+        def done(answered: Any, error: Exception | None) -> None:
+            finish(*(answered if error is None else serialise(self._fail(request, error))))
+
+        return self._threads.submit(answer, done).cancel
 
     async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[bytes, bool]:
         return serialise(await answer)
