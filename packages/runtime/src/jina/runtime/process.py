@@ -18,6 +18,7 @@ from jina.core.logging.logger import JinaLogger
 from jina.runtime.connections import OpenChannel
 from jina.runtime.gateway import GatewayService, compression_of
 from jina.runtime.grpc_server import GrpcServer
+from jina.runtime.heap import keep_freed_memory
 from jina.runtime.worker import WorkerService
 
 GRACE_S: Final = 4.0
@@ -202,6 +203,7 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
         os.environ.update(options.env)
     os.environ['JINA_DEPLOYMENT_NAME'] = options.runtime_name
     _raise_file_limit()
+    keep_freed_memory()
     return run(_serve(options, on_ready))
 
 
