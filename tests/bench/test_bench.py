@@ -86,3 +86,16 @@ def test_codec(tmp_path: Path) -> None:
     # A third of what is usual: this fails when documents are left to docarray, not when the machine is busy.
     assert all(row['ratio'] > 3 for row in rows if row['name'] == 'text + 768')
     assert all(row['ours_memory'] < 1.2 for row in rows if row['ours_memory'] is not None)
+
+
+@pytest.mark.timeout(300)
+def test_large_arrays_take_little_memory_in_an_executor(tmp_path: Path) -> None:
+    file = tmp_path / 'large.json'
+    command = [sys.executable, '-m', 'tests.bench.large', '--quick', '--json', str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row['name']: row for row in json.loads(file.read_text())}
+    executors = [rows['deployment']['memory']['executor/rep-0']]
+    executors += [rows['flow']['memory'][name] for name in ('step0/rep-0', 'step1/rep-0')]
+    # Its request, its response, and the documents; what stays from one request to the next would add up.
+    assert max(executors) < 3.6, rows

@@ -19,6 +19,10 @@ class VectorDoc(BaseDoc):
     embedding: NdArray
 
 
+class ArrayDoc(BaseDoc):
+    array: NdArray
+
+
 class Echo(Executor):
     @requests(on='/echo')
     def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
@@ -30,6 +34,12 @@ class Vectors(Executor):
     def vectors(self, docs: DocList[VectorDoc], **kwargs: Any) -> DocList[VectorDoc]:
         for doc in docs:
             doc.embedding = np.asarray(doc.embedding) * 2
+        return docs
+
+
+class Arrays(Executor):
+    @requests(on='/arrays')
+    def arrays(self, docs: DocList[ArrayDoc], **kwargs: Any) -> DocList[ArrayDoc]:
         return docs
 
 
@@ -45,7 +55,7 @@ def main() -> None:
     parser.add_argument('kind', choices=['deployment', 'flow'])
     parser.add_argument('--port', type=int, required=True)
     parser.add_argument('--protocol', default='grpc')
-    parser.add_argument('--executor', default='Echo', choices=['Echo', 'Vectors', 'Stream'])
+    parser.add_argument('--executor', default='Echo', choices=['Arrays', 'Echo', 'Stream', 'Vectors'])
     parser.add_argument('--length', type=int, default=2, help='number of Executors in a Flow')
     options = parser.parse_args()
     uses = globals()[options.executor]

@@ -263,7 +263,10 @@ class DataRequest(Request):
         if self._content is None:
             return envelope
         raw, start = self._content
-        return b''.join((envelope, field_head(_DATA, len(raw) - start), memoryview(raw)[start:]))
+        front = envelope + field_head(_DATA, len(raw) - start)
+        if len(front) == start and raw.startswith(front):
+            return raw  # nothing has changed: a large request is passed on without a copy
+        return b''.join((front, memoryview(raw)[start:]))
 
     def _synchronise(self) -> None:
         super()._synchronise()

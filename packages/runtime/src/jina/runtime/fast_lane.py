@@ -142,8 +142,12 @@ class LaneServer:
     async def _read(self) -> None:
         try:
             while (frame := await self._context.read()) is not _EOF:
-                for record in self._reader.read(frame):
-                    self._take(record)
+                records = self._reader.read(frame)
+                records.reverse()
+                while records:
+                    self._take(
+                        records.pop()
+                    )  # no name for it: it may be large, and the next frame may be long in coming
                 while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
@@ -279,6 +283,7 @@ class _Call:
         if self._over:
             return
         self._over = True
+        self.cancel = None  # what it cancels refers to this call, and to the documents: they should go at once
         if self.timer is not None:
             self.timer.cancel()
         if error is None:
@@ -302,3 +307,4 @@ class _Call:
             self.timer.cancel()
         if self.cancel is not None:
             self.cancel()
+            self.cancel = None
