@@ -151,6 +151,24 @@ LOADS = (
         level_name='connections',
     ),
     LoadScenario(
+        'http-batching',
+        'HTTP, dynamic batching of a call that takes 5 ms + 0.05 ms a doc, 32 docs a batch: ideal 4,850/s (bare: a batcher by hand in FastAPI)',
+        'http',
+        (
+            *_framework('deployment', '--executor', 'Batched', '--protocol', 'http', payload='http'),
+            Contender(BARE, 'servers/bare_batcher.py', (), 'http'),
+        ),
+        levels=(64,),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'grpc-batching',
+        'the same over gRPC',
+        'grpc',
+        _framework('deployment', '--executor', 'Batched'),
+        levels=(64,),
+    ),
+    LoadScenario(
         'stream',
         f'streaming endpoint, {STREAM_ITEMS} items a stream, gRPC Deployment',
         'grpc-stream',

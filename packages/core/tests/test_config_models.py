@@ -126,7 +126,7 @@ EXECUTOR = {
     'uses_with': values(),
     'uses_metas': values(),
     'uses_requests': values(),
-    'uses_dynamic_batching': values('it comes with dynamic batching'),
+    'uses_dynamic_batching': Fact('object', None, {'/a': {'timeout': 1}}),
     'py_modules': texts(),
     'output_array_type': text(refused='it belongs to docarray before 0.30'),
     'exit_on_exceptions': texts([]),

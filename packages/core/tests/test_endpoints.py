@@ -349,15 +349,82 @@ def test_on_must_be_text(wrong: Any) -> None:
         requests(on=wrong)
 
 
-@pytest.mark.parametrize('decorator', [write, dynamic_batching(preferred_batch_size=4)])
 @pytest.mark.parametrize('above', [True, False])
-def test_features_of_later_versions_are_refused_when_served(decorator: Any, above: bool) -> None:
+def test_features_of_later_versions_are_refused_when_served(above: bool) -> None:
     def method(self, docs, **kwargs): ...
 
-    decorated = decorator(requests(method)) if above else requests(decorator(method))
+    decorated = write(requests(method)) if above else requests(write(method))
     executor = type('Later', (Executor,), {'method': decorated})()
     with pytest.raises(NotSupportedError, match=r'Later.method is marked with @'):
         _ = executor.endpoints
+
+
+@pytest.mark.parametrize('above', [True, False])
+def test_batching_is_declared_above_or_below_requests(above: bool) -> None:
+    def method(self, docs, **kwargs): ...
+
+    decorator = dynamic_batching(preferred_batch_size=8, max_latency_ms=5)
+    decorated = decorator(requests(method)) if above else requests(decorator(method))
+    options = type('Batched', (Executor,), {'method': decorated})().endpoints.lookup('/').batching.options
+    assert (options.preferred_batch_size, options.timeout, options.max_latency_ms) == (8, 10_000, 5)
+
+
+def test_bare_batching_has_the_defaults_of_the_original() -> None:
+    class Bare(Executor):
+        @requests(on='/a')
+        @dynamic_batching
+        def a(self, docs, **kwargs): ...
+
+        @requests(on='/b')
+        def b(self, docs, **kwargs): ...
+
+    table = Bare().endpoints
+    options = table.lookup('/a').batching.options
+    assert (options.preferred_batch_size, options.timeout, options.flush_all, options.run_when_idle) == (
+        4,
+        10_000,
+        False,
+        False,
+    )
+    assert table.lookup('/b').batching is None
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'preferred_batch_size': 0}, 'preferred_batch_size: 0 is not valid; give 1 or more'),
+        ({'timeout': -1}, 'timeout: -1 is not valid; give 0.0 or more'),
+        ({'custom_metric': 'nothing', 'use_custom_metric': True}, "custom_metric is 'nothing'; give a function"),
+    ],
+)
+def test_wrong_values_of_batching_name_the_method(values: Any, message: str) -> None:
+    class Wrong(Executor):
+        @requests(on='/a')
+        @dynamic_batching(**values)
+        def a(self, docs, **kwargs): ...
+
+    with pytest.raises(ConfigError) as caught:
+        _ = Wrong().endpoints
+    assert str(caught.value).startswith('dynamic batching of Wrong.a: ')
+    assert message in str(caught.value)
+
+
+def test_a_metric_may_be_a_method_or_a_function_of_a_module() -> None:
+    class Metrics(Executor):
+        def words(self, doc) -> int:
+            return len(doc.text.split())
+
+        @requests(on='/a')
+        @dynamic_batching(custom_metric='words', use_custom_metric=True)
+        def a(self, docs, **kwargs): ...
+
+        @requests(on='/b')
+        @dynamic_batching(custom_metric='math.fabs', use_custom_metric=True)
+        def b(self, docs, **kwargs): ...
+
+    table = Metrics().endpoints
+    assert table.lookup('/a').batching.metric(Question(text='a b c')) == 3
+    assert table.lookup('/b').batching.metric(-2) == 2
 
 
 def test_monitor_keeps_the_kind_of_the_method() -> None:

@@ -7,7 +7,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina.core.endpoints import requests
-from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
+from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.executor import BaseExecutor, Executor
 
 
@@ -139,9 +139,19 @@ def test_save_config_can_be_loaded_again(tmp_path: Path) -> None:
         ('jtype: json.Nothing\n', ConfigSourceError, "module 'json' has no 'Nothing'"),
         ('jtype: no_such_module.Nothing\n', ConfigSourceError, "there is no module 'no_such_module'"),
         (
-            'jtype: Greeter\ndynamic_batching: {/a: {timeout: 1}}\n',
-            NotSupportedError,
-            'dynamic_batching is not available',
+            'jtype: Greeter\ndynamic_batching: {/a: {time_out: 1}}\n',
+            ConfigError,
+            r"<string>:2: dynamic_batching\['/a'\].time_out: no such option; did you mean 'timeout'?",
+        ),
+        (
+            'jtype: Greeter\ndynamic_batching: [/a]\n',
+            ConfigError,
+            r"<string>:2: dynamic_batching: dynamic_batching is \['/a'\]; write dynamic_batching as a mapping",
+        ),
+        (
+            'jtype: Greeter\nuses_dynamic_batching: {/a: 3}\n',
+            ConfigError,
+            r"uses_dynamic_batching\['/a'\] is 3; write a mapping of options such as preferred_batch_size",
         ),
         ('jtype: Greeter\nwith:\n  runtime_args: {}\n', ConfigError, 'runtime_args can not be an argument of Greeter'),
         ('jtype: Greeter\npy_modules: [3]\n', ConfigError, r'is \[3\]; give a path or a list of paths'),
@@ -150,6 +160,31 @@ def test_save_config_can_be_loaded_again(tmp_path: Path) -> None:
 def test_wrong_documents(document: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Executor.load_config(document)
+
+
+def test_batching_of_the_document_is_overridden_value_by_value(tmp_path: Path) -> None:
+    document = """
+    jtype: Greeter
+    dynamic_batching: {/x: {preferred_batch_size: 2, timeout: 5}}
+    uses_dynamic_batching: {/y: {timeout: 6}}
+    """
+    executor = Executor.load_config(
+        document, uses_dynamic_batching={'/x': {'timeout': 7}, 'greet': {'flush_all': True}}
+    )
+    expected = {'/x': {'preferred_batch_size': 2, 'timeout': 7}, '/y': {'timeout': 6}, 'greet': {'flush_all': True}}
+    assert executor.dynamic_batching == expected
+    executor.save_config(tmp_path / 'saved.yml')
+    assert Executor.load_config(str(tmp_path / 'saved.yml')).dynamic_batching == expected
+
+
+def test_an_init_that_names_its_arguments_needs_batching_only_when_it_is_configured() -> None:
+    class Named(Executor):
+        def __init__(self, metas=None, requests=None, runtime_args=None) -> None:
+            super().__init__(metas, requests, runtime_args)
+
+    assert Executor.load_config('jtype: Named').dynamic_batching == {}
+    with pytest.raises(ConfigError, match=r'takes no \*\*kwargs'):
+        Executor.load_config('jtype: Named\ndynamic_batching: {/a: {timeout: 1}}')
 
 
 def test_a_document_of_another_class_is_refused() -> None:

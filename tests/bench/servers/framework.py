@@ -9,7 +9,7 @@ import numpy as np
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
 from docarray.typing import NdArray
-from jina import Deployment, Executor, Flow, requests
+from jina import Deployment, Executor, Flow, dynamic_batching, requests
 
 STREAM_ITEMS = 100
 
@@ -43,6 +43,14 @@ class Arrays(Executor):
         return docs
 
 
+class Batched(Executor):
+    @requests(on='/echo')
+    @dynamic_batching(preferred_batch_size=32, timeout=10)
+    def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+        time.sleep(0.005 + 0.00005 * len(docs))  # a model on an accelerator: it takes time, not the processor
+        return docs
+
+
 class Stream(Executor):
     @requests(on='/stream')
     async def stream(self, doc: TextDoc, **kwargs: Any) -> TextDoc:
@@ -55,7 +63,7 @@ def main() -> None:
     parser.add_argument('kind', choices=['deployment', 'flow'])
     parser.add_argument('--port', type=int, required=True)
     parser.add_argument('--protocol', default='grpc')
-    parser.add_argument('--executor', default='Echo', choices=['Arrays', 'Echo', 'Stream', 'Vectors'])
+    parser.add_argument('--executor', default='Echo', choices=['Arrays', 'Batched', 'Echo', 'Stream', 'Vectors'])
     parser.add_argument('--length', type=int, default=2, help='number of Executors in a Flow')
     options = parser.parse_args()
     uses = globals()[options.executor]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
     from pydantic import BaseModel
 
+    from jina.core.batching import Batching
     from jina.core.executor import BaseExecutor
     from jina.core.wire import EndpointsProto
 
@@ -121,32 +122,47 @@ def write(func: _Function) -> _Function:
     return func
 
 
-def dynamic_batching(
+def dynamic_batching(  # noqa: PLR0913 - one argument per option
     func: Any = None,
     *,
     preferred_batch_size: int | None = None,
     timeout: float = 10_000,
     flush_all: bool = False,
-    custom_metric: Callable[[Any], int] | None = None,
+    custom_metric: Callable[[Any], float] | str | None = None,
     use_custom_metric: bool = False,
+    run_when_idle: bool = False,
+    max_latency_ms: float | None = None,
+    priority_parameter: str | None = None,
 ) -> Any:
     """Declares that requests to an endpoint are collected into batches, above or below ``@requests``.
 
+    A batch has requests with equal parameters and never more than ``preferred_batch_size`` documents. It is run when that
+    many are there, or when the oldest request has waited for ``timeout``. The method returns as many documents as it is
+    given, or changes them in place; each request gets its own. The configuration (``uses_dynamic_batching``) overrides
+    these values one by one.
+
     Args:
         func: The method, when used without parentheses.
-        preferred_batch_size: Number of documents that a batch should have.
+        preferred_batch_size: Number of documents that a batch should have. Default: 4.
         timeout: How long in ms the oldest request waits for a full batch.
         flush_all: Pass everything that waits as one call, also above the preferred size.
-        custom_metric: Measures documents by something else than their number.
+        custom_metric: Measures a document: a batch has ``preferred_batch_size`` of that instead of so many documents.
         use_custom_metric: Apply ``custom_metric``.
+        run_when_idle: Don't wait for a full batch while no batch of the endpoint runs.
+        max_latency_ms: Time in ms that a request should take at most; size and waiting time of the batches follow.
+        priority_parameter: Name of the request parameter with the priority; higher numbers go first.
     """
-    options = {
+    given = {
         'preferred_batch_size': preferred_batch_size,
         'timeout': timeout,
         'flush_all': flush_all,
         'custom_metric': custom_metric,
         'use_custom_metric': use_custom_metric,
+        'run_when_idle': run_when_idle,
+        'max_latency_ms': max_latency_ms,
+        'priority_parameter': priority_parameter,
     }
+    options = {name: value for name, value in given.items() if value is not None}
 
     def decorate(function: _Function) -> _Function:
         setattr(function, _BATCHING_MARK, options)
@@ -219,6 +235,7 @@ class Endpoint:
         mode: ``docs`` for a list per call, ``doc`` for one document per call.
         is_async: The method is a coroutine function or an async generator.
         is_generator: The method yields documents.
+        batching: How requests are collected into batches; None if each is a call of its own.
     """
 
     name: str
@@ -228,6 +245,7 @@ class Endpoint:
     mode: Literal['docs', 'doc']
     is_async: bool
     is_generator: bool
+    batching: Batching | None = None
 
     def arguments(self, available: Mapping[str, Any]) -> dict[str, Any]:
         """Chooses from the available arguments those that the method takes."""
@@ -391,8 +409,12 @@ class EndpointTable:
         Raises:
             SchemaError: An annotation is no document type.
             ConfigError: A method asks for an argument that the framework doesn't give.
-            NotSupportedError: A method is marked with ``@write`` or ``@dynamic_batching``.
+            NotSupportedError: A method is marked with ``@write``.
         """
+        if executor.dynamic_batching:
+            from jina.core.batching import check_names  # noqa: PLC0415 - few Executors need it
+
+            check_names(executor)
         return cls([make_endpoint(executor, name, function) for name, function in executor.requests.items()])
 
     def lookup(self, exec_endpoint: str) -> Endpoint | None:
@@ -440,7 +462,7 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
     Raises:
         SchemaError: An annotation is no document type, or doesn't fit ``doc`` or ``docs``.
         ConfigError: The method asks for an argument that the framework doesn't give.
-        NotSupportedError: The method is marked with ``@write`` or ``@dynamic_batching``.
+        NotSupportedError: The method is marked with ``@write``.
     """
     where = f'{type(executor).__name__}.{function.__name__}'
     _refuse_later_features(function, where)
@@ -465,6 +487,7 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
         mode='doc' if is_single else 'docs',
         is_async=is_async,
         is_generator=is_generator,
+        batching=_batching_of(executor, name, function, is_single=is_single),
     )
 
 
@@ -474,11 +497,23 @@ def _refuse_later_features(function: Callable[..., Any], where: str) -> None:
             f'{where} is marked with @write, and stateful Executors are not available in this version',
             hint='remove @write; with one replica nothing else changes',
         )
-    if hasattr(function, _BATCHING_MARK):
-        raise NotSupportedError(
-            f'{where} is marked with @dynamic_batching, which is not available in this version',
-            hint='remove it, or send bigger requests (request_size)',
+
+
+def _batching_of(
+    executor: BaseExecutor, name: str, function: Callable[..., Any], *, is_single: bool
+) -> Batching | None:
+    declared = getattr(function, _BATCHING_MARK, None)
+    if declared is None and not executor.dynamic_batching:
+        return None
+    from jina.core.batching import batching_of  # noqa: PLC0415 - few endpoints need it, and it loads all options
+
+    batching = batching_of(executor, name, function.__name__, declared)
+    if batching is not None and is_single:
+        raise ConfigError(
+            f'{type(executor).__name__}.{function.__name__} has dynamic batching and takes one doc per call',
+            hint='take docs, a DocList, or switch dynamic batching off',
         )
+    return batching
 
 
 def _accepted_arguments(function: Callable[..., Any], where: str) -> tuple[frozenset[str] | None, set[str]]:

@@ -22,6 +22,7 @@
     │   └── CallbackError
     ├── ServerError
     │   └── RemoteError
+    ├── DocumentErrors
     └── TransportError (ConnectionError)
         ├── ConnectError
         └── DeadlineError (TimeoutError)
@@ -32,8 +33,8 @@ The names that the original package used (``RuntimeFailToStart`` and so on) are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class JinaError(Exception):
@@ -204,6 +205,23 @@ class RemoteError(ServerError):
         where = f'Executor {executor!r}' if executor else 'the server'
         trace = ''.join(stacks).rstrip()
         super().__init__(f'{where} failed on request {request_id}: {description}' + (f'\n{trace}' if trace else ''))
+
+
+class DocumentErrors(JinaError):
+    """An endpoint failed on some of its documents; with dynamic batching only the requests with these documents fail.
+
+    Args:
+        errors: Position of each bad document in the ``docs`` of the call, and what is wrong with it.
+        docs: What the endpoint would have returned, as many as it was given; the bad ones may be anything. Left out: the
+            documents that it was given, changed in place.
+    """
+
+    def __init__(self, errors: Mapping[int, Exception], docs: Any = None) -> None:
+        self.errors = dict(errors)
+        self.docs = docs
+        shown = ', '.join(f'{position}: {error!r}' for position, error in list(self.errors.items())[:10])
+        more = ', ...' if len(self.errors) > 10 else ''
+        super().__init__(f'{len(self.errors)} of the documents failed: {shown}{more}')
 
 
 class TransportError(JinaError, ConnectionError):

@@ -40,6 +40,7 @@ class BaseExecutor(YamlObject):
         runtime_args: What the process knows: ``name``, ``replicas``, ``shards``, ``shard_id``, ``workspace``, ``py_modules``.
         workspace: Folder for the Executor's files. Default: that of ``runtime_args``, then that of ``metas``, then
             ``~/.cache/jina``.
+        dynamic_batching: Endpoint or method to its batching settings; see ``uses_dynamic_batching``.
         kwargs: Not used; a warning names them.
 
     Raises:
@@ -59,6 +60,7 @@ class BaseExecutor(YamlObject):
         requests: Mapping[str, str] | None = None,
         runtime_args: Mapping[str, Any] | None = None,
         workspace: str | os.PathLike[str] | None = None,
+        dynamic_batching: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.metas = SimpleNamespace(**{**_default_metas(type(self)), **_without_none(metas)})
@@ -78,6 +80,8 @@ class BaseExecutor(YamlObject):
             endpoint: self._method(endpoint, method) for endpoint, method in bindings.items()
         }
         """Endpoint to bound method."""
+        self.dynamic_batching: Mapping[str, Any] = dynamic_batching or {}
+        """Endpoint or method to the batching settings of the configuration, which override the decorators."""
         if kwargs:
             self.logger.warning(f'{type(self).__name__} does not use the arguments {", ".join(map(repr, kwargs))}')
 
@@ -203,6 +207,7 @@ class BaseExecutor(YamlObject):
         arguments.pop('workspace', None)
         document: dict[str, Any] = {'jtype': type(self).__name__, 'with': arguments}
         document['metas'] = {**_without_none(given['metas']), 'name': self.metas.name}
+        document['dynamic_batching'] = arguments.pop('dynamic_batching', None)
         document['requests'] = {endpoint: method.__name__ for endpoint, method in self.requests.items()}
         return {key: value for key, value in document.items() if value}
 

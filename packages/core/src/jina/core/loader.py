@@ -28,7 +28,6 @@ _KEYS: Final = (
     'dynamic_batching',
     'uses_dynamic_batching',
 )
-_INJECTED: Final = ('metas', 'requests', 'runtime_args')
 _IMAGES: Final = ('docker', 'jinaai+docker', 'jinahub+docker')
 _HUB: Final = ('jinaai', 'jinahub', 'jinaai+sandbox', 'jinahub+sandbox')
 
@@ -43,6 +42,7 @@ class Definition:
         metas: Its ``metas``.
         requests: Endpoint to method name; replaces decorators.
         py_modules: Python files that are imported for it.
+        dynamic_batching: Endpoint or method to its batching settings.
     """
 
     executor_class: type[BaseExecutor]
@@ -50,6 +50,7 @@ class Definition:
     metas: Mapping[str, Any] = field(default_factory=dict)
     requests: Mapping[str, str] = field(default_factory=dict)
     py_modules: tuple[str, ...] = ()
+    dynamic_batching: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecutor:
@@ -70,6 +71,7 @@ def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecuto
         uses_with=options.uses_with,
         uses_metas=options.uses_metas,
         uses_requests=options.uses_requests,
+        uses_dynamic_batching=options.uses_dynamic_batching,
         py_modules=tuple(options.py_modules or ()),
         extra_search_paths=tuple(options.extra_search_paths),
     )
@@ -172,15 +174,11 @@ def definition_of(
         ConfigSourceError: A Python file or the class can't be found.
         NotSupportedError: It uses something that this version doesn't provide.
     """
-    for key, value in loaded.data.items():
+    for key in loaded.data:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, 1)
             hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(_KEYS[:6])}'
             raise ConfigError(f'{loaded.where(key)}: {key!r} is no key of an Executor', hint=hint)
-        if key in ('dynamic_batching', 'uses_dynamic_batching') and value:
-            raise NotSupportedError(f'{loaded.where(key)}: {key} is not available in this version', hint='remove it')
-    if overrides.uses_dynamic_batching:
-        raise NotSupportedError('uses_dynamic_batching is not available in this version', hint='remove it')
     own_modules = _py_modules(loaded)
     wanted = (*(own_modules if overrides.allow_py_modules else ()), *overrides.py_modules)
     if wanted:
@@ -192,6 +190,7 @@ def definition_of(
         metas=_mapping(loaded, 'metas'),
         requests=_mapping(loaded, 'requests'),
         py_modules=own_modules,
+        dynamic_batching=_batching(loaded),
     )
     return _override(definition, overrides)
 
@@ -208,6 +207,22 @@ def _py_modules(loaded: LoadedYaml) -> tuple[str, ...]:
             raise ConfigError(f'{loaded.where(*path)} is {value!r}', hint='give a path or a list of paths')
         found.extend(name for name in names if name)
     return tuple(found)
+
+
+def _batching(loaded: LoadedYaml) -> Mapping[str, Any]:
+    """Reads ``dynamic_batching``, which the original's documentation also calls ``uses_dynamic_batching``."""
+    found: Mapping[str, Any] = {}
+    for key in ('dynamic_batching', 'uses_dynamic_batching'):
+        found = _merged_batching(found, _mapping(loaded, key), loaded.where(key))
+    return found
+
+
+def _merged_batching(settings: Mapping[str, Any], overrides: Mapping[str, Any] | None, where: str) -> Mapping[str, Any]:
+    if not overrides:
+        return settings
+    from jina.core.config.batching import check_batching, merge_batching  # noqa: PLC0415 - loads all options
+
+    return merge_batching(settings, check_batching(overrides, where))
 
 
 def _class_of(loaded: LoadedYaml, default: type[BaseExecutor] | None) -> type[BaseExecutor]:
@@ -284,6 +299,9 @@ def _override(definition: Definition, overrides: LoadOverrides) -> Definition:
         metas={**definition.metas, **(overrides.uses_metas or {})},
         requests={**definition.requests, **(overrides.uses_requests or {})},
         py_modules=(*definition.py_modules, *overrides.py_modules),
+        dynamic_batching=_merged_batching(
+            definition.dynamic_batching, overrides.uses_dynamic_batching, 'uses_dynamic_batching'
+        ),
     )
 
 
@@ -299,19 +317,21 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
         Exception: Whatever its ``__init__`` raises.
     """
     executor_class = definition.executor_class
-    for name in ('runtime_args', 'requests', 'metas'):
+    for name in ('runtime_args', 'requests', 'metas', 'dynamic_batching'):
         if name in definition.arguments:
             raise ConfigError(
                 f'{name} can not be an argument of {executor_class.__name__}',
                 hint='it comes from the process' if name == 'runtime_args' else f'use uses_{name}, or {name} in YAML',
             )
-    _check_init(executor_class, definition.arguments)
-    executor = executor_class(
-        **definition.arguments,
-        metas=dict(definition.metas),
-        requests=dict(definition.requests),
-        runtime_args=dict(runtime_args),
-    )
+    injected: dict[str, Any] = {
+        'metas': dict(definition.metas),
+        'requests': dict(definition.requests),
+        'runtime_args': dict(runtime_args),
+        # An __init__ that names its arguments one by one was written without this one: it gets it only when it is needed.
+        **({'dynamic_batching': definition.dynamic_batching} if definition.dynamic_batching else {}),
+    }
+    _check_init(executor_class, definition.arguments, injected)
+    executor = executor_class(**definition.arguments, **injected)
     if 'requests' not in vars(executor):
         raise ConfigError(
             f'{executor_class.__name__}.__init__ does not initialise its base class',
@@ -320,20 +340,20 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
     return executor
 
 
-def _check_init(executor_class: type[BaseExecutor], arguments: Mapping[str, Any]) -> None:
+def _check_init(executor_class: type[BaseExecutor], arguments: Mapping[str, Any], injected: Mapping[str, Any]) -> None:
     """Turns a wrong signature into an error that says what to change, before Python's own."""
     name = f'{executor_class.__name__}.__init__'
     signature = inspect.signature(executor_class.__init__)
     parameters = list(signature.parameters.values())[1:]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    if not takes_all and not set(_INJECTED) <= {parameter.name for parameter in parameters}:
+    if not takes_all and not set(injected) <= {parameter.name for parameter in parameters}:
         raise ConfigError(
             f'{name}{signature} takes no **kwargs',
             hint='add **kwargs to its parameters and call super().__init__(**kwargs)',
         )
     for parameter in parameters:
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if not variadic and parameter.default is parameter.empty and parameter.name not in (*arguments, *_INJECTED):
+        if not variadic and parameter.default is parameter.empty and parameter.name not in (*arguments, *injected):
             raise ConfigError(
                 f'{name} needs the argument {parameter.name!r}',
                 hint=f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",

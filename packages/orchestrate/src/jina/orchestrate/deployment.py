@@ -14,7 +14,9 @@ from jina.core.config import (
     PodAddress,
     build,
     changed,
+    check_batching,
     external_addresses,
+    merge_batching,
     unknown_option,
 )
 from jina.core.enums import PodRoleType, ProtocolType
@@ -405,10 +407,15 @@ def deployment_values(document: Mapping[str, Any], *, where: str) -> dict[str, A
 
 def apply_overrides(values: dict[str, Any], overrides: LoadOverrides, loaded: LoadedYaml) -> None:
     """Put what the caller of ``load_config`` gave on top of what the document says."""
-    for name in ('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching'):
+    for name in ('uses_with', 'uses_metas', 'uses_requests'):
         given = getattr(overrides, name)
         if given:
             values[name] = {**(values.get(name) or {}), **given}
+    if overrides.uses_dynamic_batching:
+        values['uses_dynamic_batching'] = merge_batching(
+            check_batching(values.get('uses_dynamic_batching') or {}, 'uses_dynamic_batching'),
+            check_batching(overrides.uses_dynamic_batching, 'uses_dynamic_batching'),
+        )
     if overrides.py_modules:
         values['py_modules'] = [*_as_list(values.get('py_modules')), *overrides.py_modules]
     add_search_paths(values, overrides, loaded)

@@ -149,6 +149,8 @@ class PodServer:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
+        if isinstance(self.service, WorkerService):
+            self.service.flush()
         await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
         if isinstance(self.service, GatewayService):
             await self.service.drain(max(0.0, deadline - loop.time()))

@@ -49,7 +49,8 @@ class CallThreads:
     """
 
     def __init__(self, size: int, name: str) -> None:
-        self._size = size
+        self.size = size
+        """How many calls may run at the same time."""
         self._name = name
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: deque[tuple[Job, Any, BaseException | None]] = deque()
@@ -81,7 +82,7 @@ class CallThreads:
         loop = self._loop = asyncio.get_running_loop()
         job = Job(function, done)
         self._busy += 1
-        if len(self._threads) < self._size and len(self._threads) < self._busy:
+        if len(self._threads) < self.size and len(self._threads) < self._busy:
             self._start_thread()
         if not self._looking and self._busy > 1:
             self._looking = True

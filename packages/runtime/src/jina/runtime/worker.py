@@ -21,6 +21,7 @@ from jina.core.request import DataRequest, Request, SingleDocumentRequest
 from jina.core.schema import EndpointSchema, legacy_document
 from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
 from jina.runtime.answers import read_many, serialise
+from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.threads import CallThreads
 
@@ -59,13 +60,13 @@ class WorkerService:
         """The loaded Executor."""
         self._class_name = type(self.executor).__name__
         self._deployment = self.name.partition('/')[0]
-        self._table: EndpointTable = self.executor.endpoints
-        self._discovery = self._table.discovery()
         self._no_reduce = options.no_reduce
         self._quiet_error = options.quiet_error
         self._fatal = frozenset(options.exit_on_exceptions)
         threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
         self._threads = CallThreads(threads, f'{self.name}-call')
+        self._table: EndpointTable = with_batching(self.executor, self._threads, self.name)
+        self._discovery = self._table.discovery()
 
     @property
     def endpoint_schemas(self) -> dict[str, EndpointSchema]:
@@ -247,6 +248,11 @@ class WorkerService:
 
     async def dry_run(self) -> None:
         """Returns at once: an Executor that is loaded can answer."""
+
+    def flush(self) -> None:
+        """Runs what waits for a batch; from now on nothing waits."""
+        if isinstance(self._table, BatchedTable):
+            self._table.flush()
 
     async def close(self) -> None:
         """Closes the Executor."""

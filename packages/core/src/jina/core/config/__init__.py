@@ -3,6 +3,7 @@
 from jina.core.config.address import HostText, PodAddress, external_addresses, parse_host
 from jina.core.config.arguments import changed, to_arguments
 from jina.core.config.base import OptionInfo, Options, default_of, description_of, option, option_info
+from jina.core.config.batching import DynamicBatchingOptions, check_batching, merge_batching
 from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
@@ -24,6 +25,7 @@ from jina.core.config.models import (
 __all__ = [
     'ClientOptions',
     'DeploymentOptions',
+    'DynamicBatchingOptions',
     'EssentialOptions',
     'ExecutorOptions',
     'ExportComposeOptions',
@@ -43,9 +45,11 @@ __all__ = [
     'PodOptions',
     'build',
     'changed',
+    'check_batching',
     'default_of',
     'description_of',
     'external_addresses',
+    'merge_batching',
     'nearest',
     'option',
     'option_info',

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jina.core.config.base import Options, option, unavailable
+from jina.core.config.batching import Batching
 from jina.core.config.groups import (
     ChannelOptions,
     EssentialOptions,
@@ -95,8 +96,8 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Values of the Executor's ``metas``; they override those in its YAML."""
     uses_requests: Values | None = option(None)
     """Endpoints and the names of the methods that serve them; they override the ``@requests`` decorators."""
-    uses_dynamic_batching: Values | None = option(None, planned='dynamic batching')
-    """Endpoints and their batching settings; they override the ``@dynamic_batching`` decorators."""
+    uses_dynamic_batching: Batching | None = option(None)
+    """Endpoints, or names of methods, and their batching settings; they override the ``@dynamic_batching`` decorators value by value."""
     py_modules: TextList | None = option(None)
     """Python files or packages that are imported before the Executor is loaded."""
     host: HostList = option(lambda: [default_host()], aliases=('host_in',), compact=True)

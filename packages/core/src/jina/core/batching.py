@@ -1,0 +1,98 @@
+"""Which endpoints of an Executor have dynamic batching, and with which settings."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jina.core.config.batching import DynamicBatchingOptions
+from jina.core.config.build import build
+from jina.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jina.core.executor import BaseExecutor
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the batches of one endpoint are made.
+
+    Attributes:
+        options: The settings.
+        metric: Measures a document; None counts documents.
+    """
+
+    options: DynamicBatchingOptions
+    metric: Callable[[Any], float] | None = None
+
+
+def batching_of(
+    executor: BaseExecutor, endpoint: str, method: str, declared: Mapping[str, Any] | None
+) -> Batching | None:
+    """Returns the batching of an endpoint, None if it has none.
+
+    The Executor's configuration overrides the decorator value by value; there the endpoint overrides the method.
+
+    Args:
+        executor: The Executor.
+        endpoint: The endpoint.
+        method: Name of its method.
+        declared: What ``@dynamic_batching`` says; None without it.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    configured = executor.dynamic_batching
+    layers = [layer for layer in (declared, configured.get(method), configured.get(endpoint)) if layer is not None]
+    if not layers:
+        return None
+    values = {name: value for layer in layers for name, value in layer.items()}
+    where = f'dynamic batching of {type(executor).__name__}.{method}:'
+    options = build(DynamicBatchingOptions, values, where=where)
+    if not options.use_dynamic_batching:
+        return None
+    return Batching(options, _metric(executor, options, where) if options.use_custom_metric else None)
+
+
+def check_names(executor: BaseExecutor) -> None:
+    """Checks that whatever has settings exists.
+
+    Raises:
+        ConfigError: A key is neither an endpoint nor the method of one.
+    """
+    known = {*executor.requests, *(function.__name__ for function in executor.requests.values())}
+    for name in executor.dynamic_batching:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            raise ConfigError(
+                f'dynamic batching of {name!r}, which is no endpoint of {type(executor).__name__}',
+                hint=f'did you mean {near[0]!r}?' if near else f'there are {", ".join(sorted(known)) or "none"}',
+            )
+
+
+def _metric(executor: BaseExecutor, options: DynamicBatchingOptions, where: str) -> Callable[[Any], float]:
+    metric = options.custom_metric
+    if isinstance(metric, str):
+        metric = getattr(executor, metric, None) or _imported(metric, where)
+    if not callable(metric):
+        raise ConfigError(
+            f'{where} use_custom_metric is on and custom_metric is {options.custom_metric!r}',
+            hint='give a function of a document, the name of a method of the Executor, or module.function',
+        )
+    return metric  # type: ignore[no-any-return]
+
+
+def _imported(path: str, where: str) -> Any:
+    module_name, _, name = path.rpartition('.')
+    if not module_name:
+        return None
+    try:
+        return getattr(importlib.import_module(module_name), name, None)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f'{where} custom_metric {path!r}: there is no module {error.name!r}',
+            hint='install it, or name its file in py_modules',
+        ) from error
