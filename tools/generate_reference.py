@@ -30,6 +30,11 @@ PAGE_MODELS = (
         'Arguments of `Deployment(...)` and `Flow.add(...)`, keys in YAML, and flags of `jina deployment`.',
     ),
     ('Executor', config.ExecutorOptions, 'Flags of `jina executor`.'),
+    (
+        'Dynamic batching',
+        config.DynamicBatchingOptions,
+        'Values of an endpoint in `uses_dynamic_batching` and in `dynamic_batching` of YAML.',
+    ),
     ('Gateway', config.GatewayOptions, 'Arguments of `Flow.config_gateway(...)` and flags of `jina gateway`.'),
     ('Client', config.ClientOptions, 'Arguments of `Client(...)`.'),
     ('ping', config.PingOptions, 'Arguments of `jina ping`.'),

@@ -163,10 +163,19 @@ LOADS = (
     ),
     LoadScenario(
         'grpc-batching',
-        'the same over gRPC',
+        'the same over unary gRPC',
         'grpc',
         _framework('deployment', '--executor', 'Batched'),
         levels=(64,),
+    ),
+    LoadScenario(
+        'client-batching',
+        'the same from the own Client',
+        'own-client',
+        _framework('deployment', '--executor', 'Batched'),
+        levels=(1,),
+        level_name='docs a request',
+        unit='docs/s',
     ),
     LoadScenario(
         'stream',

@@ -195,6 +195,17 @@ async def test_parameters_that_do_not_fit_fail_their_request_alone(worker: Worke
     assert (texts(first), texts(second)) == (['a7'], ['a7'])
 
 
+async def test_single_documents_make_full_batches_only(worker: WorkerService, request_of: Make) -> None:
+    made = [request_of('/mark', str(i)) for i in range(19)]
+    tasks = [asyncio.ensure_future(worker.process(one)) for one in made]
+    await asyncio.wait_for(asyncio.gather(*tasks[:16]), 30)
+    assert [len(call) for call in Recorder.calls] == [4] * 4
+    assert not any(task.done() for task in tasks[16:])
+    worker.flush()
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    assert [len(call) for call in Recorder.calls] == [4, 4, 4, 4, 3]
+
+
 async def test_flush_all_passes_everything(worker: WorkerService, request_of: Make) -> None:
     await every(worker, request_of('/all', *'abc'), request_of('/all', *'def'))
     await every(worker, request_of('/all', *'0123456789'))

@@ -140,14 +140,20 @@ class Line:
         self.oldest = 0.0
         """When the request that waits longest has arrived."""
         self.due = False
-        """Whether what waits is to be run without waiting for more: it is the rest of a line that was full."""
+        """Whether requests that filled a batch wait still: what is left of them doesn't wait for more."""
+        self._due_to = -1
+        self._fresh = 0.0
 
-    def add(self, ticket: Ticket) -> None:
-        """Puts a request behind those of its priority."""
+    def add(self, ticket: Ticket, limit: float) -> None:
+        """Puts a request behind those of its priority; ``limit`` is the measure of a full batch."""
         if not self.tickets:
             self.oldest = ticket.arrived
         bisect.insort(self.tickets, ticket, key=_order)
-        self.weight += ticket.weight
+        weight = ticket.weight
+        self.weight += weight
+        self._fresh += weight
+        if self._fresh >= limit:
+            self.due, self._due_to, self._fresh = True, ticket.order[1], 0.0
         ticket.line = self
 
     def remove(self, ticket: Ticket) -> None:
@@ -179,11 +185,14 @@ class Line:
         return parts
 
     def _left(self, weight: float) -> None:
+        if not self.tickets:
+            self.weight, self._fresh, self.due = 0.0, 0.0, False
+            return
         self.weight -= weight
-        if self.tickets:
-            self.oldest = min(ticket.arrived for ticket in self.tickets)
-        else:
-            self.weight, self.due = 0.0, False
+        self.oldest = min(ticket.arrived for ticket in self.tickets)
+        fresh = [ticket for ticket in self.tickets if ticket.order[1] > self._due_to]
+        self._fresh = float(sum(ticket.weight for ticket in fresh))
+        self.due = len(fresh) < len(self.tickets)
 
 
 class Batch:
@@ -233,8 +242,9 @@ class BatchQueue:
         if line is None:
             line = self._lines[key] = Line(key)
         is_first = not line.tickets
-        line.add(ticket)
-        if line.weight >= self._limit():
+        limit = self._limit()
+        line.add(ticket, limit)
+        if line.weight >= limit:
             self._pump()
         elif self._flushing or (self._options.run_when_idle and not self._running):
             self._pump_in_a_moment()
@@ -308,7 +318,6 @@ class BatchQueue:
 
     def _is_due(self, line: Line, now: float, limit: float) -> bool:
         if line.weight >= limit:
-            line.due = True
             return True
         # A batch that isn't full gains nothing by being handed over ahead: until its turn others may join it.
         if self._running >= self._slots:
