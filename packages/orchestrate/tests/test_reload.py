@@ -11,9 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Flow
+from jina.core import wire
+from jina.core.request import DataRequest
 
 pytest.importorskip('watchfiles')
 
@@ -298,3 +302,27 @@ serve(ExecutorOptions(uses={source.uses!r}, reload=True), on_ready=print)
 """
     )
     assert 'pip install "jina-runtime[reload]"' in script.finish()
+
+
+def test_what_waits_for_a_batch_is_answered_by_the_old_code(source: Source) -> None:
+    batching = {'/wait': {'preferred_batch_size': 100, 'timeout': 600_000}}
+    wait = "    @requests(on='/wait')\n    def wait(self, docs: DocList[TextDoc], **kwargs):\n        self.say(docs)\n"
+    source.write(more=wait)
+    with Deployment(uses=source.uses, reload=True, uses_dynamic_batching=batching) as deployment:
+        with grpc.insecure_channel(f'127.0.0.1:{deployment.port}') as channel:
+            call = channel.unary_unary(wire.PROCESS_SINGLE_DATA)
+            waiting = call.future(request('/wait'), timeout=LIMIT_S)
+            # it came later on the same connection: the first one is in its line
+            call(request('/'), timeout=LIMIT_S)
+            source.write("'two'", more=wait)
+            eventually(lambda: say(deployment), 'two')
+            response = DataRequest.from_bytes(waiting.result())
+        response.document_array_cls = DocList[TextDoc]
+        assert [doc.text for doc in response.docs] == ['one']
+
+
+def request(endpoint: str) -> bytes:
+    made = DataRequest()
+    made.exec_endpoint = endpoint
+    made.docs = DocList[TextDoc]([TextDoc()])
+    return made.to_bytes()

@@ -149,7 +149,7 @@ class PodServer:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
-        if isinstance(self.service, WorkerService):
+        if not isinstance(self.service, GatewayService):
             self.service.flush()
         await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
         if isinstance(self.service, GatewayService):

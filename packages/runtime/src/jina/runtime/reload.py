@@ -124,6 +124,10 @@ class ReloadingService:
     async def dry_run(self) -> None:
         """Returns at once: an Executor that is loaded can answer."""
 
+    def flush(self) -> None:
+        """Runs what waits for a batch; from now on nothing waits."""
+        self._current.service.flush()
+
     async def close(self) -> None:
         """Stops watching and closes the Executor."""
         tasks = [*self._retiring, *([self._watching] if self._watching else [])]
@@ -180,6 +184,7 @@ class ReloadingService:
             return
         before, self._current = self._current, _Generation(service)
         self._sources = sources
+        before.service.flush()
         task = asyncio.create_task(self._retire(before))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
