@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from tests.bench.payload import Payloads
 from tests.bench.scenarios import Contender, LoadScenario, ProbeScenario
@@ -33,7 +34,9 @@ class Settings:
     max_levels: int = 99
     """Number of load levels of each scenario that are run."""
     sides: frozenset[str] = frozenset()
-    """Names of the sides to run; empty means all."""
+    """Names of the sides to run; empty means all but the peers."""
+    peers: frozenset[str] = frozenset()
+    """Names of the peers to run."""
 
 
 @dataclass
@@ -59,8 +62,8 @@ def run_load(scenario: LoadScenario, settings: Settings, payloads: Payloads, rep
         failed: list[Sample] = []
         for contender in _chosen(scenario.contenders, settings):
             try:
-                servers.append((contender, *_start(stack, contender)))
-            except (PeerError, TimeoutError) as error:
+                servers.append((contender, *_start(stack, scenario, contender, payloads)))
+            except (PeerError, TimeoutError, bootstrap.BootstrapError) as error:
                 report(f'  {contender.side.name} did not start: {str(error).splitlines()[-1]}')
                 failed.append(Sample(scenario.name, contender.side.name, level='start', errors=[str(error)]))
         levels = scenario.levels[: settings.max_levels]
@@ -106,17 +109,42 @@ def run_probe(scenario: ProbeScenario, settings: Settings, report: Report) -> li
 
 
 def _chosen(contenders: Sequence[Contender], settings: Settings) -> list[Contender]:
-    return [contender for contender in contenders if not settings.sides or contender.side.name in settings.sides]
+    return [
+        contender
+        for contender in contenders
+        if contender.side.name in (settings.peers if contender.side.is_peer else settings.sides or _names(contenders))
+    ]
 
 
-def _start(stack: ExitStack, contender: Contender) -> tuple[Peer, int]:
+def _names(contenders: Sequence[Contender]) -> set[str]:
+    return {contender.side.name for contender in contenders}
+
+
+def _start(stack: ExitStack, scenario: LoadScenario, contender: Contender, payloads: Payloads) -> tuple[Peer, int]:
     port = free_port()
     process = stack.enter_context(
         peer(contender.side.command(contender.program, *contender.arguments, '--port', str(port)))
     )
     process.read_json(timeout_s=START_TIMEOUT_S)
     wait_for_port(port, timeout_s=START_TIMEOUT_S)
+    if scenario.load == 'http':
+        # some listen before they can answer; wrk would count those answers
+        _wait_for_answer(port, getattr(payloads, contender.payload).read_bytes())
     return process, port
+
+
+def _wait_for_answer(port: int, body: bytes) -> None:
+    request = Request(f'http://127.0.0.1:{port}/echo', body, {'Content-Type': 'application/json'})
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            with urlopen(request, timeout=10) as answer:
+                answer.read()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'no answer on port {port} after {START_TIMEOUT_S} s: {error}') from error
+            time.sleep(0.1)
 
 
 def _measure(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.bench.payload import BATCH, STREAM_ITEMS
-from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, Side
+from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, PEERS, Side
 
 Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
 
@@ -42,6 +42,11 @@ class LoadScenario:
     unit: str = 'req/s'
     per_operation: int = 1
     """Units in one operation that the load generator counts."""
+
+    @property
+    def with_peers(self) -> bool:
+        """Whether it compares with other frameworks, for which it runs only when one of them is asked for."""
+        return any(contender.side.is_peer for contender in self.contenders)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,14 @@ def _bare_vectors(*arguments: str) -> tuple[Contender, Contender]:
 
 def _bare_http(*arguments: str) -> Contender:
     return Contender(BARE, 'servers/bare_http.py', arguments, 'http')
+
+
+def _peers(*names: str, length: int = 1) -> tuple[Contender, ...]:
+    """Other frameworks; the length of the pipeline is an option of those programs that have one."""
+    arguments = ('--length', str(length)) if length > 1 else ()
+    return tuple(
+        Contender(side, f'servers/peer_{side.name}.py', arguments, 'http') for side in PEERS if side.name in names
+    )
 
 
 LOADS = (
@@ -148,6 +161,28 @@ LOADS = (
         'HTTP through a pipeline of two (bare: FastAPI and two grpc.aio servers)',
         'http',
         (*_framework('flow', '--protocol', 'http', payload='http'), _bare_http('--length', '2')),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'http-echo-peers',
+        'HTTP JSON echo, one TextDoc, beside other frameworks',
+        'http',
+        (
+            _framework('deployment', '--protocol', 'http', payload='http')[0],
+            _bare_http(),
+            *_peers('mosec', 'litserve', 'bentoml', 'ray'),
+        ),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'http-flow-peers',
+        'HTTP through a pipeline of two, beside other frameworks that have one',
+        'http',
+        (
+            _framework('flow', '--protocol', 'http', payload='http')[0],
+            _bare_http('--length', '2'),
+            *_peers('mosec', 'bentoml', 'ray', length=2),
+        ),
         level_name='connections',
     ),
     LoadScenario(
