@@ -30,7 +30,11 @@ REQUIREMENTS = {
 """What is installed for each peer; the first requirement is the peer itself."""
 PYTHON_VERSIONS = ('3.11', '3.12', '3.10', '3.13')
 """Interpreters, in the order in which they are taken: each peer runs on the first."""
-_VERSIONS = 'import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))'
+_VERSIONS = """
+import importlib.metadata, json, platform
+found = {each.metadata["Name"].lower(): each.version for each in importlib.metadata.distributions()}
+print(json.dumps({**found, "python": platform.python_version()}))
+"""
 
 
 def peer_python(name: str) -> Path:
@@ -50,14 +54,9 @@ def peer_python(name: str) -> Path:
     return folder / 'bin' / 'python'
 
 
-def version(name: str) -> str:
-    """The version of a peer that is installed."""
-    return versions(peer_python(name))[REQUIREMENTS[name][0].partition('[')[0]]
-
-
 def versions(python: Path) -> dict[str, str]:
-    """The versions of all distributions that an interpreter has."""
-    result = subprocess.run([str(python), '-c', _VERSIONS], capture_output=True, text=True, check=True)
+    """The versions of all distributions that an interpreter has, and its own as ``python``."""
+    result = subprocess.run([str(python), '-I', '-c', _VERSIONS], capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(result.stdout)
     return found
 

@@ -42,6 +42,8 @@ class LoadScenario:
     unit: str = 'req/s'
     per_operation: int = 1
     """Units in one operation that the load generator counts."""
+    hops: int = 0
+    """Executors in a chain, for the latency of each."""
 
     @property
     def with_peers(self) -> bool:
@@ -55,7 +57,7 @@ class ProbeScenario:
 
     name: str
     title: str
-    probe: Literal['start', 'import', 'size']
+    probe: Literal['start', 'again', 'idle', 'import', 'size']
     contenders: tuple[Contender, ...]
     units: Mapping[str, str] = field(default_factory=dict)
     """Unit by name of the figure."""
@@ -80,6 +82,17 @@ def _bare_vectors(*arguments: str) -> tuple[Contender, Contender]:
         _bare_grpc('vectors', *arguments, payload='bare_vectors'),
         Contender(BUFFER, 'servers/bare_grpc.py', ('buffer', *arguments), 'buffer'),
     )
+
+
+def _import(name: str, title: str, what: str) -> ProbeScenario:
+    contenders = tuple(Contender(side, 'servers/imports.py', (what,)) for side in (JINA, ORIGINAL))
+    return ProbeScenario(name, title, 'import', contenders, {'time': 's', 'memory': 'MB', 'modules': ''})
+
+
+def _chain(length: int) -> LoadScenario:
+    contenders = _framework('flow', '--length', str(length))[:1]
+    title = f'gRPC echo through a Flow of {length}, one caller'
+    return LoadScenario(f'chain-{length}', title, 'grpc', contenders, levels=(1,), hops=length)
 
 
 def _bare_http(*arguments: str) -> Contender:
@@ -193,6 +206,15 @@ LOADS = (
         levels=(1, 16),
         unit='items/s',
     ),
+    LoadScenario(
+        'callers',
+        'gRPC echo through a Deployment, up to 1,000 callers',
+        'grpc',
+        _framework('deployment')[:1],
+        levels=(1, 100, 1000),
+    ),
+    _chain(4),
+    _chain(16),
 )
 
 PROBES = (
@@ -203,6 +225,23 @@ PROBES = (
         (*_framework('flow', '--length', '3'), _bare_grpc('echo', '--length', '3')),
         {'start': 's', 'with imports': 's', 'PSS': 'MB', 'RSS': 'MB', 'processes': ''},
     ),
+    ProbeScenario(
+        'start-again',
+        'a Flow of three started twice in one process',
+        'again',
+        _framework('flow', '--length', '3', '--again'),
+        {'first': 's', 'second': 's'},
+    ),
+    ProbeScenario(
+        'idle',
+        'memory of the idle process of one Executor',
+        'idle',
+        _framework('deployment'),
+        {'PSS': 'MB', 'RSS': 'MB'},
+    ),
+    _import('import-module', 'import jina', 'module'),
+    _import('import-executor', 'from jina import Executor, requests', 'executor'),
+    _import('help', 'jina --help', 'help'),
     ProbeScenario(
         'import',
         'from jina import Client, Deployment, Executor, Flow, requests (bare: grpc and fastapi)',

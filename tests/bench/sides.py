@@ -27,6 +27,11 @@ class Side:
         """The command line of one of the programs in ``servers/`` or ``load/``."""
         return [self.interpreter(), SERVERS.parent / program, *arguments]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its programs get beside our environment variables: a path to our modules is for our interpreter."""
+        return {} if self.interpreter is _this_python else {'PYTHONPATH': ''}
+
 
 def _this_python() -> Path:
     return Path(sys.executable)
