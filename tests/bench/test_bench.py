@@ -13,6 +13,7 @@ import pytest
 from tests.bench.report import load_table
 from tests.bench.runner import Sample
 from tests.bench.scenarios import LOADS, PROBES
+from tests.bench.stages import path_ratio
 from tests.support.requirements import ROOT, require_original, require_program
 
 
@@ -40,6 +41,23 @@ def test_load_scenario(scenario: Any, tmp_path: Path) -> None:
         assert 0 < sample['medians']['p50_ms'] <= sample['medians']['p99_ms']
         assert sample['medians']['pss_mb'] > 1
     assert scenario.title in output
+
+
+@pytest.mark.timeout(180)
+def test_stages(tmp_path: Path) -> None:
+    require_program('wrk', package='wrk')
+    file = tmp_path / 'stages.json'
+    command = [sys.executable, '-m', 'tests.bench.stages', '--quick', '--json', str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())
+    assert {row['request'] for row in rows} == {'our Client', 'gRPC, in the server', 'HTTP, in the server'}
+    assert all(row['cpu_us'] > 0 for row in rows if 'rest' not in row['stage'] and 'own work' not in row['stage'])
+
+
+def test_request_path_stays_cheap() -> None:
+    # 19 is usual; more than twice that is work that was not there before, such as docarray's own conversion
+    assert path_ratio() < 45
 
 
 @pytest.mark.original
