@@ -133,14 +133,15 @@ def chart(title: str, note: str, groups: Sequence[Group], *, mark: float | None)
         for number, bar in enumerate(group.bars):
             body += _bar(bar, top + number * BAR, scale)
         top += height + GAP
+    lines = []
     if mark is not None:
         at = LEFT + mark * scale
-        body.append(
+        lines.append(
             f'<line x1="{at:.1f}" y1="{HEAD - 6}" x2="{at:.1f}" y2="{top - GAP + 6}" stroke="#475569" stroke-dasharray="3 3"/>'
         )
     sides = dict.fromkeys(bar.side for group in groups for bar in group.bars)
     head = [_text(16, 26, title, size=16, weight=600), *_legend(list(sides)), _text(16, top + 8, note, size=11)]
-    return '\n'.join([_opening(top + 20, title), *head, *body, '</svg>\n'])
+    return '\n'.join([_opening(top + 20, title), *head, *lines, *body, '</svg>\n'])
 
 
 def _rates(rows: Sequence[Row], results: Results) -> list[Group]:
@@ -179,7 +180,7 @@ def _opening(height: float, title: str) -> str:
 def _text(x: float, y: float, text: str, *, anchor: str = 'start', size: int = 13, weight: int = 400) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="#1f2937">{escape(text)}</text>'
+        f'fill="#1f2937" stroke="#ffffff" stroke-width="3" paint-order="stroke">{escape(text)}</text>'
     )
 
 
