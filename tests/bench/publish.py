@@ -31,7 +31,7 @@ ALT = {
 def page(results: Results) -> str:
     """The whole page."""
     parts = {
-        'rounds': results.settings['rounds'],
+        'rounds': _rounds(results),
         'seconds': f'{results.settings["seconds"]:g}',
         'machine': _machine(results),
         'versions': _versions(results),
@@ -58,6 +58,7 @@ def merge(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
         versions |= document['versions']
     order = [scenario.name for scenario in (*LOADS, *PROBES)]
     names = sorted(samples, key=lambda name: order.index(name) if name in order else len(order))
+    merged['settings'] = {key: min(each['settings'][key] for each in documents) for key in documents[-1]['settings']}
     merged |= {'samples': [sample for name in names for sample in samples[name]], 'versions': versions}
     merged.pop('targets', None)  # they are checked again, over all figures
     return merged
@@ -67,6 +68,17 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 
     """A Markdown table whose first columns stand to the left, the others to the right."""
     ruler = ['---' if number < left else '---:' for number in range(len(heading))]
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in (heading, ruler, *rows))
+
+
+def _rounds(results: Results) -> str:
+    """How many rounds each row of the load scenarios has, which differs in a page of several runs."""
+    names = {scenario.name for scenario in LOADS}
+    found = {
+        len(sample['figures']['rate'])
+        for sample in results.samples
+        if sample['scenario'] in names and 'rate' in sample['figures']
+    }
+    return ' to '.join(map(str, sorted({min(found), max(found)}))) if found else '0'
 
 
 def _machine(results: Results) -> str:
