@@ -53,7 +53,9 @@ def merge(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for document in documents:
         found: dict[str, list[dict[str, Any]]] = {}
         for sample in document['samples']:
-            found.setdefault(sample['scenario'], []).append(sample)
+            # of an error its last line: the rest are paths of a machine
+            errors = [error.strip().splitlines()[-1] for error in sample['errors']]
+            found.setdefault(sample['scenario'], []).append({**sample, 'errors': errors})
         samples |= found
         versions |= document['versions']
     order = [scenario.name for scenario in (*LOADS, *PROBES)]

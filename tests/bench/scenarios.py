@@ -112,7 +112,7 @@ LOADS = (
         'grpc-echo',
         'gRPC echo, one small TextDoc a request, Deployment',
         'grpc',
-        (*_framework('deployment'), _bare_grpc('echo')),
+        (*_framework('flow', '--length', '3'), _bare_grpc('echo')),
     ),
     LoadScenario(
         'grpc-echo-flow',
@@ -234,7 +234,7 @@ PROBES = (
     ),
     ProbeScenario(
         'idle',
-        'memory of the idle process of one Executor',
+        'memory of the idle process of one Executor in a Flow of three',
         'idle',
         _framework('deployment'),
         {'PSS': 'MB', 'RSS': 'MB'},

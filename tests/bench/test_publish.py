@@ -115,9 +115,10 @@ def test_page_says_where_others_are_ahead_and_what_failed() -> None:
 
 def test_merge_takes_scenarios_of_the_later_run() -> None:
     early = document(load('grpc-echo', 'jina', 64, 1), load('stream', 'jina', 16, 2))
-    late = document(load('grpc-echo', 'jina', 64, 3))
-    rates = [(each['scenario'], each['medians']['rate']) for each in merge([early, late])['samples']]
-    assert rates == [('grpc-echo', 3), ('stream', 2)]
+    late = document(load('grpc-echo', 'jina', 64, 3), sample('http-echo', 'jina', 1, 'Traceback of a file\nboom'))
+    merged = merge([early, late])['samples']
+    rates = [(each['scenario'], each['medians'].get('rate'), each['errors']) for each in merged]
+    assert rates == [('grpc-echo', 3, []), ('http-echo', None, ['boom']), ('stream', 2, [])]
 
 
 def test_published_page_is_that_of_its_figures(tmp_path: Path) -> None:
