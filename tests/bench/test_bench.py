@@ -67,7 +67,7 @@ def test_peer(tmp_path: Path) -> None:
 
 
 def test_without_peers_none_is_asked_for(tmp_path: Path) -> None:
-    _, samples = run_bench(tmp_path, '--only', '-peers$')
+    _, samples = run_bench(tmp_path, '--only', 'peers$')
     assert samples == []
 
 
