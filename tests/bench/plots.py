@@ -22,7 +22,6 @@ COLOURS = {
     'jina': '#2563eb',
     'original': '#f59e0b',
     'bare': '#94a3b8',
-    'buffer': '#cbd5e1',
     'mosec': '#0d9488',
     'litserve': '#a855f7',
     'bentoml': '#ec4899',
@@ -30,15 +29,14 @@ COLOURS = {
 }
 NAMES = {
     'jina': 'this framework',
-    'original': 'original',
     'bare': 'bare stack',
     'buffer': 'bare, floats alone',
-    'mosec': 'mosec',
     'litserve': 'LitServe',
     'bentoml': 'BentoML',
     'ray': 'Ray Serve',
 }
-"""What a reader sees instead of the names of sides."""
+"""What a reader sees instead of the names of some sides."""
+OTHER_COLOUR = '#cbd5e1'
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,11 @@ LATENCIES = (
     Row('HTTP, Flow of two', 'http-flow', 1),
     Row('HTTP echo, other frameworks', 'http-echo-peers', 1),
 )
+
+
+def name_of(side: str) -> str:
+    """The name of a side that a reader sees."""
+    return NAMES.get(side, side)
 
 
 def pictures(results: Results) -> dict[str, str]:
@@ -187,7 +190,7 @@ def _text(x: float, y: float, text: str, *, anchor: str = 'start', size: int = 1
 def _bar(bar: Bar, top: float, scale: float) -> list[str]:
     length = max(1.0, bar.value * scale)
     return [
-        f'<rect x="{LEFT}" y="{top + 1:.1f}" width="{length:.1f}" height="{BAR - 2}" fill="{COLOURS[bar.side]}"/>',
+        f'<rect x="{LEFT}" y="{top + 1:.1f}" width="{length:.1f}" height="{BAR - 2}" fill="{COLOURS.get(bar.side, OTHER_COLOUR)}"/>',
         _text(LEFT + length + 6, top + BAR - 4, bar.label, size=11),
     ]
 
@@ -196,9 +199,9 @@ def _legend(sides: Sequence[str]) -> list[str]:
     parts = []
     x = 16.0
     for side in sides:
-        parts.append(f'<rect x="{x:.0f}" y="44" width="12" height="12" fill="{COLOURS[side]}"/>')
-        parts.append(_text(x + 18, 54, NAMES[side], size=12))
-        x += 40 + 7 * len(NAMES[side])
+        parts.append(f'<rect x="{x:.0f}" y="44" width="12" height="12" fill="{COLOURS.get(side, OTHER_COLOUR)}"/>')
+        parts.append(_text(x + 18, 54, name_of(side), size=12))
+        x += 40 + 7 * len(name_of(side))
     return parts
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from tests.bench.plots import NAMES, draw, pictures
+from tests.bench.plots import draw, name_of, pictures
 from tests.bench.results import Figure, Results
 from tests.bench.scenarios import LOADS, PROBES, LoadScenario, ProbeScenario
 from tests.bench.targets import markdown, outcomes
@@ -90,7 +90,7 @@ def _machine(results: Results) -> str:
 
 def _versions(results: Results) -> str:
     rows = [
-        (NAMES[side], ', '.join(f'{name} {version}' for name, version in found.items()))
+        (name_of(side), ', '.join(f'{name} {version}' for name, version in found.items()))
         for side, found in results.versions.items()
     ]
     return table(('side', 'versions'), rows, left=2)
@@ -107,7 +107,7 @@ def _ahead(results: Results) -> str:
                 if ours and theirs and theirs > ours:
                     ratios.append(f'{theirs / ours:.2f} × with {level}')
             if ratios:
-                lines.append(f'- {scenario.title}: **{NAMES[side]}** {", ".join(ratios)} {scenario.level_name}.')
+                lines.append(f'- {scenario.title}: **{name_of(side)}** {", ".join(ratios)} {scenario.level_name}.')
     return '\n'.join(lines) or 'Nowhere in this run.'
 
 
@@ -139,7 +139,7 @@ def _load_row(scenario: LoadScenario, side: str, level: int | str, results: Resu
     times = f'{ours / found["rate"]:.2f} ×' if ours and found['rate'] and side != 'jina' else ''
     latencies = [f'{found[name]:.2f}' for name in ('p50_ms', 'p99_ms')]
     rest = [f'{found["cpu_ms"]:.3f}', f'{found["pss_mb"]:.0f}']
-    return [str(level), NAMES[side], f'{found["rate"]:,.0f}', times, *latencies, *rest]
+    return [str(level), name_of(side), f'{found["rate"]:,.0f}', times, *latencies, *rest]
 
 
 def _probe_tables(results: Results) -> Iterable[str]:
@@ -147,7 +147,9 @@ def _probe_tables(results: Results) -> Iterable[str]:
         rows = []
         for side in results.sides(probe.name):
             found = results.medians(probe.name, side, '')
-            rows.append([NAMES[side], *(f'{found[name]:,.2f}' if name in found else 'failed' for name in probe.units)])
+            rows.append(
+                [name_of(side), *(f'{found[name]:,.2f}' if name in found else 'failed' for name in probe.units)]
+            )
         if rows:
             heading = ['side', *(f'{name} {unit}'.strip() for name, unit in probe.units.items())]
             yield '\n'.join([f'### {probe.title}\n', table(heading, rows), *_failures(probe, results)])
@@ -155,7 +157,7 @@ def _probe_tables(results: Results) -> Iterable[str]:
 
 def _failures(scenario: LoadScenario | ProbeScenario, results: Results) -> list[str]:
     """What went wrong, below the table: a side with errors is not left out silently."""
-    return [f'\n{NAMES[side]} had errors: {error}' for side, error in results.errors(scenario.name).items()]
+    return [f'\n{name_of(side)} had errors: {error}' for side, error in results.errors(scenario.name).items()]
 
 
 def _stages(results: Results) -> str:

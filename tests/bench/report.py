@@ -19,13 +19,12 @@ STACKS = {
     'jina': ('jina', 'grpcio', 'protobuf', 'docarray', 'pydantic', 'numpy', 'uvloop', 'httptools'),
     'original': ('jina', 'grpcio', 'protobuf', 'docarray', 'pydantic', 'numpy', 'uvloop', 'fastapi', 'uvicorn'),
     'bare': ('grpcio', 'fastapi', 'uvicorn', 'uvloop', 'httptools', 'pydantic', 'numpy'),
-    'buffer': ('grpcio', 'numpy'),
     'mosec': ('mosec',),
     'litserve': ('litserve', 'uvicorn', 'uvloop', 'pydantic', 'pyzmq'),
     'bentoml': ('bentoml', 'uvicorn', 'uvloop', 'pydantic'),
     'ray': ('ray', 'uvicorn', 'uvloop', 'pydantic'),
 }
-"""The distributions of each side whose versions a report names."""
+"""The distributions of each side whose versions a report names; other sides are bare stacks too."""
 LOAD_COLUMNS = ('side', 'rate', 'x side', 'p50 ms', 'p99 ms', 'CPU ms/unit', 'PSS MB', 'processes')
 
 
@@ -76,7 +75,9 @@ def side_versions(names: Iterable[str]) -> dict[str, dict[str, str]]:
     for side in (side for side in SIDES if side.name in names):
         installed = peer_env.versions(side.interpreter())
         python = installed.pop('python')
-        found[side.name] = {name: installed[name] for name in STACKS[side.name] if name in installed}
+        found[side.name] = {
+            name: installed[name] for name in STACKS.get(side.name, STACKS['bare']) if name in installed
+        }
         found[side.name]['Python'] = python
     return found
 
