@@ -112,7 +112,7 @@ LOADS = (
         'grpc-echo',
         'gRPC echo, one small TextDoc a request, Deployment',
         'grpc',
-        (*_framework('flow', '--length', '3'), _bare_grpc('echo')),
+        (*_framework('deployment'), _bare_grpc('echo')),
     ),
     LoadScenario(
         'grpc-echo-flow',
@@ -236,7 +236,7 @@ PROBES = (
         'idle',
         'memory of the idle process of one Executor in a Flow of three',
         'idle',
-        _framework('deployment'),
+        _framework('flow', '--length', '3'),
         {'PSS': 'MB', 'RSS': 'MB'},
     ),
     _import('import-module', 'import jina', 'module'),
