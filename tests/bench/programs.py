@@ -1,4 +1,4 @@
-"""Measurements without servers, each a module of its own that writes JSON; their figures join those of a run."""
+"""Measurements that are no rows of rates, each a module of its own that writes JSON; their figures join those of a run."""
 
 from __future__ import annotations
 
@@ -47,6 +47,15 @@ def _codec(rows: list[dict[str, Any]]) -> list[Sample]:
     return list(found.values())
 
 
+def _large(rows: list[dict[str, Any]]) -> list[Sample]:
+    found = []
+    for row in rows:
+        sample = Sample('large', 'jina', row['name'])
+        sample.add(rate=row['rate'], memory=max(row['memory'].values()))
+        found.append(sample)
+    return found
+
+
 def _stages(rows: list[dict[str, Any]]) -> list[Sample]:
     found: dict[str, Sample] = {}
     for row in rows:
@@ -56,5 +65,6 @@ def _stages(rows: list[dict[str, Any]]) -> list[Sample]:
 
 PROGRAMS = (
     Program('codec', 'documents to bytes and back, without servers', _codec),
+    Program('large', 'one array of 64 MB a document: rate and memory of each hop', _large),
     Program('stages', "where one request's CPU time goes", _stages),
 )

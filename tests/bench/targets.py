@@ -138,6 +138,16 @@ TARGETS = (
     _codec('decode', 8.0, beside_docarray=True),
     Target('codec, 64 MB tensor, encode', Figure('codec', 'jina', '64 MB tensor', 'encode'), 1.0, unit='GB/s'),
     Target('codec, 64 MB tensor, decode', Figure('codec', 'jina', '64 MB tensor', 'decode'), 1.0, unit='GB/s'),
+    *(
+        Target(f'64 MB array, {kind}, a hop', Figure('large', 'jina', kind), 1.0, unit='GB/s')
+        for kind in ('deployment', 'flow')
+    ),
+    *(
+        Target(
+            f'64 MB array, {kind}, memory beside its size', Figure('large', 'jina', kind, 'memory'), 3.0, at_most=True
+        )
+        for kind in ('deployment', 'flow')
+    ),
     _against('http echo @64 vs bare FastAPI', 'http-echo', 64, 2.0),
     _against('http Flow of two @64 vs bare FastAPI echo', 'http-flow', 64, 1.0, other='http-echo'),
     *(_against(f'http echo @64 vs {side.name}', 'http-echo-peers', 64, 1.0, side.name) for side in PEERS),
