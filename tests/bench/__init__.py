@@ -1,4 +1,4 @@
-"""The benchmark harness: the system beside bare stacks and the original, driven with the same prepared bytes.
+"""The benchmark harness: the system beside bare stacks, the original and other frameworks, driven with the same bytes.
 
 ``python -m tests.bench`` (or ``hatch run bench:run``) runs everything, ``--quick`` a smoke run. The parts:
 
@@ -7,6 +7,8 @@
 - ``load``: what drives them, each a program that prints one JSON object
 - ``scenarios``: which sides meet which load, one entry per row of the report
 - ``usage``: CPU time and memory of a server's whole process tree
-- ``codec``: documents to bytes and back without servers, a program of its own
+- ``codec``, ``large`` and ``stages``: documents to bytes and back, large arrays, the stages of a request; ``programs`` runs them
 - ``runner`` and ``report``: interleaved rounds, medians, ratios
+- ``targets``: what has to be reached, checked at the end of a run
+- ``results``, ``plots`` and ``publish``: from a run's figures to ``docs/benchmarks.md``
 """

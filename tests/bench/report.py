@@ -1,18 +1,30 @@
-"""The report: a table per scenario, medians over the rounds, and the same as JSON."""
+"""The report: a table per scenario, medians over the rounds, and the same as a document for JSON."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.bench.runner import Sample, Settings
 from tests.bench.scenarios import LoadScenario, ProbeScenario
+from tests.bench.sides import SIDES
+from tests.support.requirements import peer_env
 
+STACKS = {
+    'jina': ('jina', 'grpcio', 'protobuf', 'docarray', 'pydantic', 'numpy', 'uvloop', 'httptools'),
+    'original': ('jina', 'grpcio', 'protobuf', 'docarray', 'pydantic', 'numpy', 'uvloop', 'fastapi', 'uvicorn'),
+    'bare': ('grpcio', 'fastapi', 'uvicorn', 'uvloop', 'httptools', 'pydantic', 'numpy'),
+    'mosec': ('mosec',),
+    'litserve': ('litserve', 'uvicorn', 'uvloop', 'pydantic', 'pyzmq'),
+    'bentoml': ('bentoml', 'uvicorn', 'uvloop', 'pydantic'),
+    'ray': ('ray', 'uvicorn', 'uvloop', 'pydantic'),
+}
+"""The distributions of each side whose versions a report names; other sides are bare stacks too."""
 LOAD_COLUMNS = ('side', 'rate', 'x side', 'p50 ms', 'p99 ms', 'CPU ms/unit', 'PSS MB', 'processes')
 
 
@@ -44,15 +56,42 @@ def probe_table(scenario: ProbeScenario, samples: Sequence[Sample]) -> str:
     return '\n'.join([f'\n{scenario.title}', *_aligned([columns, *body])])
 
 
-def as_json(samples: Iterable[Sample], settings: Settings) -> str:
+def as_document(samples: Iterable[Sample], settings: Settings) -> dict[str, Any]:
     """Everything that was measured, with every round's figures and what it ran on."""
-    machine = {'python': platform.python_version(), 'system': platform.platform(), 'cores': os.cpu_count()}
+    samples = list(samples)
+    machine = {'processor': _processor(), 'cores': os.cpu_count(), 'system': platform.system(), 'release': _release()}
     run = {'rounds': settings.rounds, 'seconds': settings.seconds}
     rows: list[dict[str, Any]] = [
         {**asdict(sample), 'medians': {name: median(values) for name, values in sample.figures.items()}}
         for sample in samples
     ]
-    return json.dumps({'machine': machine, 'settings': run, 'samples': rows}, indent=1)
+    versions = side_versions({sample.side for sample in samples if sample.figures})
+    return {'machine': machine, 'settings': run, 'versions': versions, 'samples': rows}
+
+
+def side_versions(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """By side, the versions of what it is made of."""
+    found = {}
+    for side in (side for side in SIDES if side.name in names):
+        installed = peer_env.versions(side.interpreter())
+        python = installed.pop('python')
+        found[side.name] = {
+            name: installed[name] for name in STACKS.get(side.name, STACKS['bare']) if name in installed
+        }
+        found[side.name]['Python'] = python
+    return found
+
+
+def _processor() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+def _release() -> str:
+    """The kernel's version without the name of its build."""
+    return platform.release().partition('-')[0]
 
 
 def _load_row(row: Sample, ours: float | None, unit: str) -> list[str]:

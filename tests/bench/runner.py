@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from tests.bench.payload import Payloads
 from tests.bench.scenarios import Contender, LoadScenario, ProbeScenario
@@ -33,7 +35,9 @@ class Settings:
     max_levels: int = 99
     """Number of load levels of each scenario that are run."""
     sides: frozenset[str] = frozenset()
-    """Names of the sides to run; empty means all."""
+    """Names of the sides to run; empty means all but the peers."""
+    peers: frozenset[str] = frozenset()
+    """Names of the peers to run."""
 
 
 @dataclass
@@ -59,8 +63,8 @@ def run_load(scenario: LoadScenario, settings: Settings, payloads: Payloads, rep
         failed: list[Sample] = []
         for contender in _chosen(scenario.contenders, settings):
             try:
-                servers.append((contender, *_start(stack, contender)))
-            except (PeerError, TimeoutError) as error:
+                servers.append((contender, *_start(stack, scenario, contender, payloads)))
+            except (PeerError, TimeoutError, bootstrap.BootstrapError) as error:
                 report(f'  {contender.side.name} did not start: {str(error).splitlines()[-1]}')
                 failed.append(Sample(scenario.name, contender.side.name, level='start', errors=[str(error)]))
         levels = scenario.levels[: settings.max_levels]
@@ -92,9 +96,7 @@ def run_probe(scenario: ProbeScenario, settings: Settings, report: Report) -> li
         for contender in chosen:
             sample = samples[contender.side.name]
             try:
-                figures = {'start': _probe_start, 'import': _probe_import, 'size': _probe_size}[scenario.probe](
-                    contender
-                )
+                figures = _PROBES[scenario.probe](contender)
             except (PeerError, TimeoutError, OSError) as error:
                 sample.errors.append(str(error))
                 report(f'  {contender.side.name} failed: {str(error).splitlines()[-1]}')
@@ -106,17 +108,45 @@ def run_probe(scenario: ProbeScenario, settings: Settings, report: Report) -> li
 
 
 def _chosen(contenders: Sequence[Contender], settings: Settings) -> list[Contender]:
-    return [contender for contender in contenders if not settings.sides or contender.side.name in settings.sides]
+    return [
+        contender
+        for contender in contenders
+        if contender.side.name in (settings.peers if contender.side.is_peer else settings.sides or _names(contenders))
+    ]
 
 
-def _start(stack: ExitStack, contender: Contender) -> tuple[Peer, int]:
+def _names(contenders: Sequence[Contender]) -> set[str]:
+    return {contender.side.name for contender in contenders}
+
+
+def _start(stack: ExitStack, scenario: LoadScenario, contender: Contender, payloads: Payloads) -> tuple[Peer, int]:
     port = free_port()
     process = stack.enter_context(
-        peer(contender.side.command(contender.program, *contender.arguments, '--port', str(port)))
+        peer(
+            contender.side.command(contender.program, *contender.arguments, '--port', str(port)),
+            env=contender.side.variables,
+        )
     )
     process.read_json(timeout_s=START_TIMEOUT_S)
     wait_for_port(port, timeout_s=START_TIMEOUT_S)
+    if scenario.load == 'http':
+        # some listen before they can answer; wrk would count those answers
+        _wait_for_answer(port, getattr(payloads, contender.payload).read_bytes())
     return process, port
+
+
+def _wait_for_answer(port: int, body: bytes) -> None:
+    request = Request(f'http://127.0.0.1:{port}/echo', body, {'Content-Type': 'application/json'})
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            with urlopen(request, timeout=10) as answer:
+                answer.read()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'no answer on port {port} after {START_TIMEOUT_S} s: {error}') from error
+            time.sleep(0.1)
 
 
 def _measure(
@@ -145,6 +175,8 @@ def _measure(
         pss_mb=after.pss_mb,
         processes=after.processes,
     )
+    if scenario.hops:
+        sample.add(p50_per_hop_ms=result['p50_ms'] / scenario.hops)
     if result['errors']:
         sample.errors.append(f'{result["errors"]} errors, the first: {result["first_error"]}')
 
@@ -163,7 +195,7 @@ def _drive(
         command: list[str | Path] = ['wrk', *threads, f'http://127.0.0.1:{port}/echo']
         return _output(command, seconds + 60, {'BENCH_PAYLOAD': str(payload)})
     if scenario.load == 'own-client':
-        return _output(contender.side.command('load/own_client.py', *address), seconds + 60)
+        return _output(contender.side.command('load/own_client.py', *address), seconds + 60, contender.side.variables)
     stream = ['--stream'] if scenario.load == 'grpc-stream' else []
     return _output(JINA.command('load/raw_grpc.py', *address, '--payload', str(payload), *stream), seconds + 60)
 
@@ -177,7 +209,10 @@ def _probe_start(contender: Contender) -> dict[str, float]:
     with ExitStack() as stack:
         began = time.perf_counter()
         process = stack.enter_context(
-            peer(contender.side.command(contender.program, *contender.arguments, '--port', str(free_port())))
+            peer(
+                contender.side.command(contender.program, *contender.arguments, '--port', str(free_port())),
+                env=contender.side.variables,
+            )
         )
         ready = process.read_json(timeout_s=START_TIMEOUT_S)
         whole = time.perf_counter() - began
@@ -191,8 +226,25 @@ def _probe_start(contender: Contender) -> dict[str, float]:
         }
 
 
+def _probe_again(contender: Contender) -> dict[str, float]:
+    command = contender.side.command(contender.program, *contender.arguments, '--port', str(free_port()))
+    with peer(command, env=contender.side.variables) as process:
+        ready = process.read_json(timeout_s=2 * START_TIMEOUT_S)
+        return {'first': ready['start_s'], 'second': ready['second_s']}
+
+
+def _probe_idle(contender: Contender) -> dict[str, float]:
+    command = contender.side.command(contender.program, *contender.arguments, '--port', str(free_port()))
+    with tempfile.TemporaryDirectory(prefix='bench-') as folder:
+        file = Path(folder) / 'executor.pid'
+        with peer(command, env={**contender.side.variables, 'BENCH_PID_FILE': str(file)}) as process:
+            process.read_json(timeout_s=START_TIMEOUT_S)
+            used = usage([int(file.read_text())])
+            return {'PSS': used.pss_mb, 'RSS': used.rss_mb}
+
+
 def _probe_import(contender: Contender) -> dict[str, float]:
-    return _output(contender.side.command(contender.program, *contender.arguments), 60)
+    return _output(contender.side.command(contender.program, *contender.arguments), 60, contender.side.variables)
 
 
 def _probe_size(contender: Contender) -> dict[str, float]:
@@ -203,6 +255,15 @@ def _probe_size(contender: Contender) -> dict[str, float]:
         python, own = contender.side.interpreter(), 0
     measured = footprint(python.parent.parent)
     return {'size': measured.size_mb + own / 2**20, 'distributions': len(measured.distributions)}
+
+
+_PROBES: dict[str, Callable[[Contender], dict[str, float]]] = {
+    'start': _probe_start,
+    'again': _probe_again,
+    'idle': _probe_idle,
+    'import': _probe_import,
+    'size': _probe_size,
+}
 
 
 def _sources() -> Iterator[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.bench.payload import BATCH, STREAM_ITEMS
-from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, Side
+from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, PEERS, Side
 
 Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
 
@@ -42,6 +42,13 @@ class LoadScenario:
     unit: str = 'req/s'
     per_operation: int = 1
     """Units in one operation that the load generator counts."""
+    hops: int = 0
+    """Executors in a chain, for the latency of each."""
+
+    @property
+    def with_peers(self) -> bool:
+        """Whether it compares with other frameworks, for which it runs only when one of them is asked for."""
+        return any(contender.side.is_peer for contender in self.contenders)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class ProbeScenario:
 
     name: str
     title: str
-    probe: Literal['start', 'import', 'size']
+    probe: Literal['start', 'again', 'idle', 'import', 'size']
     contenders: tuple[Contender, ...]
     units: Mapping[str, str] = field(default_factory=dict)
     """Unit by name of the figure."""
@@ -77,8 +84,27 @@ def _bare_vectors(*arguments: str) -> tuple[Contender, Contender]:
     )
 
 
+def _import(name: str, title: str, what: str) -> ProbeScenario:
+    contenders = tuple(Contender(side, 'servers/imports.py', (what,)) for side in (JINA, ORIGINAL))
+    return ProbeScenario(name, title, 'import', contenders, {'time': 's', 'memory': 'MB', 'modules': ''})
+
+
+def _chain(length: int) -> LoadScenario:
+    contenders = _framework('flow', '--length', str(length))[:1]
+    title = f'gRPC echo through a Flow of {length}, one caller'
+    return LoadScenario(f'chain-{length}', title, 'grpc', contenders, levels=(1,), hops=length)
+
+
 def _bare_http(*arguments: str) -> Contender:
     return Contender(BARE, 'servers/bare_http.py', arguments, 'http')
+
+
+def _peers(*names: str, length: int = 1) -> tuple[Contender, ...]:
+    """Other frameworks; the length of the pipeline is an option of those programs that have one."""
+    arguments = ('--length', str(length)) if length > 1 else ()
+    return tuple(
+        Contender(side, f'servers/peer_{side.name}.py', arguments, 'http') for side in PEERS if side.name in names
+    )
 
 
 LOADS = (
@@ -178,6 +204,28 @@ LOADS = (
         unit='docs/s',
     ),
     LoadScenario(
+        'http-echo-peers',
+        'HTTP JSON echo, one TextDoc, beside other frameworks',
+        'http',
+        (
+            _framework('deployment', '--protocol', 'http', payload='http')[0],
+            _bare_http(),
+            *_peers('mosec', 'litserve', 'bentoml', 'ray'),
+        ),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'http-flow-peers',
+        'HTTP through a pipeline of two, beside other frameworks that have one',
+        'http',
+        (
+            _framework('flow', '--protocol', 'http', payload='http')[0],
+            _bare_http('--length', '2'),
+            *_peers('mosec', 'bentoml', 'ray', length=2),
+        ),
+        level_name='connections',
+    ),
+    LoadScenario(
         'stream',
         f'streaming endpoint, {STREAM_ITEMS} items a stream, gRPC Deployment',
         'grpc-stream',
@@ -185,6 +233,15 @@ LOADS = (
         levels=(1, 16),
         unit='items/s',
     ),
+    LoadScenario(
+        'callers',
+        'gRPC echo through a Deployment, up to 1,000 callers',
+        'grpc',
+        _framework('deployment')[:1],
+        levels=(1, 100, 1000),
+    ),
+    _chain(4),
+    _chain(16),
 )
 
 PROBES = (
@@ -195,6 +252,23 @@ PROBES = (
         (*_framework('flow', '--length', '3'), _bare_grpc('echo', '--length', '3')),
         {'start': 's', 'with imports': 's', 'PSS': 'MB', 'RSS': 'MB', 'processes': ''},
     ),
+    ProbeScenario(
+        'start-again',
+        'a Flow of three started twice in one process',
+        'again',
+        _framework('flow', '--length', '3', '--again'),
+        {'first': 's', 'second': 's'},
+    ),
+    ProbeScenario(
+        'idle',
+        'memory of the idle process of one Executor in a Flow of three',
+        'idle',
+        _framework('flow', '--length', '3'),
+        {'PSS': 'MB', 'RSS': 'MB'},
+    ),
+    _import('import-module', 'import jina', 'module'),
+    _import('import-executor', 'from jina import Executor, requests', 'executor'),
+    _import('help', 'jina --help', 'help'),
     ProbeScenario(
         'import',
         'from jina import Client, Deployment, Executor, Flow, requests (bare: grpc and fastapi)',

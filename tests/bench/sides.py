@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tests.support.requirements import original_env
+from tests.support.requirements import original_env, peer_env
 
 SERVERS = Path(__file__).parent / 'servers'
 
@@ -19,10 +20,17 @@ class Side:
     name: str
     interpreter: Callable[[], Path]
     """Gives the interpreter; may build an environment on first use."""
+    is_peer: bool = False
+    """Another serving framework, which takes part only when it is asked for."""
 
     def command(self, program: str, *arguments: str) -> list[str | Path]:
         """The command line of one of the programs in ``servers/`` or ``load/``."""
         return [self.interpreter(), SERVERS.parent / program, *arguments]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its programs get beside our environment variables: a path to our modules is for our interpreter."""
+        return {} if self.interpreter is _this_python else {'PYTHONPATH': ''}
 
 
 def _this_python() -> Path:
@@ -39,4 +47,7 @@ BARE = Side('bare', _this_python)
 BUFFER = Side('buffer', _this_python)
 """grpc.aio with one array of floats a request, no ids and no texts: the bound that nothing with documents reaches."""
 
-SIDES = (JINA, ORIGINAL, BARE, BUFFER)
+PEERS = tuple(Side(name, partial(peer_env.peer_python, name), is_peer=True) for name in peer_env.REQUIREMENTS)
+"""Other serving frameworks, each in an environment of its own."""
+
+SIDES = (JINA, ORIGINAL, BARE, BUFFER, *PEERS)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bench.payload import prepare
 from tests.bench.report import load_table
-from tests.bench.runner import Sample
-from tests.bench.scenarios import LOADS, PROBES
-from tests.support.requirements import ROOT, require_original, require_program
+from tests.bench.runner import Sample, Settings, run_load
+from tests.bench.scenarios import LOADS, PROBES, Contender
+from tests.bench.sides import Side
+from tests.bench.stages import path_ratio
+from tests.support.requirements import ROOT, bootstrap, missing, peer_env, require_original, require_program
 
 
 def run_bench(tmp_path: Path, *arguments: str) -> tuple[str, list[dict[str, Any]]]:
@@ -27,7 +31,9 @@ def run_bench(tmp_path: Path, *arguments: str) -> tuple[str, list[dict[str, Any]
 
 @pytest.mark.original
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize('scenario', LOADS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    'scenario', [load for load in LOADS if not load.with_peers], ids=lambda scenario: scenario.name
+)
 def test_load_scenario(scenario: Any, tmp_path: Path) -> None:
     require_original()
     if scenario.load == 'http':
@@ -40,6 +46,56 @@ def test_load_scenario(scenario: Any, tmp_path: Path) -> None:
         assert 0 < sample['medians']['p50_ms'] <= sample['medians']['p99_ms']
         assert sample['medians']['pss_mb'] > 1
     assert scenario.title in output
+
+
+@pytest.mark.timeout(400)
+def test_peer(tmp_path: Path) -> None:
+    require_program('wrk', package='wrk')
+    try:
+        peer_env.peer_python('mosec')  # the smallest of them
+    except bootstrap.BootstrapError as error:
+        missing(str(error))
+    arguments = ['--only', '^http-(echo|flow)-peers$', '--peers', 'mosec', '--sides', 'jina']
+    output, samples = run_bench(tmp_path, *arguments)
+    assert [(sample['scenario'], sample['side'], sample['errors']) for sample in samples] == [
+        (scenario, side, []) for scenario in ('http-echo-peers', 'http-flow-peers') for side in ('jina', 'mosec')
+    ]
+    document = json.loads((tmp_path / 'bench.json').read_text())
+    assert set(document['versions']['mosec']) == {'mosec', 'Python'}
+    assert [target['name'] for target in document['targets'] if target['value'] is not None] == []
+    assert 'beside other frameworks' in output
+
+
+def test_without_peers_none_is_asked_for(tmp_path: Path) -> None:
+    _, samples = run_bench(tmp_path, '--only', 'peers$')
+    assert samples == []
+
+
+def test_a_side_that_cannot_be_installed_is_reported(tmp_path: Path) -> None:
+    def interpreter() -> Path:
+        raise bootstrap.BootstrapError('gone cannot be installed: no such package')
+
+    scenario = replace(LOADS[0], contenders=(Contender(Side('gone', interpreter), 'none.py', ()),))
+    (sample,) = run_load(scenario, Settings(rounds=1), prepare(tmp_path), lambda _: None)
+    assert (sample.side, sample.level) == ('gone', 'start')
+    assert 'gone: did not start: gone cannot be installed: no such package' in load_table(scenario, [sample])
+
+
+@pytest.mark.timeout(180)
+def test_stages(tmp_path: Path) -> None:
+    require_program('wrk', package='wrk')
+    file = tmp_path / 'stages.json'
+    command = [sys.executable, '-m', 'tests.bench.stages', '--quick', '--json', str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())
+    assert {row['request'] for row in rows} == {'our Client', 'gRPC, in the server', 'HTTP, in the server'}
+    assert all(row['cpu_us'] > 0 for row in rows if 'rest' not in row['stage'] and 'own work' not in row['stage'])
+
+
+def test_request_path_stays_cheap() -> None:
+    # 19 is usual; more than twice that is work that was not there before, such as docarray's own conversion
+    assert path_ratio() < 45
 
 
 @pytest.mark.original

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,11 @@ class ArrayDoc(BaseDoc):
 
 
 class Echo(Executor):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if file := os.environ.get('BENCH_PID_FILE'):
+            Path(file).write_text(str(os.getpid()))
+
     @requests(on='/echo')
     def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
         return docs
@@ -65,19 +72,31 @@ def main() -> None:
     parser.add_argument('--protocol', default='grpc')
     parser.add_argument('--executor', default='Echo', choices=['Arrays', 'Batched', 'Echo', 'Stream', 'Vectors'])
     parser.add_argument('--length', type=int, default=2, help='number of Executors in a Flow')
+    parser.add_argument('--again', action='store_true', help='start, stop and start again')
     options = parser.parse_args()
-    uses = globals()[options.executor]
-    server: Any
-    if options.kind == 'deployment':
-        server = Deployment(uses=uses, port=options.port, protocol=options.protocol)
-    else:
-        server = Flow(port=options.port, protocol=options.protocol)
-        for index in range(options.length):
-            server = server.add(uses=uses, name=f'step{index}')
+    server = build(options)
     began = time.perf_counter()
     with server:
-        print(json.dumps({'port': options.port, 'start_s': time.perf_counter() - began}), flush=True)
+        ready = {'port': options.port, 'start_s': time.perf_counter() - began}
+        if not options.again:
+            print(json.dumps(ready), flush=True)
+            server.block()
+            return
+    server = build(options)
+    began = time.perf_counter()
+    with server:
+        print(json.dumps({**ready, 'second_s': time.perf_counter() - began}), flush=True)
         server.block()
+
+
+def build(options: argparse.Namespace) -> Any:
+    uses = globals()[options.executor]
+    if options.kind == 'deployment':
+        return Deployment(uses=uses, port=options.port, protocol=options.protocol)
+    flow = Flow(port=options.port, protocol=options.protocol)
+    for index in range(options.length):
+        flow = flow.add(uses=uses, name=f'step{index}')
+    return flow
 
 
 if __name__ == '__main__':
