@@ -35,6 +35,10 @@ _SERVER_OPTIONS: Final[dict[str, object]] = {
     # Linux would let a second server share the port in silence and steal half of the calls.
     'grpc.so_reuseport': 0,
     'grpc.enable_http_proxy': 0,
+    # gRPC cancels calls at random while more than 1,000 wait for the event loop, and all beyond 3,000. A burst of callers
+    # is to be answered.
+    'grpc.server.max_pending_requests': 100_000,
+    'grpc.server.max_pending_requests_hard_limit': 100_000,
 }
 
 
