@@ -13,6 +13,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
+from jina.core import lane
 from jina.core.errors import DeadlineError, InputError, RemoteError, TransportError
 
 Texts = DocList[TextDoc]
@@ -171,6 +172,12 @@ async def test_a_consumer_that_takes_its_time_holds_the_sender_back(port: int) -
         # Those that were taken, those in flight, a frame of responses, and what is read ahead.
         assert made <= found + 10 + 10 + 32
     assert found == 500
+
+
+def test_more_requests_than_a_lane_has_numbers(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, 'LAST_NUMBER', 100)
+    found = client.post('/echo', texts(350), request_size=1, results_in_order=True, return_type=Texts).text
+    assert found == [str(number) for number in range(350)]
 
 
 def test_servers_and_clients_without_the_lane(monkeypatch: pytest.MonkeyPatch, port: int) -> None:

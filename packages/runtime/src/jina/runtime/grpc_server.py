@@ -89,9 +89,9 @@ class GrpcServer:
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
-        self._server = grpc.aio.server(
-            options=wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})}), compression=compression
-        )
+        merged = wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})})
+        self._limits = wire.message_limits(merged)
+        self._server = grpc.aio.server(options=merged, compression=compression)
         self.handlers: tuple[Any, ...] = (
             *self._handlers(),
             self.health.handler(),
@@ -223,7 +223,7 @@ class GrpcServer:
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
         begin = self._begin_directly or self._begin_task
-        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch)
+        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch, limits=self._limits)
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
         self._lanes.add(lane)
