@@ -8,5 +8,6 @@
 - ``scenarios``: which sides meet which load, one entry per row of the report
 - ``usage``: CPU time and memory of a server's whole process tree
 - ``codec``: documents to bytes and back without servers, a program of its own
+- ``endurance``: many callers, long chains, many requests, many idle clients; a program of its own
 - ``runner`` and ``report``: interleaved rounds, medians, ratios
 """
