@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -192,11 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='python -m tests.bench.endurance', description=__doc__)
     parser.add_argument('--quick', action='store_true', help='a smoke run: few callers, requests and clients')
     parser.add_argument('--only', nargs='+', default=(), choices=('callers', 'chain', 'memory', 'clients'))
+    parser.add_argument('--rounds', type=int, help='rounds of callers and chain (default 3)')
+    parser.add_argument('--seconds', type=float, help='length of one load of callers and chain (default 2)')
     parser.add_argument('--json', metavar='FILE', help='write all figures here')
     options = parser.parse_args(arguments)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     scale = QUICK if options.quick else Scale()
+    scale = replace(scale, rounds=options.rounds or scale.rounds, seconds=options.seconds or scale.seconds)
     if most != resource.RLIM_INFINITY and most < scale.clients + DESCRIPTORS:
         parser.error(f'{scale.clients} clients need {scale.clients + DESCRIPTORS} open files, and {most} are allowed')
     rows = measure(scale, options.only)
