@@ -99,19 +99,27 @@ def callers(scale: Scale, payload: Path) -> list[Row]:
 
 
 def chain(scale: Scale, payload: Path) -> list[Row]:
-    """Median latency of one caller by the number of Executors, and what each further one adds."""
-    found: dict[int, list[float]] = {length: [] for length in scale.lengths}
+    """Median latency of one caller and CPU of all processes by the number of Executors, and what each further one adds."""
+    latency: dict[int, list[float]] = {length: [] for length in scale.lengths}
+    work: dict[int, list[float]] = {length: [] for length in scale.lengths}
     with ExitStack() as stack:
-        ports = {length: stack.enter_context(served('flow', '--length', str(length)))[1] for length in scale.lengths}
+        servers = {length: stack.enter_context(served('flow', '--length', str(length))) for length in scale.lengths}
         for _ in range(scale.rounds):
-            for length, port in ports.items():
-                found[length].append(drive(port, payload, 1, scale.seconds)['p50_ms'])
-    rows = [Row('chain', 'latency', length, median(values), 'ms') for length, values in found.items()]
-    hops = [
-        Row('chain', 'added by a hop', more.level, (more.value - less.value) / (more.level - less.level), 'ms')
-        for less, more in pairwise(rows)
-    ]
-    return rows + hops
+            for length, (server, port) in servers.items():
+                before = usage(server.members()).cpu_s
+                figures = drive(port, payload, 1, scale.seconds)
+                spent = usage(server.members()).cpu_s - before
+                latency[length].append(figures['p50_ms'])
+                work[length].append(spent / (figures['operations'] + figures['warm_up']) * 1e3)
+    rows: list[Row] = []
+    for case, unit, found in (('latency', 'ms', latency), ('CPU', 'ms CPU/request', work)):
+        whole = [Row('chain', case, length, median(values), unit) for length, values in found.items()]
+        rows += whole
+        rows += [
+            Row('chain', f'{case} of a hop', more.level, (more.value - less.value) / (more.level - less.level), unit)
+            for less, more in pairwise(whole)
+        ]
+    return rows
 
 
 def memory(scale: Scale) -> list[Row]:
