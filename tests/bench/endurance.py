@@ -102,10 +102,10 @@ def chain(scale: Scale, payload: Path) -> list[Row]:
     """Median latency of one caller and CPU of all processes by the number of Executors, and what each further one adds."""
     latency: dict[int, list[float]] = {length: [] for length in scale.lengths}
     work: dict[int, list[float]] = {length: [] for length in scale.lengths}
-    with ExitStack() as stack:
-        servers = {length: stack.enter_context(served('flow', '--length', str(length))) for length in scale.lengths}
-        for _ in range(scale.rounds):
-            for length, (server, port) in servers.items():
+    for length in scale.lengths:
+        # One Flow at a time: the processes of another would only take the caches from it.
+        with served('flow', '--length', str(length)) as (server, port):
+            for _ in range(scale.rounds):
                 before = usage(server.members()).cpu_s
                 figures = drive(port, payload, 1, scale.seconds)
                 spent = usage(server.members()).cpu_s - before

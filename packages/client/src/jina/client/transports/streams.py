@@ -149,7 +149,7 @@ class StreamExchange:
                 if batch:
                     yield batch
             await writer
-            if self._unanswered or not self._read_all:
+            if self._unanswered:
                 raise TransportError(f'the server ended the stream with {len(self._unanswered)} requests unanswered')
         finally:
             writer.cancel()
