@@ -157,6 +157,24 @@ def test_a_document_of_64_mb_in_between(client: Any) -> None:
     assert len(found) == 40
 
 
+@pytest.mark.parametrize('with_lane', [True, False], ids=['lane', 'unary'])
+@pytest.mark.parametrize('count', [1, 30])
+def test_a_document_beyond_the_limit_of_the_channel(
+    port: int, with_lane: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_lane:
+        monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
+    docs = texts(count)
+    docs[count // 2].text = 'x' * 200_000
+    options = {'grpc.max_send_message_length': 100_000}
+    with Client(port=port, grpc_channel_options=options) as client:
+        with pytest.raises(TransportError, match=r'larger than max \(200\d\d\d vs. 100000\)') as caught:
+            client.post('/echo', docs, request_size=1)
+        assert caught.value.code == 'RESOURCE_EXHAUSTED'
+        assert len(client.post('/echo', texts(count), request_size=1)) == count
+        assert transport(client)._shared.missing is not with_lane
+
+
 async def test_a_consumer_that_takes_its_time_holds_the_sender_back(port: int) -> None:
     made = 0
 
