@@ -13,6 +13,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
+from jina.core import lane
 from jina.core.errors import DeadlineError, InputError, RemoteError, TransportError
 
 Texts = DocList[TextDoc]
@@ -156,6 +157,24 @@ def test_a_document_of_64_mb_in_between(client: Any) -> None:
     assert len(found) == 40
 
 
+@pytest.mark.parametrize('with_lane', [True, False], ids=['lane', 'unary'])
+@pytest.mark.parametrize('count', [1, 30])
+def test_a_document_beyond_the_limit_of_the_channel(
+    port: int, with_lane: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_lane:
+        monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
+    docs = texts(count)
+    docs[count // 2].text = 'x' * 200_000
+    options = {'grpc.max_send_message_length': 100_000}
+    with Client(port=port, grpc_channel_options=options) as client:
+        with pytest.raises(TransportError, match=r'larger than max \(200\d\d\d vs. 100000\)') as caught:
+            client.post('/echo', docs, request_size=1)
+        assert caught.value.code == 'RESOURCE_EXHAUSTED'
+        assert len(client.post('/echo', texts(count), request_size=1)) == count
+        assert transport(client)._shared.missing is not with_lane
+
+
 async def test_a_consumer_that_takes_its_time_holds_the_sender_back(port: int) -> None:
     made = 0
 
@@ -171,6 +190,12 @@ async def test_a_consumer_that_takes_its_time_holds_the_sender_back(port: int) -
         # Those that were taken, those in flight, a frame of responses, and what is read ahead.
         assert made <= found + 10 + 10 + 32
     assert found == 500
+
+
+def test_more_requests_than_a_lane_has_numbers(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, 'LAST_NUMBER', 100)
+    found = client.post('/echo', texts(350), request_size=1, results_in_order=True, return_type=Texts).text
+    assert found == [str(number) for number in range(350)]
 
 
 def test_servers_and_clients_without_the_lane(monkeypatch: pytest.MonkeyPatch, port: int) -> None:

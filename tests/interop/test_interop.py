@@ -7,12 +7,13 @@ the original answers to itself (which is tested as well, so that the expectation
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jina import Flow
 
 from tests.support.processes import Peer, free_port, peer
 from tests.support.requirements import require_original
@@ -29,13 +30,15 @@ def interpreter(side: str) -> Path:
 
 
 @contextmanager
-def served(side: str, kind: str, protocol: str = 'grpc', *, external: int | None = None) -> Iterator[int]:
+def served(
+    side: str, kind: str, protocol: str = 'grpc', *, external: int | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Runs peers/serve.py on ``side`` and gives the public port."""
     port = free_port()
     command = [interpreter(side), PEERS / 'serve.py', kind, '--protocol', protocol, '--port', str(port)]
     if external is not None:
         command += ['--external', str(external)]
-    with peer(command) as process:
+    with peer(command, env=env) as process:
         process.read_json(timeout_s=40)
         yield port
 
@@ -115,6 +118,21 @@ def test_external_executor(flow: str, executor: str, protocol: str) -> None:
     cases = [case for case in CASES if not hangs(case, flow, flow)]
     with served(executor, 'deployment') as external, served(flow, 'flow', protocol, external=external) as port:
         check(answers(flow, port, protocol, cases), ['first/rep-0', 'peer/rep-0'], protocol, cases)
+
+
+def test_replicas_of_both_sides_in_one_deployment() -> None:
+    without_lane = {'JINA_DISABLE_FAST_LANE': '1'}
+    with (
+        served(OURS, 'deployment') as fast,
+        served(ORIGINAL, 'deployment') as original,
+        served(OURS, 'deployment', env=without_lane) as plain,
+        Flow(quiet=True).add(
+            name='peer', external=True, host=[f'127.0.0.1:{port}' for port in (fast, original, plain)]
+        ) as flow,
+    ):
+        for client in (OURS, ORIGINAL):
+            cases = [case for case in CASES if not hangs(case, client, ORIGINAL)]
+            check(answers(client, flow.port, cases=cases), ['peer/rep-0'], 'grpc', cases)
 
 
 def test_peer_leaves_no_process_behind() -> None:

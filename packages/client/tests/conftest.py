@@ -123,7 +123,9 @@ class WireServer(Behaviour):
         try:
             async for raw in requests:
                 await self._fail_if_down(context)
-                tasks.add(asyncio.create_task(serve(DataRequest.from_bytes(raw))))
+                tasks.add(asyncio.create_task(serve(request := DataRequest.from_bytes(raw))))
+                if request.exec_endpoint == '/leave':
+                    break
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:

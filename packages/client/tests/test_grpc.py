@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ def test_the_server_is_told_the_prefetch_and_never_asked_for_the_order(
     assert '__prefetch__' not in silent and told['__prefetch__'] == '5'
     # the Client keeps the order; a busy server of the original may hang when it has to
     assert '__results_in_order__' not in silent and '__results_in_order__' not in told
+
+
+def test_a_stream_that_ends_before_the_inputs_is_no_success(client: Any, wire_server: Any, texts: Texts) -> None:
+    def inputs() -> Iterator[TextDoc]:
+        for _ in range(200):
+            yield TextDoc(text='a')
+            time.sleep(0.005)  # the server leaves while requests are still made
+
+    with pytest.raises(TransportError, match='the server ended the stream'):
+        client.post('/leave', inputs, request_size=1)
 
 
 def test_nothing_listens() -> None:

@@ -157,3 +157,27 @@ def test_hello_tells_versions_and_window() -> None:
         with pytest.raises(RequestTypeError, match='no hello'):
             Hello.from_bytes(raw)
     assert HELLO != ERROR
+
+
+def test_a_limit_holds_for_frames_and_payloads_that_wait_already() -> None:
+    writer, reader = FrameWriter(), FrameReader()
+    writer.add(HELLO, 0, Hello().to_bytes())
+    sizes = {1: 2_000_000, 2: 100_000, 3: 90_000, 4: 600_000, 5: 10}
+    for number, size in sizes.items():
+        writer.add(REQUEST, number, bytes(size))
+    assert sorted(writer.limit(100_000)) == [(1, 2_000_000), (4, 600_000)]
+    found = []
+    while (frame := writer.take()) is not None:
+        assert len(frame) <= 100_000
+        found += reader.read(frame)
+    assert found[0][0] == HELLO
+    assert {number: len(payload) for _, number, _, payload in found[1:]} == {2: 100_000, 3: 90_000, 5: 10}
+    assert writer.size == 0
+
+
+def test_who_sends_more_than_the_hello_allowed_is_cut_off() -> None:
+    writer, reader = FrameWriter(), FrameReader(100_000)
+    writer.add(REQUEST, 1, bytes(2_000_000))
+    with pytest.raises(RequestTypeError, match='a payload is longer than 100000 bytes'):
+        while (frame := writer.take()) is not None:
+            reader.read(frame)

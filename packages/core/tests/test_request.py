@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import copy
 import json
+import mmap
 import pickle
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -539,4 +542,31 @@ def test_untouched_parameters_keep_their_bytes() -> None:
     assert DataRequestProto.FromString(request.to_bytes()) == DataRequestProto.FromString(raw)
     request.parameters['object'] = object()
     with pytest.raises(InputError):
+        request.to_bytes()
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Iterator[Any]:
+    """Four gigabytes that nothing has allocated."""
+    sparse = tmp_path / 'sparse'
+    with sparse.open('wb') as file:
+        file.truncate(4 << 30)
+    with sparse.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
+
+
+def test_more_than_protobuf_can_read_is_refused_with_advice(huge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    advice = r'4\.29 GB is longer than the 2\.15 GB of protobuf; send fewer documents in a request'
+    request = DataRequest()
+    request.raw_content = huge
+    with pytest.raises(InputError, match=advice):
+        request.to_bytes()
+    for kind in (DataRequest, SingleDocumentRequest):
+        with pytest.raises(RequestTypeError, match=advice):
+            kind.from_bytes(huge)
+    with pytest.raises(InputError, match=r'4\.30 GB is longer'):
+        SingleDocumentRequest().raw_document = huge
+    monkeypatch.setattr(codec, 'append_docs', lambda *_: huge)
+    request.docs = DocList[TextDoc]([TextDoc(text='a')])
+    with pytest.raises(InputError, match=advice):
         request.to_bytes()

@@ -188,3 +188,10 @@ def test_heavy_packages_are_not_imported(module: str, unwanted: set[str]) -> Non
     output = subprocess.run([sys.executable, '-c', script], check=True, capture_output=True, text=True).stdout
     assert module in output.split()
     assert unwanted & set(output.split()) == set()
+
+
+def test_limits_on_messages() -> None:
+    assert wire.message_limits(wire.merge_grpc_options(None)) == wire.NO_LIMITS == (2**31 - 1, 2**31 - 1)
+    assert wire.message_limits([]) == (2**31 - 1, 4 << 20)
+    user = {'grpc.max_send_message_length': 10, 'grpc.max_receive_message_length': 1 << 40}
+    assert wire.message_limits(wire.merge_grpc_options(user)) == (10, 2**31 - 1)

@@ -36,6 +36,7 @@ class Cluster:
     def __init__(self, stack: contextlib.AsyncExitStack) -> None:
         self._stack = stack
         self._channels: dict[str, Any] = {}
+        self.running: list[Running] = []
 
     async def worker(self, uses: Any, name: str = 'executor', **options: Any) -> Running:
         values = {'uses': uses, 'name': name, 'host': '127.0.0.1', 'log_config': 'plain', **options}
@@ -58,7 +59,8 @@ class Cluster:
         pod = PodServer(options)
         addresses = await pod.start()
         self._stack.push_async_callback(pod.stop, 0.5)
-        return Running(pod, addresses[0].target)
+        self.running.append(Running(pod, addresses[0].target))
+        return self.running[-1]
 
     def channel(self, address: str) -> Any:
         if address not in self._channels:

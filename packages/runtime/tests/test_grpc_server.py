@@ -159,6 +159,15 @@ async def test_client_that_goes_away_cancels_its_work(cluster: Any, request_of: 
     await wait_until(lambda: Server.cancelled == 4)
 
 
+async def test_a_burst_of_callers_is_answered(cluster: Any, request_of: Make) -> None:
+    # More than gRPC itself lets wait for the event loop.
+    worker = await cluster.worker(Server)
+    call = cluster.channel(worker.address).unary_unary(wire.PROCESS_SINGLE_DATA)
+    raw = request_of('/', 'a').to_bytes()
+    answers = await asyncio.gather(*(call(raw) for _ in range(4000)))
+    assert not any(DataRequest.from_bytes(answer).is_error for answer in answers)
+
+
 async def test_deadline_of_the_client_ends_the_work(cluster: Any, request_of: Make) -> None:
     worker = await cluster.worker(Server)
     with pytest.raises(grpc.aio.AioRpcError) as caught:

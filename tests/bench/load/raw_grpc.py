@@ -1,4 +1,4 @@
-"""Sends prepared bytes with raw grpc.aio calls: a number of callers, each one request after the other."""
+"""Sends prepared bytes with raw grpc.aio calls, or on the fast lane: callers, each one request after the other."""
 
 import argparse
 import asyncio
@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 
 UNARY = '/jina.JinaSingleDataRequestRPC/process_single_data'
+LANE = '/jina.core.FastLane/Connect'
 STREAM = '/jina.JinaSingleDocumentRequestRPC/stream_doc'
 LIMITS = (('grpc.max_send_message_length', -1), ('grpc.max_receive_message_length', -1))
 
@@ -48,8 +49,13 @@ async def drive(options: argparse.Namespace, payload: bytes) -> dict:
         call = channel.unary_stream(STREAM) if options.stream else channel.unary_unary(UNARY)
         work = stream_caller if options.stream else caller
         await check(call, payload)
+        if options.lane:
+            from jina.core.lane import SharedLane
+
+            call = SharedLane(channel.stream_stream(LANE)).request
         warm_up = time.perf_counter() + min(0.5, options.seconds / 2)
-        await asyncio.gather(*(work(call, payload, warm_up, [], []) for _ in range(options.callers)))
+        warming: list[int] = []
+        await asyncio.gather(*(work(call, payload, warm_up, [], warming) for _ in range(options.callers)))
         latencies: list[float] = []
         items: list[int] = []
         began = time.perf_counter()
@@ -60,6 +66,7 @@ async def drive(options: argparse.Namespace, payload: bytes) -> dict:
     failures = [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
     return {
         'operations': sum(items),
+        'warm_up': sum(warming),
         'seconds': seconds,
         'p50_ms': latencies[len(latencies) // 2] * 1e3 if latencies else 0.0,
         'p99_ms': latencies[len(latencies) * 99 // 100] * 1e3 if latencies else 0.0,
@@ -75,6 +82,7 @@ def main() -> None:
     parser.add_argument('--callers', type=int, required=True)
     parser.add_argument('--seconds', type=float, required=True)
     parser.add_argument('--stream', action='store_true')
+    parser.add_argument('--lane', action='store_true', help='all callers on one fast lane')
     options = parser.parse_args()
     print(json.dumps(asyncio.run(drive(options, Path(options.payload).read_bytes()))), flush=True)
 

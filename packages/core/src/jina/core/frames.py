@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, TypeAlias
 
 from jina.core.errors import RequestTypeError
+from jina.core.wire import MESSAGE_BYTES
 
 __all__ = [
     'CANCEL',
@@ -27,6 +28,7 @@ __all__ = [
     'GATHER_FROM',
     'GOODBYE',
     'HELLO',
+    'LAST_NUMBER',
     'REQUEST',
     'REQUEST_MANY',
     'RESPONSE',
@@ -38,6 +40,7 @@ __all__ = [
     'decode_request',
     'encode_error',
     'gather_s',
+    'message_too_long',
     'request_prefix',
 ]
 
@@ -66,6 +69,8 @@ _METADATA: Final = 4
 """Flag: metadata stand before the request, after the deadline."""
 
 VERSION: Final = 1
+LAST_NUMBER: Final = (1 << 32) - 1
+"""The highest id of a request."""
 GATHER_FROM: Final = 4
 """From so many requests under way, a side waits a moment after each frame. A message costs a process more than the work for
 several small requests: what the next frame gathers meanwhile makes all of them faster, the waiting ones too."""
@@ -77,6 +82,9 @@ FRAME_BYTES: Final = 1 << 19
 CHUNK_BYTES: Final = 1 << 19
 _LARGE_AT_ONCE: Final = 4
 """Payloads that are cut into chunks at the same time. The others wait: the receiver has to keep unfinished ones."""
+
+_CONTROL_BYTES: Final = 1 << 16
+"""Hello and error messages have this size at most; a limit on requests doesn't apply to them."""
 
 _HEAD: Final = Struct('<BBII')
 _HEAD_SIZE: Final = _HEAD.size
@@ -96,15 +104,17 @@ class Hello:
         oldest: Version that it speaks at least.
         window: Client: requests under way that it wants, 0 for no limit, None for what the server allows. Server:
             requests under way that it allows, 0 for no limit.
+        message_bytes: Bytes that it takes in a payload, and in a frame.
     """
 
     version: int = VERSION
     oldest: int = VERSION
     window: int | None = None
+    message_bytes: int = MESSAGE_BYTES
 
     def to_bytes(self) -> bytes:
         """Serialises it; fields that a later version adds are ignored by this one."""
-        return json.dumps({'version': self.version, 'oldest': self.oldest, 'window': self.window}).encode()
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Hello:
@@ -116,7 +126,12 @@ class Hello:
         try:
             found: Any = json.loads(raw)
             window = found.get('window')
-            return cls(int(found['version']), int(found['oldest']), None if window is None else max(0, int(window)))
+            return cls(
+                int(found['version']),
+                int(found['oldest']),
+                None if window is None else max(0, int(window)),
+                max(0, int(found.get('message_bytes', MESSAGE_BYTES))),
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error
 
@@ -160,6 +175,33 @@ class FrameWriter:
         else:
             self._small.append(_HEAD.pack(kind, flags, number, size) + payload)
             self.size += size + _HEAD_SIZE
+
+    def limit(self, message_bytes: int) -> list[tuple[int, int]]:
+        """Keeps frames within a limit. To be called before the first one is taken.
+
+        Returns:
+            Number and size of each payload that is longer than the limit; they are forgotten.
+        """
+        # The longest frame is nearly full, and gets a small record and a chunk.
+        third = max(message_bytes // 3, _HEAD_SIZE + 1)
+        self._frame_bytes = min(self._frame_bytes, third)
+        self._chunk_bytes = min(self._chunk_bytes, third - _HEAD_SIZE)
+        small, self._small = self._small, deque()
+        too_long = [large for large in self._large if len(large.rest) > message_bytes]
+        for large in too_long:
+            self._large.remove(large)
+        self.size = sum(len(large.rest) for large in self._large)
+        refused = [(large.number, len(large.rest)) for large in too_long]
+        for record in small:
+            kind, flags, number, size = _HEAD.unpack_from(record)
+            if kind == HELLO:
+                self._small.append(record)  # first and whole, whatever the limit
+                self.size += len(record)
+            elif size > message_bytes:
+                refused.append((number, size))
+            else:
+                self.add(kind, number, record[_HEAD_SIZE:], flags)
+        return refused
 
     def drop(self, number: int) -> bool:
         """Forgets the rest of a long payload; small records stay.
@@ -224,10 +266,15 @@ class _Large:
 
 
 class FrameReader:
-    """Takes frames apart, and puts the chunks of long payloads together."""
+    """Takes frames apart, and puts the chunks of long payloads together.
 
-    def __init__(self) -> None:
-        self._parts: dict[int, tuple[int, int, list[memoryview]]] = {}
+    Args:
+        message_bytes: Bytes that a payload may have, as the hello of this side says.
+    """
+
+    def __init__(self, message_bytes: int = MESSAGE_BYTES) -> None:
+        self._message_bytes = max(message_bytes, _CONTROL_BYTES)
+        self._parts: dict[int, _Unfinished] = {}
 
     @property
     def unfinished(self) -> int:
@@ -275,16 +322,31 @@ class FrameReader:
         if kind != CHUNK:
             if number in self._parts:
                 raise _damaged(f'a second payload has the number {number} before the first is complete')
-            self._parts[number] = (kind, flags & ~MORE, [part])
+            self._parts[number] = _Unfinished(kind, flags & ~MORE, part)
             return None
         found = self._parts.get(number)
         if found is None:
             return None  # of a request that was cancelled
-        found[2].append(part)
+        found.parts.append(part)
+        found.size += len(part)
+        if found.size > self._message_bytes:
+            raise _damaged(f'a payload is longer than {self._message_bytes} bytes')
         if flags & MORE:
             return None
         del self._parts[number]
-        return found[0], number, found[1], b''.join(found[2])
+        return found.kind, number, found.flags, b''.join(found.parts)
+
+
+class _Unfinished:
+    """A payload that has come in part."""
+
+    __slots__ = ('flags', 'kind', 'parts', 'size')
+
+    def __init__(self, kind: int, flags: int, part: memoryview) -> None:
+        self.kind = kind
+        self.flags = flags
+        self.parts = [part]
+        self.size = len(part)
 
 
 def request_prefix(timeout: float | None, metadata: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
@@ -353,6 +415,15 @@ def decode_error(payload: bytes) -> tuple[str, str]:
     """Reads code and message of an ERROR."""
     code, _, message = payload.decode('utf-8', 'replace').partition('\n')
     return code, message
+
+
+def message_too_long(size: int, most: int) -> str:
+    """Returns what is said of a payload beyond a limit, which begins like gRPC's own words for a message."""
+    if most == MESSAGE_BYTES:
+        what = 'the longest message of protobuf; send fewer documents in a request'
+    else:
+        what = 'grpc.max_send_message_length here, or grpc.max_receive_message_length there'
+    return f'Sent message larger than max ({size} vs. {most}), {what}'
 
 
 def _damaged(what: str) -> RequestTypeError:

@@ -23,6 +23,7 @@ from jina.core.frames import (
     GATHER_FROM,
     GOODBYE,
     HELLO,
+    LAST_NUMBER,
     REQUEST,
     REQUEST_MANY,
     RESPONSE,
@@ -31,8 +32,10 @@ from jina.core.frames import (
     Hello,
     decode_error,
     gather_s,
+    message_too_long,
     request_prefix,
 )
+from jina.core.wire import NO_LIMITS, MessageLimits
 
 __all__ = ['DEFAULT_WINDOW', 'Answer', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
 
@@ -77,25 +80,29 @@ class Lane:
     Args:
         call: The gRPC call, just begun.
         window: Requests under way that this side wants, 0 for no limit, None for what the server allows.
+        limits: Bytes that a request and a response may have.
 
     Attributes:
         open: True while requests may be sent.
+        used_up: True if no number is left for a further request: the next one needs a new lane.
     """
 
-    def __init__(self, call: Any, window: int | None = None) -> None:
+    def __init__(self, call: Any, window: int | None = None, limits: MessageLimits = NO_LIMITS) -> None:
         self.open = True
+        self.used_up = False
         self._call = call
         self._wanted = window
         self._server: Hello | None = None
         self._under_way = 0
         self._numbers = itertools.count(1)
+        self._most = limits.send
         self._waiting = FrameWriter()
-        self._reader = FrameReader()
+        self._reader = FrameReader(limits.receive)
         self._half_closed = False
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(HELLO, 0, Hello(window=window).to_bytes())
+        self._waiting.add(HELLO, 0, Hello(window=window, message_bytes=limits.receive).to_bytes())
         self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
 
     @property
@@ -115,13 +122,23 @@ class Lane:
     def send(
         self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
     ) -> int:
-        """Queues a serialised request and returns its number."""
-        number = next(self._numbers)
-        self._under_way += 1
-        flags = 0
+        """Queues a serialised request and returns its number.
+
+        Raises:
+            LaneError: It is longer than this side or the server allows.
+        """
+        flags, prefix = 0, b''
         if metadata or timeout is not None:
             flags, prefix = request_prefix(timeout, metadata)
+        if len(prefix) + len(raw) > self._most:
+            raise self._too_long(len(raw))
+        if prefix:
             raw = prefix + raw
+        number = next(self._numbers)
+        self._under_way += 1
+        if number == LAST_NUMBER:
+            self.used_up = True
+            self.finish()
         self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags)
         self._wake()
         return number
@@ -206,6 +223,9 @@ class Lane:
             answers.append((number, b'', LaneError(_status_code(code), message)))
         elif kind == HELLO:
             self._server = Hello.from_bytes(payload)
+            self._most = min(self._most, self._server.message_bytes)
+            for refused, size in self._waiting.limit(self._most):
+                answers.append((refused, b'', self._too_long(size)))
             if not Hello().understands(self._server):
                 self.abort()
                 raise LaneMissingError(
@@ -215,6 +235,9 @@ class Lane:
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
             self.finish()
+
+    def _too_long(self, size: int) -> LaneError:
+        return LaneError(grpc.StatusCode.RESOURCE_EXHAUSTED, message_too_long(size, self._most))
 
     def _wake(self) -> None:
         if self._idle is not None and not self._idle.done():
@@ -253,13 +276,15 @@ class SharedLane:
 
     Args:
         open_call: Begins the gRPC call.
+        limits: Bytes that a request and a response may have.
 
     Attributes:
         missing: True if the server turned out to have no fast lane.
     """
 
-    def __init__(self, open_call: Callable[[], Any]) -> None:
+    def __init__(self, open_call: Callable[[], Any], limits: MessageLimits = NO_LIMITS) -> None:
         self.missing = False
+        self._limits = limits
         self._open_call = open_call
         self._session: _Session | None = None
         self._old: set[_Session] = set()
@@ -307,7 +332,7 @@ class SharedLane:
         await asyncio.gather(*(session.close() for session in sessions))
 
     def _begin(self) -> _Session:
-        session = self._session = _Session(Lane(self._open_call()), self._ended)
+        session = self._session = _Session(Lane(self._open_call(), limits=self._limits), self._ended)
         self._old.add(session)
         return session
 

@@ -24,7 +24,14 @@ from jina.core.errors import InputError, RequestTypeError
 from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.status import StatusMessage, fill_status
 from jina.core.structs import dict_to_struct, struct_to_dict
-from jina.core.wire import DataRequestProto, HeaderProto, RouteProto, SingleDocumentRequestProto, StatusProto
+from jina.core.wire import (
+    MESSAGE_BYTES,
+    DataRequestProto,
+    HeaderProto,
+    RouteProto,
+    SingleDocumentRequestProto,
+    StatusProto,
+)
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -35,6 +42,13 @@ __all__ = ['DataRequest', 'DataView', 'DocumentView', 'Request', 'Response', 'Si
 
 _DATA: Final = 4
 """Number of the field with the documents."""
+
+_ENVELOPE_BYTES: Final = 1 << 20
+"""Left free for everything but the document in a request that holds one."""
+
+_SEND_LESS: Final = (
+    'send fewer documents in a request (a smaller request_size), or put large ones into a store and send their URL'
+)
 
 _LARGE: Final = 1 << 16
 """Bytes from which on a copy costs more than to keep documents apart from their envelope."""
@@ -73,6 +87,8 @@ class Request(ABC):
         Raises:
             RequestTypeError: The bytes are no request.
         """
+        if len(raw) > MESSAGE_BYTES:
+            raise RequestTypeError(_too_long(len(raw)), hint=_SEND_LESS)
         try:
             proto = cls._proto_class.FromString(raw)
         except DecodeError as error:
@@ -80,7 +96,11 @@ class Request(ABC):
         return cls(proto)
 
     def to_bytes(self) -> bytes:
-        """Serialises the request; documents that were not touched pass through as they came."""
+        """Serialises the request; documents that were not touched pass through as they came.
+
+        Raises:
+            InputError: It is longer than protobuf allows.
+        """
         self._synchronise()
         return cast('bytes', self._proto.SerializeToString())
 
@@ -244,7 +264,7 @@ class DataRequest(Request):
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
-        start = find_last_field(raw, _DATA) if len(raw) >= _LARGE else None
+        start = find_last_field(raw, _DATA) if _LARGE <= len(raw) <= MESSAGE_BYTES else None
         if start is None:
             return super().from_bytes(raw)
         head = field_head(_DATA, len(raw) - start)
@@ -253,17 +273,24 @@ class DataRequest(Request):
         return request
 
     def to_bytes(self) -> bytes:
-        """Serialises the request; documents that were not touched pass through as they came."""
+        """Serialises the request; documents that were not touched pass through as they came.
+
+        Raises:
+            InputError: It is longer than protobuf allows.
+        """
         super()._synchronise()
         if self._docs is not None:
             self._proto.ClearField('data')
             self._content = None
-            return codec.append_docs(self._proto.SerializeToString(), _DATA, self._docs)
+            serialised = codec.append_docs(self._proto.SerializeToString(), _DATA, self._docs)
+            _check_size(len(serialised))
+            return serialised
         envelope = cast('bytes', self._proto.SerializeToString())
         if self._content is None:
             return envelope
         raw, start = self._content
         front = envelope + field_head(_DATA, len(raw) - start)
+        _check_size(len(front) + len(raw) - start)
         if len(front) == start and raw.startswith(front):
             return raw  # nothing has changed: a large request is passed on without a copy
         return b''.join((front, memoryview(raw)[start:]))
@@ -419,7 +446,9 @@ class SingleDocumentRequest(Request):
     def _synchronise(self) -> None:
         super()._synchronise()
         if self._document is not None:
-            self._proto.document = codec.encode_doc(self._document)
+            raw = codec.encode_doc(self._document)
+            _check_size(len(raw) + _ENVELOPE_BYTES)
+            self._proto.document = raw
 
     @property
     def proto(self) -> SingleDocumentRequestProto:
@@ -477,6 +506,7 @@ class SingleDocumentRequest(Request):
 
     @raw_document.setter
     def raw_document(self, value: bytes) -> None:
+        _check_size(len(value) + _ENVELOPE_BYTES)
         self._proto.document = value
         self._document = None
 
@@ -517,6 +547,15 @@ class DocumentView:
 
     def __repr__(self) -> str:
         return f'<DocumentView of {self._request!r}>'
+
+
+def _check_size(size: int) -> None:
+    if size > MESSAGE_BYTES:
+        raise InputError(_too_long(size), hint=_SEND_LESS)
+
+
+def _too_long(size: int) -> str:
+    return f'a request or response of {size / 1e9:.2f} GB is longer than the {MESSAGE_BYTES / 1e9:.2f} GB of protobuf'
 
 
 def message_to_dict(message: Any) -> dict[str, Any]:

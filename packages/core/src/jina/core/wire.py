@@ -6,8 +6,8 @@ parsing a request costs the same whatever it carries. This is the only module th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
 from jina.core._proto.envelope_pb2 import (
     DataRequestListProto,
@@ -32,6 +32,8 @@ __all__ = [
     'FAILED_SHARDS_KEY',
     'FAST_LANE',
     'IS_ERROR_KEY',
+    'MESSAGE_BYTES',
+    'NO_LIMITS',
     'PREFETCH_KEY',
     'PROCESS_DATA',
     'PROCESS_SINGLE_DATA',
@@ -50,10 +52,12 @@ __all__ = [
     'EndpointsProto',
     'HeaderProto',
     'JinaInfoProto',
+    'MessageLimits',
     'RouteProto',
     'SingleDocumentRequestProto',
     'StatusProto',
     'merge_grpc_options',
+    'message_limits',
     'split_method',
     'varint',
 ]
@@ -107,6 +111,11 @@ TOTAL_SHARDS_KEY: Final = 'total_shards'
 FAILED_SHARDS_KEY: Final = 'failed_shards'
 """Trailing metadata of a head: how many shards failed."""
 
+MESSAGE_BYTES: Final = (1 << 31) - 1
+"""The longest message that protobuf reads, and so every peer."""
+_GRPC_RECEIVE_BYTES: Final = 4 << 20
+"""What gRPC receives when nobody says anything."""
+
 DEFAULT_GRPC_OPTIONS: Final[tuple[tuple[str, object], ...]] = (
     ('grpc.max_send_message_length', -1),
     ('grpc.max_receive_message_length', -1),
@@ -129,6 +138,30 @@ def merge_grpc_options(user: Mapping[str, object] | None) -> list[tuple[str, obj
     """
     merged = {**dict(DEFAULT_GRPC_OPTIONS), **(user or {})}
     return [(name, value) for name, value in merged.items() if value is not None]
+
+
+class MessageLimits(NamedTuple):
+    """Bytes that one message may have at most."""
+
+    send: int = MESSAGE_BYTES
+    receive: int = MESSAGE_BYTES
+
+
+NO_LIMITS: Final = MessageLimits()
+"""No others than protobuf's."""
+
+
+def message_limits(options: Sequence[tuple[str, object]]) -> MessageLimits:
+    """Returns what gRPC allows with the options of a channel or server, and protobuf in any case."""
+    found = dict(options)
+
+    def limit(name: str, default: int) -> int:
+        value = cast('int', found.get(name, default))
+        return MESSAGE_BYTES if value < 0 else min(value, MESSAGE_BYTES)
+
+    return MessageLimits(
+        limit('grpc.max_send_message_length', -1), limit('grpc.max_receive_message_length', _GRPC_RECEIVE_BYTES)
+    )
 
 
 def split_method(path: str) -> tuple[str, str]:

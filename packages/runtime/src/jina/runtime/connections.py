@@ -27,6 +27,7 @@ from jina.core.wire import (
     STREAM_DOC,
     EndpointsProto,
     merge_grpc_options,
+    message_limits,
 )
 
 _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
@@ -92,11 +93,15 @@ def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> A
     given = None if settings.open_channel is None else settings.open_channel(address)
     if given is not None:
         return given
-    options = merge_grpc_options({**_CHANNEL_OPTIONS, **settings.channel_options})
+    options = _options(settings)
     if secure:
         credentials = grpc.ssl_channel_credentials()
         return grpc.aio.secure_channel(address, credentials, options=options, compression=settings.compression)
     return grpc.aio.insecure_channel(address, options=options, compression=settings.compression)
+
+
+def _options(settings: ConnectionSettings) -> list[tuple[str, object]]:
+    return merge_grpc_options({**_CHANNEL_OPTIONS, **settings.channel_options})
 
 
 class Peer:
@@ -116,7 +121,7 @@ class Peer:
         self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
         connect: Any = self._channel.stream_stream(FAST_LANE)
-        self._lane = SharedLane(connect)
+        self._lane = SharedLane(connect, message_limits(_options(settings)))
         self._lane.missing = fast_lane_disabled()
         self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)
         self.discover: Any = self._channel.unary_unary(ENDPOINT_DISCOVERY)

@@ -31,7 +31,9 @@ from jina.core.frames import (
     decode_request,
     encode_error,
     gather_s,
+    message_too_long,
 )
+from jina.core.wire import NO_LIMITS, MessageLimits
 
 _UNWRITTEN_BYTES: Final = 8 << 20
 """No more requests are read while this much waits for a client that doesn't read."""
@@ -96,9 +98,12 @@ class LaneServer:
         context: The gRPC call.
         name: How the server calls itself in messages.
         window: Requests under way that the server allows, 0 for no limit, unless the client asks for another number.
+        limits: Bytes that a response and a request may have.
     """
 
-    def __init__(self, begin: Begin, context: Any, *, name: str, window: int) -> None:
+    def __init__(
+        self, begin: Begin, context: Any, *, name: str, window: int, limits: MessageLimits = NO_LIMITS
+    ) -> None:
         self._begin = begin
         self._context = context
         self._name = name
@@ -109,7 +114,9 @@ class LaneServer:
         self._working = 0
         self._held = 0
         self._backlog: deque[Record] = deque()
-        self._reader = FrameReader()
+        self._limits = limits
+        self._most = limits.send
+        self._reader = FrameReader(limits.receive)
         self._waiting = FrameWriter()
         self._greeted = False
         self._ended = False
@@ -119,7 +126,7 @@ class LaneServer:
 
     async def run(self) -> None:
         """Serves until the client's last request is answered, or until the server drains."""
-        self._waiting.add(HELLO, 0, Hello(window=self._allowed).to_bytes())
+        self._waiting.add(HELLO, 0, Hello(window=self._allowed, message_bytes=self._limits.receive).to_bytes())
         reader = asyncio.create_task(self._read())
         try:
             with contextlib.suppress(grpc.aio.InternalError):  # the client is gone
@@ -193,6 +200,8 @@ class LaneServer:
         if not Hello().understands(client):
             raise RequestTypeError(f'the fast lane of this server has version {Hello().version}, not {client.version}')
         self._greeted = True
+        self._most = min(self._most, client.message_bytes)
+        self._waiting.limit(self._most)
         if client.window is not None:
             self._limit = min(client.window or _AT_MOST, _AT_MOST)
 
@@ -228,6 +237,8 @@ class LaneServer:
 
     def answer(self, number: int, kind: int, payload: bytes) -> None:
         """Sends the outcome of a request."""
+        if kind == RESPONSE and len(payload) > self._most:
+            kind, payload = ERROR, encode_error('RESOURCE_EXHAUSTED', message_too_long(len(payload), self._most))
         self._waiting.add(kind, number, payload)
         self.forget(number)
         self._wake()

@@ -35,6 +35,10 @@ _SERVER_OPTIONS: Final[dict[str, object]] = {
     # Linux would let a second server share the port in silence and steal half of the calls.
     'grpc.so_reuseport': 0,
     'grpc.enable_http_proxy': 0,
+    # gRPC cancels calls at random while more than 1,000 wait for the event loop, and all beyond 3,000. A burst of callers
+    # is to be answered.
+    'grpc.server.max_pending_requests': 100_000,
+    'grpc.server.max_pending_requests_hard_limit': 100_000,
 }
 
 
@@ -85,9 +89,9 @@ class GrpcServer:
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
-        self._server = grpc.aio.server(
-            options=wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})}), compression=compression
-        )
+        merged = wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})})
+        self._limits = wire.message_limits(merged)
+        self._server = grpc.aio.server(options=merged, compression=compression)
         self.handlers: tuple[Any, ...] = (
             *self._handlers(),
             self.health.handler(),
@@ -219,7 +223,7 @@ class GrpcServer:
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
         begin = self._begin_directly or self._begin_task
-        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch)
+        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch, limits=self._limits)
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
         self._lanes.add(lane)

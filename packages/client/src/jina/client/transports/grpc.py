@@ -60,7 +60,8 @@ class GrpcTransport(Transport):
         self._options = dict(channel_options or {})
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
-        self._shared = SharedLane(self._connect)
+        self._limits = wire.message_limits(wire.merge_grpc_options(self._options))
+        self._shared = SharedLane(self._connect, self._limits)
         self._shared.missing = fast_lane_disabled()
 
     def _channel(self, retry: bool = False) -> _Channel:
@@ -143,7 +144,7 @@ class GrpcTransport(Transport):
             metadata=(*self._metadata, *options.metadata),
             compression=compression_of(options.compression),
         )
-        return Lane(call, options.prefetch)
+        return Lane(call, options.prefetch, self._limits)
 
     def note_missing_lane(self) -> None:
         """Remembers that the server has no fast lane, until it is connected afresh."""

@@ -60,7 +60,9 @@ class StreamExchange:
                     async for batch in batches:
                         attempt = 1
                         yield batch
-                return
+                if self._read_all:
+                    return
+                continue  # the lane had no numbers left
             except LaneMissingError:
                 self._transport.note_missing_lane()
                 continue
@@ -96,7 +98,7 @@ class StreamExchange:
                     yield batch
                 if failure is not None:
                     raise failure
-            if self._unanswered or not self._read_all:
+            if self._unanswered or not (self._read_all or lane.used_up):
                 raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
         finally:
             writer.cancel()
@@ -134,7 +136,7 @@ class StreamExchange:
                 if not count % _IN_A_ROW:
                     await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - the reader raises it
-            self._input_error = error
+            self._input_error = self._transport.translate(error) if isinstance(error, LaneError) else error
             lane.abort()
 
     async def _attempt_on_call(self, call: _StreamCall) -> AsyncGenerator[list[Response], None]:
