@@ -61,9 +61,22 @@ class Envelope:
         added: Routes behind those that were received, serialised.
     """
 
-    __slots__ = ('added', 'data_at', 'documents_at', 'end', 'endpoint', 'is_error', 'parameters', 'raw', 'routes_at', 'target')
+    __slots__ = (
+        'added',
+        'data_at',
+        'documents_at',
+        'end',
+        'endpoint',
+        'is_error',
+        'parameters',
+        'raw',
+        'routes_at',
+        'target',
+    )
 
-    def __init__(self, raw: bytes, header: _Header, parameters: bytes | None, routes_at: int, end: int, data_at: int) -> None:
+    def __init__(
+        self, raw: bytes, header: _Header, parameters: bytes | None, routes_at: int, end: int, data_at: int
+    ) -> None:
         self.raw = raw
         self.routes_at = routes_at
         self.end = end
