@@ -203,6 +203,14 @@ class Request(ABC):
         else:
             self._proto.routes.add(executor=executor)
 
+    def replace_routes(self, routes: bytes) -> None:
+        """Replaces all routes by those of a serialised envelope that has nothing else."""
+        if self._envelope is not None:
+            self._envelope.replace_routes(routes)
+        else:
+            self._proto.ClearField('routes')
+            self._proto.MergeFromString(routes)
+
     def add_exception(self, error: BaseException, executor: str = '') -> None:
         """Records an exception as the status of the request.
 
