@@ -276,7 +276,8 @@ class DataRequest(Request):
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
-        envelope = read_envelope(raw)
+        # An envelope keeps its bytes: a large request has to let go of them when its documents are decoded.
+        envelope = read_envelope(raw) if len(raw) < _LARGE else None
         if envelope is not None:
             request = cls.__new__(cls)
             request._message = request._parameters = request._received_parameters = None
