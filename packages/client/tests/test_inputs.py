@@ -141,3 +141,14 @@ def test_no_more_is_read_than_the_window(in_thread: bool) -> None:
 
     background_loop().run(read_one)
     assert 2 <= len(taken) <= 6
+
+
+def test_slices_of_a_doc_list_have_its_type_and_its_documents() -> None:
+    docs = DocList[TextDoc](docs_of(5))
+
+    async def read(caller: Any) -> list[Any]:
+        return [batch async for batch in batches_of(docs, 2, 1000, caller)]
+
+    batches = background_loop().run(read)
+    assert all(type(batch) is type(docs) for batch in batches)
+    assert [id(one) for batch in batches for one in batch] == [id(one) for one in docs]

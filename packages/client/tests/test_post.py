@@ -148,6 +148,14 @@ def test_an_error_in_a_callback(client: Any, texts: Texts) -> None:
     assert len(reports) == 2
 
 
+def test_an_error_in_a_list_ends_the_call_and_comes_again(client: Any) -> None:
+    inputs: Any = [TextDoc(text=str(number)) for number in range(100)]
+    inputs[90] = 'b'
+    for _ in range(2):
+        with pytest.raises(InputError, match=r'inputs\[90\] is of type str'):
+            client.post('/echo', inputs, request_size=1)
+
+
 @pytest.mark.parametrize('stream', [True, False])
 def test_an_error_in_the_inputs_ends_the_call(client: Any, stream: bool) -> None:
     def broken() -> Iterator[Any]:

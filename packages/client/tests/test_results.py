@@ -24,7 +24,7 @@ def joined(return_type: object, *responses: Response) -> object:
     shape = ReturnShape.of(return_type)  # type: ignore[arg-type]
     for response in responses:
         shape.prepare(response)
-    return shape.join(list(responses))
+    return shape.join([shape.read(response) for response in responses])
 
 
 def test_documents_of_all_responses_are_one_list() -> None:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from inspect import isawaitable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Union, cast
@@ -38,25 +48,31 @@ class BatchSource:
     """An asynchronous iterator over the documents of each request.
 
     A waiter may be cancelled: the batch it waited for goes to the next one.
+
+    Args:
+        batches: The batches; a plain iterator if nobody ever has to wait for one.
+        total: Number of batches, None if it isn't known.
     """
 
-    def __init__(self, batches: AsyncIterator[DocList[Any]], total: int | None, *, suspends: bool) -> None:
+    def __init__(self, batches: AsyncIterator[DocList[Any]] | Iterator[DocList[Any]], total: int | None) -> None:
         self.total = total
         """Number of batches, None if it isn't known."""
+        self.at_once = batches if isinstance(batches, Iterator) else None
+        """The batches, if nobody ever has to wait for one."""
         self._batches = batches
-        self._suspends = suspends
         self._next: asyncio.Future[DocList[Any] | None] | None = None
 
     def __aiter__(self) -> BatchSource:
         return self
 
     async def __anext__(self) -> DocList[Any]:
-        if not self._suspends:
-            return await self._batches.__anext__()
-        if self._next is None:
-            self._next = asyncio.ensure_future(anext(self._batches, None))
-        batch = await asyncio.shield(self._next)
-        self._next = None
+        if self.at_once is not None:
+            batch = next(self.at_once, None)
+        else:
+            if self._next is None:
+                self._next = asyncio.ensure_future(anext(cast('AsyncIterator[DocList[Any]]', self._batches), None))
+            batch = await asyncio.shield(self._next)
+            self._next = None
         if batch is None:
             raise StopAsyncIteration
         return batch
@@ -69,6 +85,8 @@ class BatchSource:
         close = getattr(self._batches, 'aclose', None)
         if close is not None:
             await close()
+        elif isinstance(self._batches, Generator):
+            self._batches.close()
 
 
 def batches_of(inputs: InputType, size: int, window: int, caller: Caller) -> BatchSource:
@@ -86,9 +104,9 @@ def batches_of(inputs: InputType, size: int, window: int, caller: Caller) -> Bat
     if callable(inputs) and not isinstance(inputs, type):
         inputs = _called(inputs)
         if isawaitable(inputs):
-            return BatchSource(_from_awaitable(inputs, size), None, suspends=True)
+            return BatchSource(_from_awaitable(inputs, size), None)
     if isinstance(inputs, AsyncIterable):
-        return BatchSource(_from_async(inputs, size), None, suspends=True)
+        return BatchSource(_from_async(inputs, size), None)
     if inputs is None or _is_doc(inputs):
         inputs = cast('list[BaseDoc]', [] if inputs is None else [inputs])
     elif isinstance(inputs, str | bytes | Mapping | type) or not isinstance(inputs, Iterable):
@@ -96,9 +114,9 @@ def batches_of(inputs: InputType, size: int, window: int, caller: Caller) -> Bat
     if isinstance(inputs, Sequence) or hasattr(inputs, '__len__'):
         return _from_sequence(inputs, size)
     if caller.inline:
-        return BatchSource(_from_iterator(iter(inputs), size), None, suspends=False)
+        return BatchSource(_chunks(iter(inputs), size), None)
     limit = min(window or _READ_AHEAD, _READ_AHEAD)
-    return BatchSource(_from_thread(iter(inputs), size, limit, caller), None, suspends=True)
+    return BatchSource(_from_thread(iter(inputs), size, limit, caller), None)
 
 
 def _called(function: Callable[[], Any]) -> Any:
@@ -111,15 +129,23 @@ def _called(function: Callable[[], Any]) -> Any:
 
 
 def _from_sequence(inputs: Any, size: int) -> BatchSource:
+    from docarray import DocList  # noqa: PLC0415
+
     count = len(inputs)
     step = size if size > 0 else max(count, 1)
+    # A slice of a DocList looks at each document again.
+    valid = isinstance(inputs, DocList) and type(inputs).__getitem__ is DocList.__getitem__
 
-    async def batches() -> AsyncIterator[DocList[Any]]:
+    def batches() -> Iterator[DocList[Any]]:
         for start in range(0, max(count, 1), step):
-            chunk = inputs if step >= count else inputs[start : start + step]
-            yield _doc_list(chunk, start)
+            if step >= count:
+                yield _doc_list(inputs, start)
+            elif valid:
+                yield type(inputs).construct(list.__getitem__(inputs, slice(start, start + step)))
+            else:
+                yield _doc_list(inputs[start : start + step], start)
 
-    return BatchSource(batches(), max(-(-count // step), 1), suspends=False)
+    return BatchSource(batches(), max(-(-count // step), 1))
 
 
 def _chunks(items: Iterator[BaseDoc], size: int) -> Iterator[DocList[Any]]:
@@ -134,11 +160,6 @@ def _chunks(items: Iterator[BaseDoc], size: int) -> Iterator[DocList[Any]]:
             return
         yield _doc_list(chunk, start)
         start += len(chunk)
-
-
-async def _from_iterator(items: Iterator[BaseDoc], size: int) -> AsyncIterator[DocList[Any]]:
-    for batch in _chunks(items, size):
-        yield batch
 
 
 async def _from_thread(items: Iterator[BaseDoc], size: int, limit: int, caller: Caller) -> AsyncIterator[DocList[Any]]:

@@ -28,6 +28,8 @@ __all__ = ['PostCall', 'fill_parameters']
 
 _ID_LENGTH: Final = 32
 _IDS_AT_ONCE: Final = 64
+_BYTES_AT_ONCE: Final = 1 << 18
+"""Requests are made until they have this size, before the first of them is sent."""
 _DATA_TAG: Final = bytes([DataRequestProto.DATA_FIELD_NUMBER << 3 | 2])
 
 
@@ -58,20 +60,23 @@ class PostCall:
             report: Logs an error that doesn't end the call.
         """
         kept: list[Response] = []
-        consume = self.callbacks.consume
+        parts: list[DocList[Any]] = []
+        consume, read = self.callbacks.consume, self.shape.read
         async with aclosing(self._batches(transport, caller)) as batches:
             async for batch, progress in batches:
                 for response in batch:
                     progress.advance()
-                    await self._settle(response, caller, report)
+                    if self.callbacks or response.is_error:
+                        await self._settle(response, caller, report)
                     if consume:
                         continue
-                    kept.append(response)
-                    if not self.return_responses:
-                        self.shape.read(response)  # while the server works on the next requests
+                    if self.return_responses:
+                        kept.append(response)
+                    else:
+                        parts.append(read(response))  # while the server works on the next requests
         if consume:
             return None
-        return kept if self.return_responses else self.shape.join(kept)
+        return kept if self.return_responses else self.shape.join(parts)
 
     async def responses(
         self, transport: Transport, caller: Caller, report: Callable[[str], None]
@@ -129,6 +134,7 @@ class _Requests(RequestSource):
     def __init__(self, batches: BatchSource, call: PostCall) -> None:
         self.total = batches.total
         self._batches = batches
+        self._failure: Exception | None = None
         template = DataRequest()
         template.exec_endpoint = call.endpoint
         if call.target_executor:
@@ -148,11 +154,29 @@ class _Requests(RequestSource):
             self._ids = [digits[i : i + _ID_LENGTH] for i in range(0, len(digits), _ID_LENGTH)]
         return self._ids.pop()
 
-    async def next_bytes(self) -> tuple[str, bytes] | None:
+    async def next_messages(self, limit: int) -> list[tuple[str, bytes]]:
+        if self._failure is not None:
+            raise self._failure
+        at_once = self._batches.at_once
+        if at_once is None:
+            docs = await anext(self._batches, None)
+            return [] if docs is None else [self._message(docs)]
+        messages: list[tuple[str, bytes]] = []
+        size = 0
         try:
-            docs = await self._batches.__anext__()
-        except StopAsyncIteration:
-            return None
+            for docs in at_once:
+                message = self._message(docs)
+                messages.append(message)
+                size += len(message[1])
+                if len(messages) >= limit or size > _BYTES_AT_ONCE:
+                    break
+        except Exception as error:
+            if not messages:
+                raise
+            self._failure = error  # first go those before it
+        return messages
+
+    def _message(self, docs: DocList[Any]) -> tuple[str, bytes]:
         request_id, content = self._next_id(), codec.encode_docs(docs)
         return request_id, b''.join((self._head, request_id.encode(), self._tail, varint(len(content)), content))
 

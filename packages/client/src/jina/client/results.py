@@ -57,14 +57,16 @@ class ReturnShape:
         except SchemaError as error:
             raise _misfit(response.exec_endpoint, f'DocList[{self.doc_list_type.doc_type.__name__}]', error) from error
 
-    def join(self, responses: list[Response]) -> DocList[Any] | BaseDoc:
+    def join(self, parts: list[DocList[Any]]) -> DocList[Any] | BaseDoc:
         """Returns the documents of all responses."""
-        if len(responses) == 1:
-            docs = self.read(responses[0])
-        else:
-            docs = self.doc_list_type([])
-            for response in responses:
-                docs.extend(self.read(response))
+        if len(parts) == 1:
+            return self.shape(parts[0])
+        docs = self.doc_list_type([])
+        for part in parts:
+            if type(part) is self.doc_list_type:
+                list.extend(docs, part)  # docarray's own looks at each document again
+            else:
+                docs.extend(part)
         return self.shape(docs)
 
     def shape(self, docs: DocList[Any]) -> DocList[Any] | BaseDoc:

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -37,7 +38,7 @@ from jina.core.frames import (
 )
 from jina.core.wire import NO_LIMITS, MessageLimits
 
-__all__ = ['DEFAULT_WINDOW', 'Answer', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
+__all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
 
 DEFAULT_WINDOW: Final = 1000
 """Requests under way before the server has said how many it allows."""
@@ -72,6 +73,9 @@ class LaneMissingError(LaneError):
 
 Answer: TypeAlias = 'tuple[int, bytes, LaneError | None]'
 """Number of the request, serialised response, and what failed instead."""
+
+Done: TypeAlias = 'Callable[[bytes, LaneError | None], None]'
+"""Takes a serialised response, or what failed instead. It must not raise."""
 
 
 class Lane:
@@ -113,6 +117,11 @@ class Lane:
             return wanted or _UNLIMITED
         allowed = None if self._server is None else self._server.window
         return DEFAULT_WINDOW if allowed is None else allowed or _UNLIMITED
+
+    @property
+    def proven(self) -> bool:
+        """True once the server has shown that it understands."""
+        return self._server is not None
 
     @property
     def crowded(self) -> bool:
@@ -325,6 +334,32 @@ class SharedLane:
             # They have to before a fork.
             del future
 
+    def begin(
+        self, raw: bytes, done: Done, *, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+    ) -> Callable[[], None] | None:
+        """Sends a serialised request if that is possible at once, and calls ``done`` later.
+
+        Args:
+            raw: The request.
+            done: Not called if the request is cancelled.
+            timeout: Seconds until the request fails with DEADLINE_EXCEEDED; None for no limit.
+            metadata: Metadata of this request.
+
+        Returns:
+            What cancels the request; None if nothing was sent, and ``request`` has to be awaited.
+        """
+        session = self._session
+        if session is None or session.queue:
+            return None
+        lane = session.lane
+        if not lane.open or not lane.proven or len(session.pending) >= lane.window:
+            return None
+        number = lane.send(raw, timeout=timeout, metadata=metadata)
+        waiter = session.pending[number] = _Waiter(done)
+        if timeout is not None:
+            waiter.timer = session.loop.call_later(timeout, session.expire, number)
+        return partial(session.abandon, number, waiter)
+
     async def close(self) -> None:
         """Ends the stream; requests under way fail."""
         sessions = [*self._old, *([self._session] if self._session is not None else [])]
@@ -361,13 +396,40 @@ class SharedLane:
         return session
 
 
+class _Waiter:
+    """Stands for a future, and calls back at once instead of in the next round of the event loop."""
+
+    __slots__ = ('_call', '_over', 'timer')
+
+    def __init__(self, call: Done) -> None:
+        self._call = call
+        self._over = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, raw: bytes) -> None:
+        self.end()
+        self._call(raw, None)
+
+    def set_exception(self, error: LaneError) -> None:
+        self.end()
+        self._call(b'', error)
+
+    def end(self) -> None:
+        self._over = True
+        if self.timer is not None:
+            self.timer.cancel()
+
+
 class _Session:
     """One stream of a shared lane, and who waits for its responses."""
 
     def __init__(self, lane: Lane, on_end: Callable[[_Session, bool], None]) -> None:
         self.lane = lane
         self.loop = asyncio.get_running_loop()
-        self.pending: dict[int, asyncio.Future[bytes]] = {}
+        self.pending: dict[int, asyncio.Future[bytes] | _Waiter] = {}
         self.queue: deque[asyncio.Future[None]] = deque()
         self._on_end = on_end
         self._task = asyncio.create_task(self._read())
@@ -384,6 +446,12 @@ class _Session:
         if self.pending.pop(number, None) is not None:
             self.lane.cancel(number)
             self.release()
+
+    def abandon(self, number: int, waiter: _Waiter) -> None:
+        """Cancels a request that was begun with ``begin``."""
+        if not waiter.done():
+            waiter.end()
+            self.forget(number)
 
     async def close(self) -> None:
         """Ends the stream."""

@@ -1,8 +1,8 @@
 """Requests and responses: the objects that callbacks, gateways and servers work with.
 
-A request parses its envelope only (header, parameters, routes). Documents and parameters are decoded when they are
-first asked for, and kept; from then on they belong to the caller, who may change them in place, so ``to_bytes``
-serialises them again. What was never asked for is sent on as the bytes that came in.
+Envelope (header, parameters, routes), documents and parameters of a received request are decoded when they are first
+asked for, and kept; from then on they belong to the caller, who may change them in place, so ``to_bytes`` serialises them
+again. What was never asked for is sent on as the bytes that came in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from pydantic import BaseModel
 
 from jina.core import codec
+from jina.core.envelope import Envelope, fingerprint, read_envelope, route_bytes
 from jina.core.errors import InputError, RequestTypeError
 from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.status import StatusMessage, fill_status
@@ -65,7 +66,7 @@ class Request(ABC):
     """
 
     _proto_class: ClassVar[type[DataRequestProto | SingleDocumentRequestProto]]
-    __slots__ = ('_parameters', '_proto', '_received_parameters')
+    __slots__ = ('_envelope', '_message', '_parameters', '_received_parameters')
 
     def __init__(self, proto: Any = None) -> None:
         if proto is None:
@@ -76,7 +77,8 @@ class Request(ABC):
                 f'{type(self).__name__} can not be made from {type(proto).__name__} {proto!r}',
                 hint=f'use {type(self).__name__}.from_bytes for serialised requests',
             )
-        self._proto: Any = proto
+        self._message: Any = proto
+        self._envelope: Envelope | None = None
         self._parameters: dict[str, Any] | None = None
         self._received_parameters: bytes | None = None
 
@@ -95,6 +97,14 @@ class Request(ABC):
             raise RequestTypeError(f'{len(raw)} bytes are no {cls.__name__}: {error}') from error
         return cls(proto)
 
+    @property
+    def _proto(self) -> Any:
+        """The envelope, parsed now if it was not needed before."""
+        if self._envelope is not None:
+            self._message = self._proto_class.FromString(self._envelope.head)
+            self._envelope = None
+        return self._message
+
     def to_bytes(self) -> bytes:
         """Serialises the request; documents that were not touched pass through as they came.
 
@@ -108,7 +118,7 @@ class Request(ABC):
         """Brings the envelope up to date with what was handed out."""
         if self._parameters is not None:
             received = self._received_parameters
-            if received is None or received != _fingerprint(self._parameters):
+            if received is None or received != fingerprint(self._parameters):
                 self._proto.parameters.CopyFrom(dict_to_struct(self._parameters))
                 self._received_parameters = None
 
@@ -132,6 +142,8 @@ class Request(ABC):
     @property
     def is_error(self) -> bool:
         """True if the status is ERROR."""
+        if self._envelope is not None:
+            return self._envelope.is_error
         return self.header.status.code == StatusProto.ERROR
 
     @property
@@ -146,7 +158,7 @@ class Request(ABC):
     @property
     def exec_endpoint(self) -> str:
         """The endpoint that the request is for, for example ``/index``."""
-        return self.header.exec_endpoint
+        return self.header.exec_endpoint if self._envelope is None else self._envelope.endpoint
 
     @exec_endpoint.setter
     def exec_endpoint(self, value: str) -> None:
@@ -155,7 +167,7 @@ class Request(ABC):
     @property
     def target_executor(self) -> str:
         """Regular expression for the names of the Executors that handle the request; empty means all."""
-        return self.header.target_executor
+        return self.header.target_executor if self._envelope is None else self._envelope.target
 
     @target_executor.setter
     def target_executor(self, value: str) -> None:
@@ -176,9 +188,13 @@ class Request(ABC):
             InputError: On assignment of something else. Values that can't be sent are reported by ``to_bytes``.
         """
         if self._parameters is None:
-            received = self._proto.HasField('parameters')
-            self._parameters = struct_to_dict(self._proto.parameters) if received else {}
-            self._received_parameters = _fingerprint(self._parameters)
+            if self._envelope is not None and self._envelope.parameters is not None:
+                self._received_parameters = self._envelope.parameters
+                self._parameters = marshal.loads(self._received_parameters)
+            else:
+                received = self._proto.HasField('parameters')
+                self._parameters = struct_to_dict(self._proto.parameters) if received else {}
+                self._received_parameters = fingerprint(self._parameters)
         return self._parameters
 
     @parameters.setter
@@ -199,6 +215,21 @@ class Request(ABC):
         route.executor = executor
         route.start_time.seconds, route.start_time.nanos = divmod(time.time_ns(), 1_000_000_000)
         return route
+
+    def add_visit(self, executor: str) -> None:
+        """Appends a route without times."""
+        if self._envelope is not None:
+            self._envelope.added += route_bytes(executor)
+        else:
+            self._proto.routes.add(executor=executor)
+
+    def replace_routes(self, routes: bytes) -> None:
+        """Replaces all routes by those of a serialised envelope that has nothing else."""
+        if self._envelope is not None:
+            self._envelope.replace_routes(routes)
+        else:
+            self._proto.ClearField('routes')
+            self._proto.MergeFromString(routes)
 
     def add_exception(self, error: BaseException, executor: str = '') -> None:
         """Records an exception as the status of the request.
@@ -259,11 +290,21 @@ class DataRequest(Request):
         super().__init__(proto)
         self._docs: DocList[Any] | None = None
         self._document_array_cls: type[DocList[Any]] | None = None
-        # A large content stays out of the envelope, which would copy it: bytes that end with it, and where it begins.
+        # A content that was received stays out of the envelope, and so does a large one, which it would copy: bytes that end
+        # with the content, and where it begins.
         self._content: tuple[bytes, int] | None = None
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
+        # An envelope keeps its bytes: a large request has to let go of them when its documents are decoded.
+        envelope = read_envelope(raw) if len(raw) < _LARGE else None
+        if envelope is not None:
+            request = cls.__new__(cls)
+            request._message = request._parameters = request._received_parameters = None
+            request._docs = request._document_array_cls = None
+            request._envelope = envelope
+            request._content = (raw, envelope.data_at)
+            return request
         start = find_last_field(raw, _DATA) if _LARGE <= len(raw) <= MESSAGE_BYTES else None
         if start is None:
             return super().from_bytes(raw)
@@ -280,11 +321,17 @@ class DataRequest(Request):
         """
         super()._synchronise()
         if self._docs is not None:
+            if self._envelope is not None:
+                serialised = codec.append_docs(self._envelope.head, _DATA, self._docs)
+                _check_size(len(serialised))
+                return serialised
             self._proto.ClearField('data')
             self._content = None
             serialised = codec.append_docs(self._proto.SerializeToString(), _DATA, self._docs)
             _check_size(len(serialised))
             return serialised
+        if self._envelope is not None:
+            return self._envelope.to_bytes()
         envelope = cast('bytes', self._proto.SerializeToString())
         if self._content is None:
             return envelope
@@ -561,19 +608,6 @@ def _too_long(size: int) -> str:
 def message_to_dict(message: Any) -> dict[str, Any]:
     """Returns a protobuf message as a dict with the field names of the proto file and numbers for enums."""
     return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
-
-
-def _fingerprint(parameters: dict[str, Any]) -> bytes | None:
-    """Returns bytes for parameters, or None. As those from the wire hold plain types only, no others have the same bytes.
-
-    To compare them is cheaper by far than to build the Struct once more: an Executor reads the parameters of each request,
-    and rarely changes them.
-    """
-    try:
-        # Version 0 writes values alone: later ones also write which objects are shared, which says nothing here.
-        return marshal.dumps(parameters, 0)
-    except ValueError:
-        return None
 
 
 def _as_doc_list(value: DocList[Any] | Sequence[BaseDoc] | None) -> DocList[Any]:

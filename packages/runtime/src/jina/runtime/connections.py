@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -17,7 +18,7 @@ import grpc.aio
 from jina.core.config.address import parse_host
 from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
-from jina.core.lane import LaneError, LaneMissingError, SharedLane
+from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
@@ -34,6 +35,7 @@ _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
+GroupDone: TypeAlias = 'Callable[[bytes, Callable[[], Coroutine[Any, Any, bytes]] | None], None]'
 
 _RETRIED: Final = frozenset(
     {
@@ -152,6 +154,12 @@ class Peer:
         call = self._unary_many if many else self._unary
         return await call(raw, timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
 
+    def begin(
+        self, raw: bytes, done: Done, *, more: Metadata, timeout: float | None = None
+    ) -> Callable[[], None] | None:
+        """Sends one request on the fast lane and calls ``done`` later; None if ``process`` has to be awaited."""
+        return None if self._lane.missing else self._lane.begin(raw, done, timeout=timeout, metadata=more)
+
     def mark_down(self) -> None:
         """Takes the replica out of the choice until its channel is ready again."""
         if not self.down:
@@ -231,23 +239,62 @@ class PeerGroup:
         own = self._own_metadata(endpoint)
         more = self._metadata + metadata if metadata else self._metadata
         deadline = None if timeout is None else time.monotonic() + timeout
-        limit = self._settings.timeout
-        if timeout is not None:
-            limit = timeout if limit is None else min(limit, timeout)
         peer = self._choose(())
         peer.in_flight += 1
         try:
-            return await peer.process(raw, own=own, more=more, timeout=limit, many=many)
+            return await peer.process(raw, own=own, more=more, timeout=self._limit(timeout), many=many)
         except (grpc.aio.AioRpcError, LaneError) as error:
             failure: _Failure = error
         finally:
             peer.in_flight -= 1
 
         async def send(peer: Peer, left: float | None) -> bytes:
-            limits = [seconds for seconds in (self._settings.timeout, left) if seconds is not None]
-            return await peer.process(raw, own=own, more=more, timeout=min(limits, default=None), many=many)
+            return await peer.process(raw, own=own, more=more, timeout=self._limit(left), many=many)
 
         return await self._retry(send, (peer, failure), deadline)
+
+    def begin(
+        self, raw: bytes, endpoint: str, done: GroupDone, *, metadata: Metadata = (), timeout: float | None = None
+    ) -> Callable[[], object] | None:
+        """Sends one serialised request to one replica if that is possible at once, and calls ``done`` later.
+
+        Args:
+            raw: A serialised ``DataRequestProto``.
+            endpoint: The endpoint.
+            done: Takes the serialised response, or a function whose coroutine goes on after a failure like ``process``. It
+                is not called if the request is cancelled, and must not raise.
+            metadata: Sent besides that of the Deployment.
+            timeout: Seconds that the caller still waits; None for no limit.
+
+        Returns:
+            What cancels the request; None if nothing was sent, and ``process`` has to be awaited.
+        """
+        more = self._metadata + metadata if metadata else self._metadata
+        deadline = None if timeout is None else time.monotonic() + timeout
+        turn = self._next
+        peer = self._choose(())
+
+        def answered(answer: bytes, failure: LaneError | None) -> None:
+            peer.in_flight -= 1
+            done(answer, None if failure is None else partial(self._retry, send, (peer, failure), deadline))
+
+        async def send(peer: Peer, left: float | None) -> bytes:
+            own = self._own_metadata(endpoint)
+            return await peer.process(raw, own=own, more=more, timeout=self._limit(left))
+
+        cancel = peer.begin(raw, answered, more=more, timeout=self._limit(timeout))
+        if cancel is None:
+            self._next = turn  # it is the turn of the same replica again
+            return None
+        peer.in_flight += 1
+        return partial(_cancel, peer, cancel)
+
+    def _limit(self, left: float | None) -> float | None:
+        """Seconds for one try, when the caller still waits so long."""
+        limit = self._settings.timeout
+        if limit is None or left is None:
+            return left if limit is None else limit
+        return min(limit, left)
 
     async def stream_doc(
         self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
@@ -381,6 +428,11 @@ class PeerGroup:
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
             return ConnectError(message, code=code.name)
         return TransportError(message, code=code.name)
+
+
+def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:
+    peer.in_flight -= 1
+    cancel()
 
 
 def _load(peer: Peer) -> int:

@@ -11,14 +11,17 @@ from typing import Any, Final
 import grpc
 from jina.core.config import GatewayOptions
 from jina.core.environment import DEFAULT_TIMEOUT_CTRL
-from jina.core.errors import MissingDeploymentError, NotSupportedError, RemoteError
+from jina.core.errors import InputError, JinaError, MissingDeploymentError, NotSupportedError, RemoteError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
+from jina.runtime.answers import serialise
 from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
-from jina.runtime.walker import Walker
+from jina.runtime.fast_lane import Finish, begin_task
+from jina.runtime.passage import Passage
+from jina.runtime.walker import State, Walker
 
 _DRY_RUN_TRY_S: Final = 10.0
 _COMPRESSIONS: Final = {
@@ -105,6 +108,51 @@ class GatewayService:
         await self._directory.start()
         if self._follows:
             self._directory.follow(lambda: self.on_change())
+
+    def begin(
+        self,
+        raw: bytes,
+        finish: Finish,
+        *,
+        many: bool = False,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Callable[[], object] | None:
+        """Starts to answer a serialised request, without a task if the graph is a chain.
+
+        Args:
+            raw: The request.
+            finish: Called with the serialised response.
+            many: It is a list of requests, which gateways don't take.
+            metadata: Metadata of the caller; trace context in it is sent on to Executors.
+            timeout: Seconds that the caller still waits; None for no limit.
+
+        Returns:
+            What cancels it, None if it is answered already.
+        """
+        try:
+            if many:
+                raise NotSupportedError(f'{self.name} takes no lists of requests')
+            request = DataRequest.from_bytes(raw)
+        except JinaError as error:
+            finish(b'', True, error)
+            return None
+        if not self._plan.is_chain:
+            return begin_task(self._serialised(request, metadata, timeout), finish)
+        try:
+            visit = self._walker.visit(request, metadata, timeout)
+        except InputError as error:
+            request.add_exception(error)
+            finish(*serialise(request))
+            return None
+        passage = Passage(self._walker, visit, finish)
+        passage.go(State(request))
+        return passage.cancel
+
+    async def _serialised(
+        self, request: DataRequest, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[bytes, bool]:
+        return serialise(await self._walker.walk(request, metadata, timeout))
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -20,7 +20,7 @@ from jina.core.parameters import RESULTS_KEY
 from jina.core.request import DataRequest
 from jina.core.schema import doc_list_of
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
-from jina.core.wire import DataRequestListProto, DataRequestProto, HeaderProto, StatusProto
+from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
 from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
 
@@ -31,7 +31,7 @@ _TRACE_KEYS: Final = frozenset({'traceparent', 'tracestate', 'baggage'})
 _SECOND_NS: Final = 1_000_000_000
 
 
-class _State:
+class State:
     """A request between two Executors: serialised, parsed, or both. Never changed, as branches share it."""
 
     __slots__ = ('_raw', 'request')
@@ -47,7 +47,7 @@ class _State:
         return self._raw
 
 
-class _Visit:
+class Visit:
     """One request's notes: when it was where, and what it still may take."""
 
     __slots__ = ('began', 'deadline', 'ended', 'endpoint', 'metadata', 'started', 'status', 'target')
@@ -55,24 +55,24 @@ class _Visit:
     def __init__(
         self, request: DataRequest, steps: int, metadata: Sequence[tuple[str, str]], timeout: float | None
     ) -> None:
-        header: HeaderProto = request.header
         self.began = time.time_ns()
-        self.endpoint = header.exec_endpoint
+        self.endpoint = request.exec_endpoint
         self.metadata: Metadata = tuple(pair for pair in metadata if pair[0] in _TRACE_KEYS) if metadata else ()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.started = [0] * steps
         self.ended = [0] * steps
         self.status: list[StatusProto | None] = [None] * steps
         self.target: re.Pattern[str] | None = None
-        if header.target_executor:
+        pattern = request.target_executor
+        if pattern:
             try:
-                self.target = re.compile(header.target_executor)
+                self.target = re.compile(pattern)
             except re.error as error:
                 raise InputError(
-                    f'target_executor {header.target_executor!r} is no regular expression: {error}',
+                    f'target_executor {pattern!r} is no regular expression: {error}',
                     hint='give the name of an Executor, or a pattern that matches the start of names',
                 ) from error
-            header.target_executor = ''
+            request.target_executor = ''
 
     def time_left(self) -> float | None:
         """Seconds that the caller still waits.
@@ -100,6 +100,29 @@ class _Segment:
         return self.steps[-1].index
 
 
+class _RouteSheet:
+    """The routes of requests that came to every Executor: they differ in their times alone.
+
+    Args:
+        names: Names of the Deployments.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._proto = DataRequestProto()
+        self._times: list[tuple[Any, Any]] = []
+        for name in (GATEWAY, *names):
+            route = self._proto.routes.add(executor=name)
+            self._times.append((route.start_time, route.end_time))
+
+    def fill(self, visit: Visit) -> bytes:
+        """Returns the serialised routes of a request."""
+        spans = zip((visit.began, *visit.started), (time.time_ns(), *visit.ended), strict=True)
+        for (start, end), (began, ended) in zip(self._times, spans, strict=True):
+            _set_time(start, began)
+            _set_time(end, ended)
+        return self._proto.SerializeToString()
+
+
 class Walker:
     """Takes requests through a compiled plan.
 
@@ -112,11 +135,15 @@ class Walker:
 
     def __init__(self, plan: Plan, groups: Mapping[str, PeerGroup], directory: Directory, logger: JinaLogger) -> None:
         self._plan = plan
-        self._groups = [groups[step.name] for step in plan.steps]
+        self.steps = plan.steps
+        """In an order in which each step comes after its sources."""
+        self.groups = [groups[step.name] for step in plan.steps]
+        """The connections of each step, in the same order."""
         self._directory = directory
         self._logger = logger
         self._segments = _segments(plan)
-        self._floating: set[asyncio.Task[_State]] = set()
+        self._sheet = _RouteSheet([step.name for step in plan.steps])
+        self._floating: set[asyncio.Task[State]] = set()
 
     async def walk(
         self, request: DataRequest, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -133,16 +160,47 @@ class Walker:
         """
         plan = self._plan
         try:
-            visit = _Visit(request, len(plan.steps), metadata, timeout)
+            visit = self.visit(request, metadata, timeout)
         except InputError as error:
             request.add_exception(error)
             return request
-        state = _State(request)
+        state = State(request)
         if plan.is_chain:
             for step in plan.steps:
-                state = await self._take(step, (state,), visit)
+                state = await self.take(step, (state,), visit)
         elif plan.steps:
             state = await self._branch(state, visit)
+        return self.complete(state, visit)
+
+    def visit(self, request: DataRequest, metadata: Sequence[tuple[str, str]], timeout: float | None) -> Visit:
+        """Returns the notes of a request, with which its way begins.
+
+        Raises:
+            InputError: ``target_executor`` is no pattern.
+        """
+        return Visit(request, len(self.steps), metadata, timeout)
+
+    def concerns(self, step: Step, visit: Visit) -> bool:
+        """Notes that a request has come to a step, and returns whether it goes to the Executor there."""
+        visit.started[step.index] = time.time_ns()
+        if visit.target is not None and not visit.target.match(step.name):
+            return False
+        return self._directory.serves(step.name, visit.endpoint)
+
+    def arrived(self, step: Step, answer: bytes, visit: Visit) -> State:
+        """Notes and returns what an Executor has answered.
+
+        Raises:
+            RequestTypeError: It answered something else than a response.
+        """
+        response = DataRequest.from_bytes(answer)
+        visit.ended[step.index] = time.time_ns()
+        if response.is_error:
+            visit.status[step.index] = response.status
+        return State(response, answer)
+
+    def complete(self, state: State, visit: Visit) -> DataRequest:
+        """Returns the response, with routes."""
         response = state.request
         self._add_routes(response, visit)
         return response
@@ -158,9 +216,9 @@ class Walker:
             for task in pending:
                 task.cancel()
 
-    async def _branch(self, start: _State, visit: _Visit) -> _State:
+    async def _branch(self, start: State, visit: Visit) -> State:
         """Walks a graph with one task per segment; the outputs are awaited, floating segments are left behind."""
-        tasks: dict[int, asyncio.Task[_State]] = {}
+        tasks: dict[int, asyncio.Task[State]] = {}
         for segment in self._segments:
             task = asyncio.create_task(self._walk_segment(segment, start, tasks, visit))
             tasks[segment.end] = task
@@ -181,26 +239,22 @@ class Walker:
         return _merge([task.result() for task in outputs])
 
     async def _walk_segment(
-        self, segment: _Segment, start: _State, tasks: Mapping[int, asyncio.Task[_State]], visit: _Visit
-    ) -> _State:
+        self, segment: _Segment, start: State, tasks: Mapping[int, asyncio.Task[State]], visit: Visit
+    ) -> State:
         # Shielded: a source may be awaited by others too, and its own failure cancels this task anyway.
         sources = segment.steps[0].sources
         states = [start if source == REQUEST else await asyncio.shield(tasks[source]) for source in sources]
-        state = await self._take(segment.steps[0], states, visit)
+        state = await self.take(segment.steps[0], states, visit)
         for step in segment.steps[1:]:
-            state = await self._take(step, (state,), visit)
+            state = await self.take(step, (state,), visit)
         return state
 
-    async def _take(self, step: Step, states: Sequence[_State], visit: _Visit) -> _State:
+    async def take(self, step: Step, states: Sequence[State], visit: Visit) -> State:
         """Sends the results of a step's sources to its Executor, unless the request passes it by."""
         failed = next((state for state in states if state.request.is_error), None)
         if failed is not None:
             return failed
-        index, name = step.index, step.name
-        visit.started[index] = time.time_ns()
-        if (visit.target is not None and not visit.target.match(name)) or not self._directory.serves(
-            name, visit.endpoint
-        ):
+        if not self.concerns(step, visit):
             return states[0] if len(states) == 1 else _merge(states)
         many = step.no_reduce and len(states) > 1
         if not many and len(states) > 1:
@@ -211,16 +265,12 @@ class Walker:
             except Exception as error:  # noqa: BLE001 - docarray's filter raises anything for a query that doesn't fit
                 return _failed(states[0], error)
         raw = self._join(step, states) if many else states[0].raw
-        answer = await self._groups[index].process(
+        answer = await self.groups[step.index].process(
             raw, visit.endpoint, metadata=visit.metadata, timeout=visit.time_left(), many=many
         )
-        response = DataRequest.from_bytes(answer)
-        visit.ended[index] = time.time_ns()
-        if response.is_error:
-            visit.status[index] = response.status
-        return _State(response, answer)
+        return self.arrived(step, answer, visit)
 
-    def _join(self, step: Step, states: Sequence[_State]) -> bytes:
+    def _join(self, step: Step, states: Sequence[State]) -> bytes:
         """Puts the results of several branches side by side, each with its Deployment as the last route."""
         batch = DataRequestListProto()
         for source, state in zip(step.sources, states, strict=True):
@@ -230,7 +280,7 @@ class Walker:
             proto.routes.add(executor=GATEWAY if source == REQUEST else self._plan.steps[source].name)
         return batch.SerializeToString()
 
-    async def _filter(self, step: Step, query: dict[str, Any], state: _State, visit: _Visit) -> _State:
+    async def _filter(self, step: Step, query: dict[str, Any], state: State, visit: Visit) -> State:
         """Leaves out the documents that don't match; their bytes are chosen, never encoded again."""
         if not self._directory.known(step.name):
             await self._directory.wait()
@@ -239,10 +289,13 @@ class Walker:
         if not content or endpoint is None:
             return state
         kept = filter_content(content, query, endpoint.types().input_model)
-        return state if kept is content else _State(_with_content(state.request, kept))
+        return state if kept is content else State(_with_content(state.request, kept))
 
-    def _add_routes(self, response: DataRequest, visit: _Visit) -> None:
+    def _add_routes(self, response: DataRequest, visit: Visit) -> None:
         """Replaces the routes by the gateway's own: itself, then every Executor that the request came to."""
+        if all(visit.ended) and not any(visit.status):
+            response.replace_routes(self._sheet.fill(visit))
+            return
         routes = response.routes
         del routes[:]
         route = routes.add(executor=GATEWAY)
@@ -260,7 +313,7 @@ class Walker:
             if status is not None:
                 route.status.CopyFrom(status)
 
-    def _floating_done(self, task: asyncio.Task[_State]) -> None:
+    def _floating_done(self, task: asyncio.Task[State]) -> None:
         self._floating.discard(task)
         if task.cancelled():
             return
@@ -311,13 +364,13 @@ def _segments(plan: Plan) -> tuple[_Segment, ...]:
     return tuple(_Segment(tuple(run), run[0].index in floating) for run in order)
 
 
-async def _all_or_first_failure(tasks: Sequence[asyncio.Task[_State]]) -> None:
+async def _all_or_first_failure(tasks: Sequence[asyncio.Task[State]]) -> None:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
 
 
-def _merge(states: Sequence[_State]) -> _State:
+def _merge(states: Sequence[State]) -> State:
     """Joins the results of several branches: the first one's header, all documents and results."""
     failed = next((state for state in states if state.request.is_error), None)
     if failed is not None or len(states) == 1:
@@ -328,7 +381,7 @@ def _merge(states: Sequence[_State]) -> _State:
         fields = state.request.proto.parameters.fields
         if RESULTS_KEY in fields:
             results.fields[RESULTS_KEY].struct_value.fields.MergeFrom(fields[RESULTS_KEY].struct_value.fields)
-    return _State(merged)
+    return State(merged)
 
 
 def _with_content(request: DataRequest, content: bytes) -> DataRequest:
@@ -339,10 +392,10 @@ def _with_content(request: DataRequest, content: bytes) -> DataRequest:
     return DataRequest(proto)
 
 
-def _failed(state: _State, error: Exception) -> _State:
+def _failed(state: State, error: Exception) -> State:
     copy = _with_content(state.request, state.request.raw_content)
     copy.add_exception(error)
-    return _State(copy)
+    return State(copy)
 
 
 def _set_time(timestamp: Any, nanoseconds: int) -> None:

@@ -273,7 +273,7 @@ class WorkerService:
         return self._routed(request)
 
     def _routed(self, request: DataRequest) -> DataRequest:
-        request.routes.add(executor=self._deployment)
+        request.add_visit(self._deployment)
         return request
 
     async def _call(

@@ -67,14 +67,17 @@ class RequestSource(ABC):
             InputError: The inputs of the user are at fault.
         """
 
-    async def next_bytes(self) -> tuple[str, bytes] | None:
-        """Returns id and bytes of the next request, None after the last one. A cancelled waiter loses none.
+    async def next_messages(self, limit: int) -> list[tuple[str, bytes]]:
+        """Returns ids and bytes of the next requests, none after the last one. A cancelled waiter loses none.
+
+        Args:
+            limit: How many at most.
 
         Raises:
             InputError: The inputs of the user are at fault.
         """
         request = await anext(self, None)
-        return None if request is None else (request.request_id, request.to_bytes())
+        return [] if request is None else [(request.request_id, request.to_bytes())]
 
 
 class Transport(ABC):

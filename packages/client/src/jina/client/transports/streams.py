@@ -119,22 +119,21 @@ class StreamExchange:
             await lane.greeted()
             for request_id, raw in self._unanswered.items():
                 sent[lane.send(raw)] = request_id
-            count = 0
             while lane.open:
-                if self._under_way >= lane.window:
+                room = lane.window - self._under_way
+                if room <= 0:
                     await self._wait_for_room()
                     continue
                 if lane.crowded:
                     await lane.drain()
                     continue
-                message = await self._next()
-                if message is None:
+                messages = await self._next(room)
+                if not messages:
                     lane.finish()
                     return
-                sent[lane.send(message[1])] = message[0]
-                count += 1
-                if not count % _IN_A_ROW:
-                    await asyncio.sleep(0)
+                for request_id, raw in messages:
+                    sent[lane.send(raw)] = request_id
+                await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - the reader raises it
             self._input_error = self._transport.translate(error) if isinstance(error, LaneError) else error
             lane.abort()
@@ -170,12 +169,13 @@ class StreamExchange:
             for raw in list(self._unanswered.values()):
                 await _write(call, raw)
             while True:
-                while self._under_way >= (self._options.window or _UNLIMITED):
+                while (room := (self._options.window or _UNLIMITED) - self._under_way) <= 0:
                     await self._wait_for_room()
-                message = await self._next()
-                if message is None:
+                messages = await self._next(room)
+                if not messages:
                     break
-                await _write(call, message[1])
+                for _, raw in messages:
+                    await _write(call, raw)
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.InternalError):
             return  # the reader gets the status of the broken call
@@ -183,17 +183,16 @@ class StreamExchange:
             self._input_error = error
             call.cancel()
 
-    async def _next(self) -> tuple[str, bytes] | None:
-        """Returns the next request, recorded as unanswered. Cancelling this loses none."""
-        message = await self._source.next_bytes()
-        if message is None:
+    async def _next(self, room: int) -> list[tuple[str, bytes]]:
+        """Returns the next requests, recorded as unanswered; none after the last one. Cancelling this loses none."""
+        messages = await self._source.next_messages(min(room, _IN_A_ROW))
+        if not messages:
             self._read_all = True
-            return None
-        self._under_way += 1
-        self._unanswered[message[0]] = message[1]
+        self._under_way += len(messages)
+        self._unanswered.update(messages)
         if self._options.in_order:
-            self._order.append(message[0])
-        return message
+            self._order.extend(request_id for request_id, _ in messages)
+        return messages
 
     def _match(self, response: Response) -> str:
         """Returns the id of the request that a response belongs to."""
