@@ -18,6 +18,7 @@ from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
 from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
+from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.walker import Walker
 
 _DRY_RUN_TRY_S: Final = 10.0
@@ -120,6 +121,18 @@ class GatewayService:
             TransportError: An Executor can't be reached, or takes too long.
         """
         return await self._walker.walk(request, metadata, timeout)
+
+    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Starts to take one request through the graph.
+
+        Args:
+            request: The request.
+            finished: Called with the response, or with a ``TransportError``.
+
+        Returns:
+            What cancels it.
+        """
+        return begin_by_task(self._walker.walk(request), finished)
 
     async def stream(
         self, request: SingleDocumentRequest, *, timeout: float | None = None

@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -21,6 +22,7 @@ from jina.core.environment import log_level, random_port_range
 from jina.core.errors import ConfigError, PortInUseError, StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.application import Application, Role
+from jina.runtime.http.direct import DirectProtocol, DirectRoutes
 from jina.runtime.service import RequestService
 
 _RANDOM_PORT_TRIES: Final = 100
@@ -130,6 +132,9 @@ class HttpServer:
         if not self._serving.done():
             self._serving.cancel()
             await asyncio.wait((self._serving,))
+        for connection in tuple(self._server.server_state.connections):
+            if isinstance(connection, DirectProtocol):
+                connection.cut_off()
 
     def _bind(self) -> socket.socket:
         if self._port:
@@ -181,4 +186,6 @@ def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn
         'backlog': _BACKLOG,
         **kwargs,
     }
+    if settings.get('http', 'auto') in ('auto', 'httptools'):
+        settings['http'] = partial(DirectProtocol, DirectRoutes(application.direct))
     return uvicorn.Config(application, **settings)
