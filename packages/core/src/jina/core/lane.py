@@ -10,7 +10,8 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 import grpc.aio
@@ -37,7 +38,7 @@ from jina.core.frames import (
 )
 from jina.core.wire import NO_LIMITS, MessageLimits
 
-__all__ = ['DEFAULT_WINDOW', 'Answer', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
+__all__ = ['DEFAULT_WINDOW', 'Answer', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane', 'Waiter']
 
 DEFAULT_WINDOW: Final = 1000
 """Requests under way before the server has said how many it allows."""
@@ -271,6 +272,22 @@ class Lane:
                 self._room.set_result(None)
 
 
+class Waiter(Protocol):
+    """Waits for a response: a future, or something lighter that is told at once."""
+
+    def done(self) -> bool:
+        """Whether it doesn't wait any more."""
+        ...
+
+    def set_result(self, result: bytes, /) -> None:
+        """Takes the response."""
+        ...
+
+    def set_exception(self, exception: LaneError, /) -> None:
+        """Takes what failed instead."""
+        ...
+
+
 class SharedLane:
     """Keeps a lane to one server open, for many callers.
 
@@ -325,6 +342,26 @@ class SharedLane:
             # They have to before a fork.
             del future
 
+    def begin(
+        self, raw: bytes, waiter: Waiter, *, metadata: Sequence[tuple[str, str]] = ()
+    ) -> Callable[[], None] | None:
+        """Sends a serialised request at once, if the stream is open and has a place.
+
+        Args:
+            raw: The request.
+            waiter: Gets the response.
+            metadata: Metadata of this request.
+
+        Returns:
+            What cancels the request; None if it wasn't sent.
+        """
+        session = self._session
+        if self.missing or session is None or not session.lane.open or len(session.pending) >= session.lane.window:
+            return None
+        number = session.lane.send(raw, metadata=metadata)
+        session.pending[number] = waiter
+        return partial(session.forget, number)
+
     async def close(self) -> None:
         """Ends the stream; requests under way fail."""
         sessions = [*self._old, *([self._session] if self._session is not None else [])]
@@ -367,7 +404,7 @@ class _Session:
     def __init__(self, lane: Lane, on_end: Callable[[_Session, bool], None]) -> None:
         self.lane = lane
         self.loop = asyncio.get_running_loop()
-        self.pending: dict[int, asyncio.Future[bytes]] = {}
+        self.pending: dict[int, Waiter] = {}
         self.queue: deque[asyncio.Future[None]] = deque()
         self._on_end = on_end
         self._task = asyncio.create_task(self._read())

@@ -17,7 +17,7 @@ import grpc.aio
 from jina.core.config.address import parse_host
 from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
-from jina.core.lane import LaneError, LaneMissingError, SharedLane
+from jina.core.lane import LaneError, LaneMissingError, SharedLane, Waiter
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
@@ -34,6 +34,8 @@ _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
+Answered: TypeAlias = 'Callable[[bytes, Exception | None], None]'
+"""Takes a serialised response, or what failed instead."""
 
 _RETRIED: Final = frozenset(
     {
@@ -152,6 +154,10 @@ class Peer:
         call = self._unary_many if many else self._unary
         return await call(raw, timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
 
+    def begin(self, raw: bytes, waiter: Waiter, more: Metadata) -> Callable[[], None] | None:
+        """Sends one request on the fast lane if that is open; returns what cancels it, None if it wasn't sent."""
+        return self._lane.begin(raw, waiter, metadata=more)
+
     def mark_down(self) -> None:
         """Takes the replica out of the choice until its channel is ready again."""
         if not self.down:
@@ -203,7 +209,8 @@ class PeerGroup:
         self._settings = settings
         self._peers = [Peer(address, settings, on_return) for address in addresses]
         self._next = 0
-        self._metadata: Metadata = tuple((metadata or {}).items())
+        self.metadata: Metadata = tuple((metadata or {}).items())
+        """Sent with every call."""
         self._endpoint_metadata: dict[str, Metadata] = {}
         retries = settings.retries
         self._tries = 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
@@ -229,7 +236,7 @@ class PeerGroup:
             TransportError: No try succeeded.
         """
         own = self._own_metadata(endpoint)
-        more = self._metadata + metadata if metadata else self._metadata
+        more = self.metadata + metadata if metadata else self.metadata
         deadline = None if timeout is None else time.monotonic() + timeout
         limit = self._settings.timeout
         if timeout is not None:
@@ -249,6 +256,42 @@ class PeerGroup:
 
         return await self._retry(send, (peer, failure), deadline)
 
+    def begin(
+        self, raw: bytes, endpoint: str, answered: Answered, *, metadata: Metadata = ()
+    ) -> Callable[[], object] | None:
+        """Sends one serialised request as ``process`` does, without a task as long as nothing fails.
+
+        Args:
+            raw: A serialised ``DataRequestProto``.
+            endpoint: The endpoint.
+            answered: Called later with the serialised response, or with a ``TransportError``.
+            metadata: Sent besides that of the Deployment.
+
+        Returns:
+            What cancels it; None if it wasn't sent, and ``process`` has to.
+        """
+        if self._settings.timeout is not None:
+            return None
+        sent = _Sent(self, raw, endpoint, answered, metadata)
+        return sent.cancel if sent.begin(self._choose(())) else None
+
+    async def recover(
+        self, failed: tuple[Peer, LaneError], raw: bytes, endpoint: str, *, metadata: Metadata = ()
+    ) -> bytes:
+        """Goes on with a request whose first try failed on the fast lane.
+
+        Raises:
+            TransportError: No try succeeded.
+        """
+        if isinstance(failed[1], LaneMissingError):
+            return await self.process(raw, endpoint, metadata=metadata)
+        own, more = self._own_metadata(endpoint), self.metadata + metadata
+
+        async def send(peer: Peer, _: float | None) -> bytes:
+            return await peer.process(raw, own=own, more=more)
+
+        return await self._retry(send, failed, None)
+
     async def stream_doc(
         self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None
     ) -> AsyncGenerator[bytes, None]:
@@ -259,7 +302,7 @@ class PeerGroup:
         Raises:
             TransportError: No try succeeded, or the stream broke.
         """
-        sent = self._own_metadata(endpoint) + self._metadata + metadata
+        sent = self._own_metadata(endpoint) + self.metadata + metadata
         tried: list[Peer] = []
         while True:
             peer = self._choose(tried)
@@ -292,12 +335,12 @@ class PeerGroup:
         """
         peer = self._choose(())
         try:
-            raw = await peer.discover(b'', timeout=timeout, metadata=self._metadata)
+            raw = await peer.discover(b'', timeout=timeout, metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
 
             async def ask(peer: Peer, _: float | None) -> bytes:
                 limit = self._settings.timeout if timeout is None else timeout
-                return await peer.discover(b'', timeout=limit, metadata=self._metadata)  # type: ignore[no-any-return]
+                return await peer.discover(b'', timeout=limit, metadata=self.metadata)  # type: ignore[no-any-return]
 
             raw = await self._retry(ask, (peer, error), None)
         return EndpointsProto.FromString(raw)
@@ -381,6 +424,71 @@ class PeerGroup:
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
             return ConnectError(message, code=code.name)
         return TransportError(message, code=code.name)
+
+
+class _Sent:
+    """A request that a lane carries, and what becomes of it."""
+
+    __slots__ = ('_answered', '_cancel', '_endpoint', '_group', '_metadata', '_over', '_peer', '_raw')
+
+    def __init__(self, group: PeerGroup, raw: bytes, endpoint: str, answered: Answered, metadata: Metadata) -> None:
+        self._group = group
+        self._raw = raw
+        self._endpoint = endpoint
+        self._answered = answered
+        self._metadata = metadata
+        self._over = False
+        self._cancel: Callable[[], object] | None = None
+
+    def begin(self, peer: Peer) -> bool:
+        """Sends it; returns False if it couldn't be sent."""
+        group = self._group
+        more = group.metadata + self._metadata if self._metadata else group.metadata
+        self._cancel = peer.begin(self._raw, self, more)
+        if self._cancel is None:
+            return False
+        self._peer = peer
+        peer.in_flight += 1
+        return True
+
+    def cancel(self) -> None:
+        """Ends the work; nobody waits any more."""
+        if not self._over:
+            self._over = True
+            self._peer.in_flight -= 1
+        if self._cancel is not None:
+            self._cancel()
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, raw: bytes) -> None:
+        self._over = True
+        self._peer.in_flight -= 1
+        self._cancel = None
+        try:
+            self._answered(raw, None)
+        except Exception as error:  # noqa: BLE001 - one request's failure must not end the lane of all
+            asyncio.get_running_loop().call_exception_handler({'message': 'a request failed', 'exception': error})
+
+    def set_exception(self, error: LaneError) -> None:
+        self._over = True
+        self._peer.in_flight -= 1
+        task = asyncio.ensure_future(
+            self._group.recover((self._peer, error), self._raw, self._endpoint, metadata=self._metadata)
+        )
+        task.add_done_callback(self._recovered)
+        self._cancel = task.cancel
+
+    def _recovered(self, task: asyncio.Task[bytes]) -> None:
+        self._cancel = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._answered(task.result(), None)
+        else:
+            self._answered(b'', error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
 
 def _load(peer: Peer) -> int:

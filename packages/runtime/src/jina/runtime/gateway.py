@@ -18,7 +18,7 @@ from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
 from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
-from jina.runtime.service import Cancel, Finished, begin_by_task
+from jina.runtime.service import Cancel, Finished
 from jina.runtime.walker import Walker
 
 _DRY_RUN_TRY_S: Final = 10.0
@@ -130,9 +130,9 @@ class GatewayService:
             finished: Called with the response, or with a ``TransportError``.
 
         Returns:
-            What cancels it.
+            What cancels it, None if it is finished already.
         """
-        return begin_by_task(self._walker.walk(request), finished)
+        return self._walker.begin(request, finished)
 
     async def stream(
         self, request: SingleDocumentRequest, *, timeout: float | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.codec import content_of_doc_bytes, decode_docs, iter_doc_bytes, merge_contents
-from jina.core.errors import DeadlineError, InputError
+from jina.core.errors import DeadlineError, InputError, RequestTypeError
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY
 from jina.core.request import DataRequest
@@ -23,6 +23,7 @@ from jina.core.topology import GATEWAY, REQUEST, Plan, Step
 from jina.core.wire import DataRequestListProto, DataRequestProto, HeaderProto, StatusProto
 from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
+from jina.runtime.service import Cancel, Finished, begin_by_task
 
 if TYPE_CHECKING:
     from docarray import BaseDoc
@@ -87,6 +88,14 @@ class _Visit:
             raise DeadlineError(f'the time limit of the request to {self.endpoint!r} is over')
         return left
 
+    def arrived(self, index: int, answer: bytes) -> _State:
+        """Notes what an Executor answered, and returns it."""
+        response = DataRequest.from_bytes(answer)
+        self.ended[index] = time.time_ns()
+        if response.is_error:
+            self.status[index] = response.status
+        return _State(response, answer)
+
 
 @dataclass(frozen=True)
 class _Segment:
@@ -117,6 +126,7 @@ class Walker:
         self._logger = logger
         self._segments = _segments(plan)
         self._floating: set[asyncio.Task[_State]] = set()
+        self._simple = plan.is_chain and all(step.when is None for step in plan.steps)
 
     async def walk(
         self, request: DataRequest, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -143,9 +153,49 @@ class Walker:
                 state = await self._take(step, (state,), visit)
         elif plan.steps:
             state = await self._branch(state, visit)
-        response = state.request
-        self._add_routes(response, visit)
-        return response
+        return self.arrive(state, visit)
+
+    def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Starts ``walk``; through a chain of Executors without a task, as long as nothing fails.
+
+        Args:
+            request: The request; it may be changed, and be the response.
+            finished: Called with the response, or with a ``TransportError``.
+
+        Returns:
+            What cancels it, None if it is finished already.
+        """
+        if not self._simple:
+            return begin_by_task(self.walk(request), finished)
+        try:
+            visit = _Visit(request, len(self._plan.steps), (), None)
+        except InputError as error:
+            request.add_exception(error)
+            finished(request, None)
+            return None
+        way = _Way(self, visit, finished)
+        way.advance(_State(request))
+        return way.cancel
+
+    def pass_on(self, way: _Way, index: int, state: _State, visit: _Visit) -> Cancel | None:
+        """Sends a request to the Executor of a step; None if it passes that by.
+
+        Args:
+            way: Told the outcome.
+            index: Number of the step.
+            state: The request.
+            visit: Notes about it.
+        """
+        step = self._plan.steps[index]
+        visit.started[index] = time.time_ns()
+        if self._passes_by(step.name, visit):
+            return None
+        cancel = self._groups[index].begin(state.raw, visit.endpoint, way.answered)
+        if cancel is None:
+            task = asyncio.ensure_future(self._groups[index].process(state.raw, visit.endpoint))
+            task.add_done_callback(way.task_done)
+            cancel = task.cancel
+        return cancel
 
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no response waited for.
@@ -198,9 +248,7 @@ class Walker:
             return failed
         index, name = step.index, step.name
         visit.started[index] = time.time_ns()
-        if (visit.target is not None and not visit.target.match(name)) or not self._directory.serves(
-            name, visit.endpoint
-        ):
+        if self._passes_by(name, visit):
             return states[0] if len(states) == 1 else _merge(states)
         many = step.no_reduce and len(states) > 1
         if not many and len(states) > 1:
@@ -214,11 +262,13 @@ class Walker:
         answer = await self._groups[index].process(
             raw, visit.endpoint, metadata=visit.metadata, timeout=visit.time_left(), many=many
         )
-        response = DataRequest.from_bytes(answer)
-        visit.ended[index] = time.time_ns()
-        if response.is_error:
-            visit.status[index] = response.status
-        return _State(response, answer)
+        return visit.arrived(index, answer)
+
+    def _passes_by(self, name: str, visit: _Visit) -> bool:
+        """Tells whether a request is nothing to an Executor."""
+        return (visit.target is not None and not visit.target.match(name)) or not self._directory.serves(
+            name, visit.endpoint
+        )
 
     def _join(self, step: Step, states: Sequence[_State]) -> bytes:
         """Puts the results of several branches side by side, each with its Deployment as the last route."""
@@ -241,8 +291,9 @@ class Walker:
         kept = filter_content(content, query, endpoint.types().input_model)
         return state if kept is content else _State(_with_content(state.request, kept))
 
-    def _add_routes(self, response: DataRequest, visit: _Visit) -> None:
-        """Replaces the routes by the gateway's own: itself, then every Executor that the request came to."""
+    def arrive(self, state: _State, visit: _Visit) -> DataRequest:
+        """Returns the response, with the gateway's own routes: itself, then every Executor that the request came to."""
+        response = state.request
         routes = response.routes
         del routes[:]
         route = routes.add(executor=GATEWAY)
@@ -259,6 +310,7 @@ class Walker:
                 _set_time(route.end_time, ended)
             if status is not None:
                 route.status.CopyFrom(status)
+        return response
 
     def _floating_done(self, task: asyncio.Task[_State]) -> None:
         self._floating.discard(task)
@@ -269,6 +321,61 @@ class Walker:
             self._logger.error('a floating Executor could not be reached: %s', error)
         elif task.result().request.is_error:
             self._logger.error('a floating Executor failed: %s', task.result().request.status.description)
+
+
+class _Way:
+    """A request's way through a chain of Executors: each answer takes it on.
+
+    Args:
+        walker: Sends it.
+        visit: Notes about it.
+        finished: Called at the end.
+    """
+
+    __slots__ = ('_cancel', '_finished', '_index', '_visit', '_walker')
+
+    def __init__(self, walker: Walker, visit: _Visit, finished: Finished) -> None:
+        self._walker = walker
+        self._visit = visit
+        self._finished = finished
+        self._index = -1
+        self._cancel: Cancel | None = None
+
+    def advance(self, state: _State) -> None:
+        """Goes on to the next Executor that the request concerns, or to the end."""
+        visit, steps = self._visit, len(self._visit.started)
+        while self._index + 1 < steps and not state.request.is_error:
+            self._index += 1
+            self._cancel = self._walker.pass_on(self, self._index, state, visit)
+            if self._cancel is not None:
+                return
+        self._cancel = None
+        self._finished(self._walker.arrive(state, visit), None)
+
+    def answered(self, raw: bytes, error: Exception | None) -> None:
+        """Takes what the Executor answered, or what failed on the way to it."""
+        if error is None:
+            try:
+                self.advance(self._visit.arrived(self._index, raw))
+            except RequestTypeError as failure:
+                error = failure
+        if error is not None:
+            self._finished(None, error)
+
+    def task_done(self, task: asyncio.Task[bytes]) -> None:
+        """Takes the same from a task."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self.answered(task.result(), None)
+        else:
+            self.answered(b'', error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    def cancel(self) -> None:
+        """Ends the work; nobody waits any more."""
+        if self._cancel is not None:
+            self._cancel()
 
 
 def filter_content(content: bytes, query: dict[str, Any], doc_type: type[BaseDoc]) -> bytes:
