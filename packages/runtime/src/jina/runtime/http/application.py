@@ -192,7 +192,7 @@ class Application:
         routes: list[BaseRoute] = []
         for name, schema in schemas.items():
             path = f'/{name.lstrip("/")}'
-            kind = StreamHandler if schema.is_generator else PostHandler
+            kind: type[Handler] = StreamHandler if schema.is_generator else PostHandler
             handler = kind(
                 self._service,
                 name,

@@ -7,12 +7,13 @@ import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
+from os import urandom
 from typing import Any, Final
-from uuid import uuid4
 
 import orjson
 from docarray import BaseDoc, DocList
 from fastapi.routing import APIRoute
+from jina.core.codec import encode_docs
 from jina.core.errors import ConnectError, JinaError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
@@ -124,13 +125,17 @@ class PostHandler(Handler):
         proto = DataRequestProto()
         header = proto.header
         header.exec_endpoint = self._name
-        header.request_id = body.request_id or uuid4().hex
+        header.request_id = body.request_id or urandom(16).hex()
         if body.target_executor:
             header.target_executor = body.target_executor
         request = DataRequest(proto)
         if body.parameters:
             request.parameters = body.parameters
-        request.docs = self.schema.input_list(body.docs, validate_input_docs=False)
+        docs = self.schema.input_list(body.docs, validate_input_docs=False)
+        if self._is_worker:
+            request.docs = docs
+        else:
+            request.raw_content = encode_docs(docs)
         return request
 
     def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
