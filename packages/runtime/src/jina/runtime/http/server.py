@@ -78,6 +78,7 @@ class HttpServer:
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         self._application = Application(service, options, role=role, logger=self._logger)
+        self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
         self._config = _uvicorn_config(self._application, dict(kwargs or {}))
         self._server: _Server | None = None
@@ -151,7 +152,12 @@ class HttpServer:
     def _bind_to(self, port: int) -> socket.socket:
         family = socket.AF_INET6 if ':' in self._host else socket.AF_INET
         try:
-            return socket.create_server((self._host.strip('[]'), port), family=family, backlog=_BACKLOG)
+            return socket.create_server(
+                (self._host.strip('[]'), port),
+                family=family,
+                backlog=_BACKLOG,
+                reuse_port=self._shares_port,
+            )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(port, self._name) from error
