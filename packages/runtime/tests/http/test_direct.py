@@ -190,7 +190,7 @@ def _uploads(site: Any) -> bool:
 
 async def until(condition: Callable[[], bool]) -> None:
     async def wait() -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - uvicorn's state has no event
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(wait(), LIMIT_S)

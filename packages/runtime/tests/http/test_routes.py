@@ -302,13 +302,16 @@ async def test_a_dead_executor_is_503_with_the_message(sites: Any) -> None:
 
 
 async def test_a_replica_that_dies_leaves_its_requests_to_the_others(sites: Any) -> None:
-    release = asyncio.Event()
+    release, all_begun = asyncio.Event(), asyncio.Event()
     begun: list[str] = []
+    texts = [str(number) for number in range(4)]  # no more than threads in the smallest pool
 
     class Waits(Executor):
         @requests(on='/wait')
         async def wait(self, docs: DocList[Question], **kwargs: Any) -> DocList[Question]:
             begun.append(docs[0].text)
+            if set(begun) == set(texts):
+                all_begun.set()
             await release.wait()
             return docs
 
@@ -319,10 +322,8 @@ async def test_a_replica_that_dies_leaves_its_requests_to_the_others(sites: Any)
         assert (await flow.post('/wait', {'data': [{'text': ''}]})).status == 200
     release.clear()
     begun.clear()
-    texts = [str(number) for number in range(4)]  # no more than threads in the smallest pool
     calls = [asyncio.ensure_future(flow.post('/wait', {'data': [{'text': text}]})) for text in texts]
-    while len(begun) < len(texts) and not any(call.done() for call in calls):
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(all_begun.wait(), 20)
     await replicas[0].pod.stop(0)
     release.set()
     answers = [(await call).json()['data'][0]['text'] for call in calls]
