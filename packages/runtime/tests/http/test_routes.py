@@ -331,14 +331,21 @@ async def test_a_replica_that_dies_leaves_its_requests_to_the_others(sites: Any)
     assert len(begun) > len(texts)
 
 
-async def test_executors_without_the_fast_lane(sites: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_executors_without_the_fast_lane_take_turns(sites: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Names(Executor):
+        @requests(on='/name')
+        def name_it(self, docs: DocList[Question], **kwargs: Any) -> DocList[Question]:
+            return DocList[Question]([Question(text=self.runtime_args.name)])
+
     monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
-    executor = await sites.executor(Service, 'e1')
+    replicas = [await sites.executor(Names, 'e1', replica_id=number) for number in range(2)]
     monkeypatch.delenv('JINA_DISABLE_FAST_LANE')
-    flow = await sites.gateway(['e1'], {'e1': [f'127.0.0.1:{executor.port}']})
-    texts = [f'a{number}' for number in range(4)]
-    answers = await asyncio.gather(*(flow.post('/one', {'data': [{'text': text}]}) for text in texts))
-    assert [answer.json()['data'][0]['text'] for answer in answers] == [text.upper() for text in texts]
+    flow = await sites.gateway(['e1'], {'e1': [f'127.0.0.1:{replica.port}' for replica in replicas]})
+    answers = await asyncio.gather(*(flow.post('/name', {'data': [{}]}) for _ in range(4)))
+    assert {answer.status for answer in answers} == {200}
+    names = [(await flow.post('/name', {'data': [{}]})).json()['data'][0]['text'] for _ in range(4)]
+    assert names[0] != names[1]
+    assert names[:2] == names[2:]
 
 
 async def test_an_executor_that_takes_too_long_is_504(sites: Any) -> None:

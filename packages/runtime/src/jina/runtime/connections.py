@@ -272,8 +272,11 @@ class PeerGroup:
         """
         if self._settings.timeout is not None:
             return None
-        sent = _Sent(self, raw, endpoint, answered, metadata)
-        return sent.cancel if sent.begin(self._choose(())) else None
+        sent, turn = _Sent(self, raw, endpoint, answered, metadata), self._next
+        if sent.begin(self._choose(())):
+            return sent.cancel
+        self._next = turn  # whoever sends it chooses again
+        return None
 
     async def recover(
         self, failed: tuple[Peer, LaneError], raw: bytes, endpoint: str, *, metadata: Metadata = ()
