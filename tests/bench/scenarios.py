@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.bench.payload import BATCH, STREAM_ITEMS
-from tests.bench.sides import BARE, BUFFER, JINA, ORIGINAL, PEERS, Side
+from tests.bench.sides import BARE, BUFFER, JINA, ONE_ECHO, ORIGINAL, PEERS, Side
 
 Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
 
@@ -171,9 +171,13 @@ LOADS = (
     ),
     LoadScenario(
         'http-flow',
-        'HTTP through a pipeline of two (bare: FastAPI and two grpc.aio servers)',
+        'HTTP through a pipeline of two (bare: FastAPI and two grpc.aio servers; one echo: FastAPI alone)',
         'http',
-        (*_framework('flow', '--protocol', 'http', payload='http'), _bare_http('--length', '2')),
+        (
+            *_framework('flow', '--protocol', 'http', payload='http'),
+            _bare_http('--length', '2'),
+            Contender(ONE_ECHO, 'servers/bare_http.py', (), 'http'),
+        ),
         level_name='connections',
     ),
     LoadScenario(

@@ -43,11 +43,12 @@ ORIGINAL = Side('original', original_env.original_python)
 """The original package, in its own environment."""
 BARE = Side('bare', _this_python)
 """grpc.aio, FastAPI and uvicorn used by hand, in the system's environment."""
-
+ONE_ECHO = Side('one echo', _this_python)
+"""One bare server that echoes, beside a pipeline of several."""
 BUFFER = Side('buffer', _this_python)
 """grpc.aio with one array of floats a request, no ids and no texts: the bound that nothing with documents reaches."""
 
 PEERS = tuple(Side(name, partial(peer_env.peer_python, name), is_peer=True) for name in peer_env.REQUIREMENTS)
 """Other serving frameworks, each in an environment of its own."""
 
-SIDES = (JINA, ORIGINAL, BARE, BUFFER, *PEERS)
+SIDES = (JINA, ORIGINAL, BARE, BUFFER, ONE_ECHO, *PEERS)

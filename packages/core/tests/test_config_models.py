@@ -165,7 +165,7 @@ DEPLOYMENT = {
     'deployment_role': Fact('string', 'DEPLOYMENT', 'JOIN', INSPECT),
     'tls': flag(),
     'needs': texts(),
-    'include_gateway': Fact('boolean', True, False, 'it comes with Deployments behind a gateway of your own'),
+    'include_gateway': Fact('boolean', True, False),
 }
 GATEWAY = {
     **BASE,
@@ -185,7 +185,7 @@ GATEWAY = {
     'uses': Fact('any', None, 'MyGateway', GATEWAYS),
     'uses_with': values(GATEWAYS),
     'py_modules': texts(refused=GATEWAYS),
-    'replicas': Fact('integer', 1, 2, KUBERNETES),
+    'replicas': Fact('integer', 1, 2),
     'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
     'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),
     'deployments_addresses': Fact('object', {}, {'a': ['localhost:1']}),

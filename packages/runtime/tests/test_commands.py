@@ -16,3 +16,5 @@ def test_one_process_has_one_replica() -> None:
         NotSupportedError, match='jina executor runs one process and replicas is 2; use jina deployment'
     ):
         EXECUTOR.run(ExecutorOptions(replicas=2))
+    with pytest.raises(NotSupportedError, match='jina gateway runs one process and replicas is 2; start it several'):
+        GATEWAY.run(GatewayOptions(replicas=2))

@@ -9,7 +9,7 @@ from jina.runtime.worker import WorkerService
 
 
 @pytest.mark.parametrize('service', [WorkerService, GatewayService])
-@pytest.mark.parametrize('method', ['process', 'stream', 'endpoints', 'dry_run', 'close'])
+@pytest.mark.parametrize('method', ['process', 'begin_request', 'stream', 'endpoints', 'dry_run', 'close'])
 def test_services_have_the_signatures_of_the_protocol(service: type, method: str) -> None:
     expected = inspect.signature(getattr(RequestService, method)).parameters
     actual = inspect.signature(getattr(service, method)).parameters

@@ -236,9 +236,12 @@ async def test_a_silent_stream_is_kept_alive(sites: Any, monkeypatch: pytest.Mon
     writer.close()
 
 
-@pytest.mark.parametrize('streaming', [True, False])
+@pytest.mark.parametrize(
+    ('streaming', 'behind_gateway', 'http'),
+    [(True, False, 'auto'), (False, False, 'auto'), (False, True, 'auto'), (False, False, 'h11')],
+)
 async def test_a_client_that_goes_away_cancels_its_request(
-    sites: Any, streaming: bool, monkeypatch: pytest.MonkeyPatch
+    sites: Any, streaming: bool, behind_gateway: bool, http: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, '_WATCH_AFTER_S', 0.0)
     started, cancelled = asyncio.Event(), asyncio.Event()
@@ -261,7 +264,7 @@ async def test_a_client_that_goes_away_cancels_its_request(
             await wait()
             yield Question()
 
-    site = await sites.deployment(Waits)
+    site = await (sites.flow if behind_gateway else sites.deployment)(Waits, uvicorn_kwargs={'http': http})
     _, writer = await asyncio.open_connection('127.0.0.1', site.port)
     if streaming:
         writer.write(b'GET /stream?text=x HTTP/1.1\r\nhost: x\r\n\r\n')
@@ -296,6 +299,53 @@ async def test_a_dead_executor_is_503_with_the_message(sites: Any) -> None:
     assert 'Communication error with deployment e1' in response['header']['status']['description']
     assert response['detail'] == response['header']['status']['description']
     assert (response['header']['requestId'], response['header']['status']['code']) == ('rid', 1)
+
+
+async def test_a_replica_that_dies_leaves_its_requests_to_the_others(sites: Any) -> None:
+    release, all_begun = asyncio.Event(), asyncio.Event()
+    begun: list[str] = []
+    texts = [str(number) for number in range(4)]  # no more than threads in the smallest pool
+
+    class Waits(Executor):
+        @requests(on='/wait')
+        async def wait(self, docs: DocList[Question], **kwargs: Any) -> DocList[Question]:
+            begun.append(docs[0].text)
+            if set(begun) == set(texts):
+                all_begun.set()
+            await release.wait()
+            return docs
+
+    replicas = [await sites.executor(Waits, 'e1') for _ in range(2)]
+    flow = await sites.gateway(['e1'], {'e1': [f'127.0.0.1:{replica.port}' for replica in replicas]})
+    release.set()
+    for _ in range(4):  # from now on both replicas have an open lane
+        assert (await flow.post('/wait', {'data': [{'text': ''}]})).status == 200
+    release.clear()
+    begun.clear()
+    calls = [asyncio.ensure_future(flow.post('/wait', {'data': [{'text': text}]})) for text in texts]
+    await asyncio.wait_for(all_begun.wait(), 20)
+    await replicas[0].pod.stop(0)
+    release.set()
+    answers = [(await call).json()['data'][0]['text'] for call in calls]
+    assert answers == texts
+    assert len(begun) > len(texts)
+
+
+async def test_executors_without_the_fast_lane_take_turns(sites: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Names(Executor):
+        @requests(on='/name')
+        def name_it(self, docs: DocList[Question], **kwargs: Any) -> DocList[Question]:
+            return DocList[Question]([Question(text=self.runtime_args.name)])
+
+    monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
+    replicas = [await sites.executor(Names, 'e1', replica_id=number) for number in range(2)]
+    monkeypatch.delenv('JINA_DISABLE_FAST_LANE')
+    flow = await sites.gateway(['e1'], {'e1': [f'127.0.0.1:{replica.port}' for replica in replicas]})
+    answers = await asyncio.gather(*(flow.post('/name', {'data': [{}]}) for _ in range(4)))
+    assert {answer.status for answer in answers} == {200}
+    names = [(await flow.post('/name', {'data': [{}]})).json()['data'][0]['text'] for _ in range(4)]
+    assert names[0] != names[1]
+    assert names[:2] == names[2:]
 
 
 async def test_an_executor_that_takes_too_long_is_504(sites: Any) -> None:

@@ -443,8 +443,26 @@ def _untyped_reader() -> DocReader:
         if depth > MAX_DEPTH:
             raise ValueError(UNUSUAL)
         values = {}
-        for name, start, stop in entries(data, position, end):
-            values[name] = read_value(data, start, stop, depth)
+        while position < end:
+            # Short entries are read here: a generator and a call for each of their parts would cost several times as much.
+            size, start = data[position + 1], position + 2
+            stop = start + size
+            cut = start + 2 + data[start + 1]
+            if (
+                data[position] == 10
+                and size < 128
+                and stop <= end
+                and data[start] == 10
+                and cut + 2 <= stop
+                and data[cut] == 18
+                and cut + 2 + data[cut + 1] == stop
+            ):
+                values[data[start + 2 : cut].decode()] = read_value(data, cut + 2, stop, depth)
+            else:
+                start, stop = payload(data, position, end, 10)
+                begin, cut = payload(data, start, stop, 10)
+                values[data[begin:cut].decode()] = read_value(data, whole(data, cut, stop, 18), stop, depth)
+            position = stop
         if 'id' not in values or 'self' in values:
             raise ValueError(UNUSUAL)
         return _make(AnyDoc, {'id': values['id'], **values}, set())

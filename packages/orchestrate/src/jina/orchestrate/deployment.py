@@ -37,7 +37,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process
-    that gives each request to the one with the least work.
+    that gives each request to the one with the least work; with ``include_gateway=False`` they all listen on the public port
+    themselves, and the system gives each connection to one of them.
 
     Args:
         kwargs: Options of a Deployment, see :class:`jina.core.config.DeploymentOptions`; the most used are ``uses``,
@@ -165,6 +166,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             return self._gateway.ready.result() if self._gateway.is_ready else []
         if self.external:
             return external_addresses(self.options)
+        if self._shares_port():
+            return next((pod.ready.result() for pod in self._workers if pod.is_ready), [])
         if self._standalone or len(self._workers) == 1:
             return [address for pod in self._workers if pod.is_ready for address in pod.ready.result()]
         return self.replica_addresses
@@ -214,18 +217,25 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         return self.client.is_deployment_ready(timeout)
 
     def launch(self) -> None:
-        """Start the processes of the replicas without waiting for them.
+        """Start the processes of the replicas without waiting for them, except for the first if they share its port.
 
         Raises:
+            StartupError: The first one failed.
             ConfigError: The Executor class can't be sent to another process.
         """
         if self.external:
             return
-        options = self.replica_options()
+        self._workers = []
         classes = referenced_classes(self.options)
-        self._workers = [self._pod(option.runtime_name, option, classes) for option in options]
-        for pod in self._workers:
-            pod.start()
+        first, *others = self.replica_options()
+        self._launch_replica(first, classes)
+        if self._shares_port():
+            wait_ready(self._workers, self.ready_timeout)
+            # The others join the first one's ports, which are known only now.
+            ports = [address.port for address in self.public_addresses]
+            others = [option.model_copy(update={'port': ports}) for option in others]
+        for option in others:
+            self._launch_replica(option, classes)
 
     def join(self) -> None:
         """Wait until all processes have ended; Ctrl-C ends the wait."""
@@ -272,15 +282,26 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             return False
         if self.external:
             return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
-        return self.options.replicas > 1
+        return self.options.replicas > 1 and not self._shares_port()
+
+    def _shares_port(self) -> bool:
+        """Whether the replicas listen on the public port themselves."""
+        return self._standalone and not self.external and self.options.shares_port
 
     def replica_options(self) -> list[DeploymentOptions]:
         """Options of each process."""
         options = self.options
         if options.replicas == 1:
             return [options]
-        hidden = {'port': [], 'protocol': [ProtocolType.GRPC]}
+        if self._shares_port():
+            return [options.model_copy(update={'replica_id': number}) for number in range(options.replicas)]
+        hidden = {'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
         return [options.model_copy(update={**hidden, 'replica_id': number}) for number in range(options.replicas)]
+
+    def _launch_replica(self, options: DeploymentOptions, classes: list[type]) -> None:
+        pod = self._pod(options.runtime_name, options, classes)
+        self._workers.append(pod)
+        pod.start()
 
     def _pod(self, name: str, options: DeploymentOptions | GatewayOptions, classes: list[type]) -> Pod:
         return Pod(

@@ -63,7 +63,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """Options of the gateway."""
         self._deployments: list[Deployment] = []
         self._own_values: dict[str, dict[str, Any]] = {}
-        self._gateway: Pod | None = None
+        self._gateways: list[Pod] = []
         if self.options.suppress_root_logging:
             suppress_root_handlers()
         self._prepare()
@@ -199,7 +199,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     @property
     def public_addresses(self) -> list[PodAddress]:
         """Where clients reach the gateway; empty before the start."""
-        return self._gateway.ready.result() if self._gateway is not None and self._gateway.is_ready else []
+        return next((pod.ready.result() for pod in self._gateways if pod.is_ready), [])
 
     @property
     def address_private(self) -> str:
@@ -224,7 +224,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     @property
     def num_deployments(self) -> int:
         """Number of Deployments; the gateway counts as one while the Flow runs."""
-        return len(self._deployments) + (self._gateway is not None)
+        return len(self._deployments) + bool(self._gateways)
 
     @property
     def num_pods(self) -> int:
@@ -326,7 +326,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         Orchestrator.__init__(twin)
         twin._deployments = [Deployment._in_flow(deployment.options) for deployment in self._deployments]
         twin._own_values = dict(self._own_values)
-        twin._gateway = None
+        twin._gateways = []
         return twin
 
     def _prepare(self) -> None:
@@ -347,7 +347,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         return self.gateway_options.noblock_on_start
 
     def _running_pods(self) -> list[Pod]:
-        return [*([self._gateway] if self._gateway else []), *(pod for d in self._deployments for pod in d.pods)]
+        return [*self._gateways, *(pod for d in self._deployments for pod in d.pods)]
 
     def _start(self) -> None:
         topology = self.topology
@@ -356,12 +356,29 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             self.logger.warning(
                 'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
             )
-        self._gateway = None
+        self._gateways = []
         for deployment in self._deployments:
             deployment.launch()
         wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
         options = self.complete_gateway_options(topology)
-        self._gateway = Pod(
+        limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
+        self._start_gateway(options)
+        wait_ready(self._gateways, limit)
+        # The others join the first one's ports, which are known only now.
+        ports = [address.port for address in self.public_addresses]
+        for number in range(1, options.replicas):
+            self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
+        wait_ready(self._gateways, limit)
+        if not self.options.quiet:
+            banner.show(self.kind, self.public_addresses)
+
+    def _close(self, grace: float) -> None:
+        close_pods(self._gateways, grace / 2)
+        close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
+        self._gateways = []
+
+    def _start_gateway(self, options: GatewayOptions) -> None:
+        pod = Pod(
             options.runtime_name,
             run_server,
             (options, []),
@@ -369,17 +386,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             owner=f'gateway of {self._title()}',
             logger=self.logger,
         )
-        self._gateway.start()
-        timeout = options.timeout_ready
-        wait_ready([self._gateway], None if timeout < 0 else timeout / 1000)
-        if not self.options.quiet:
-            banner.show(self.kind, self.public_addresses)
-
-    def _close(self, grace: float) -> None:
-        if self._gateway is not None:
-            close_pods([self._gateway], grace / 2)
-        close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
-        self._gateway = None
+        self._gateways.append(pod)
+        pod.start()
 
     def _ready_timeout(self) -> float | None:
         limits = [deployment.ready_timeout for deployment in self._deployments]

@@ -25,7 +25,16 @@ def run_executor(options: ExecutorOptions) -> int:
 
 
 def run_gateway(options: GatewayOptions) -> int:
-    """Serves a gateway in front of Executors that run elsewhere, until a signal."""
+    """Serves a gateway in front of Executors that run elsewhere, until a signal.
+
+    Raises:
+        NotSupportedError: Several replicas are asked for.
+    """
+    if options.replicas > 1:
+        raise NotSupportedError(
+            f'jina gateway runs one process and replicas is {options.replicas}',
+            hint='start it several times behind a load balancer, or use a Flow',
+        )
     return _serve(options)
 
 

@@ -19,8 +19,9 @@ from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentReque
 from jina.runtime.answers import serialise
 from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
-from jina.runtime.fast_lane import Finish, begin_task
+from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
+from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.walker import State, Walker
 
 _DRY_RUN_TRY_S: Final = 10.0
@@ -137,22 +138,45 @@ class GatewayService:
         except JinaError as error:
             finish(b'', True, error)
             return None
+
+        def finished(response: DataRequest | None, error: Exception | None) -> None:
+            if response is not None:
+                finish(*serialise(response))
+            else:
+                finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
+
+        return self.begin_request(request, finished, metadata=metadata, timeout=timeout)
+
+    def begin_request(
+        self,
+        request: DataRequest,
+        finished: Finished,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Cancel | None:
+        """Starts to take one request through the graph, without a task if that is a chain.
+
+        Args:
+            request: The request; it may be changed, and be the response.
+            finished: Called with the response, or with a ``TransportError``.
+            metadata: Metadata of the caller; trace context in it is sent on to Executors.
+            timeout: Seconds that the caller still waits; None for no limit.
+
+        Returns:
+            What cancels it, None if it is answered already.
+        """
         if not self._plan.is_chain:
-            return begin_task(self._serialised(request, metadata, timeout), finish)
+            return begin_by_task(self._walker.walk(request, metadata, timeout), finished)
         try:
             visit = self._walker.visit(request, metadata, timeout)
         except InputError as error:
             request.add_exception(error)
-            finish(*serialise(request))
+            finished(request, None)
             return None
-        passage = Passage(self._walker, visit, finish)
+        passage = Passage(self._walker, visit, finished)
         passage.go(State(request))
         return passage.cancel
-
-    async def _serialised(
-        self, request: DataRequest, metadata: Sequence[tuple[str, str]], timeout: float | None
-    ) -> tuple[bytes, bool]:
-        return serialise(await self._walker.walk(request, metadata, timeout))
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from jina.core.errors import JinaError
-from jina.runtime.answers import serialise
-from jina.runtime.fast_lane import Finish, begin_task
+from jina.core.request import DataRequest
+from jina.runtime.service import Finished, begin_by_task
 from jina.runtime.walker import State, Visit, Walker
 
 _T = TypeVar('_T')
@@ -23,15 +23,15 @@ class Passage:
     Args:
         walker: Knows the plan and the Executors.
         visit: The notes of the request.
-        finish: Takes the response.
+        finished: Takes the response, or what failed instead.
     """
 
-    __slots__ = ('_cancel', '_finish', '_index', '_visit', '_walker')
+    __slots__ = ('_cancel', '_finished', '_index', '_visit', '_walker')
 
-    def __init__(self, walker: Walker, visit: Visit, finish: Finish) -> None:
+    def __init__(self, walker: Walker, visit: Visit, finished: Finished) -> None:
         self._walker = walker
         self._visit = visit
-        self._finish = finish
+        self._finished = finished
         self._index = 0
         self._cancel: Callable[[], object] | None = None
 
@@ -49,10 +49,10 @@ class Passage:
         try:
             function(value)
         except JinaError as error:
-            self._finish(b'', True, error)
+            self._finished(None, error)
         except Exception as error:  # noqa: BLE001 - who calls back reads the answers of other requests too
             asyncio.get_running_loop().call_exception_handler({'message': 'a request failed', 'exception': error})
-            self._finish(b'', True, JinaError(f'Unexpected {type(error)}: {error}'))
+            self._finished(None, JinaError(f'Unexpected {type(error)}: {error}'))
 
     def _go(self, state: State) -> None:
         walker, visit = self._walker, self._visit
@@ -68,21 +68,21 @@ class Passage:
                 )
                 if self._cancel is not None:
                     return
-            self._cancel = begin_task(self._walk_on(state), self._finish)
+            self._cancel = begin_by_task(self._walk_on(state), self._finished)
             return
-        self._finish(*serialise(walker.complete(state, visit)))
+        self._finished(walker.complete(state, visit), None)
 
     def _answered(self, answer: bytes, retry: Callable[[], Coroutine[Any, Any, bytes]] | None) -> None:
         if retry is None:
             self._cancel = None
             self._guarded(self._take, answer)
         else:
-            self._cancel = begin_task(self._recover(retry), self._finish)
+            self._cancel = begin_by_task(self._recover(retry), self._finished)
 
     def _take(self, answer: bytes) -> None:
         self._go(self._arrived(answer))
 
-    async def _recover(self, retry: Callable[[], Coroutine[Any, Any, bytes]]) -> tuple[bytes, bool]:
+    async def _recover(self, retry: Callable[[], Coroutine[Any, Any, bytes]]) -> DataRequest:
         return await self._walk_on(self._arrived(await retry()))
 
     def _arrived(self, answer: bytes) -> State:
@@ -90,8 +90,8 @@ class Passage:
         self._index += 1
         return state
 
-    async def _walk_on(self, state: State) -> tuple[bytes, bool]:
+    async def _walk_on(self, state: State) -> DataRequest:
         walker, visit = self._walker, self._visit
         for step in walker.steps[self._index :]:
             state = await walker.take(step, (state,), visit)
-        return serialise(walker.complete(state, visit))
+        return walker.complete(state, visit)

@@ -19,12 +19,14 @@ from jina.runtime.connections import OpenChannel
 from jina.runtime.gateway import GatewayService, compression_of
 from jina.runtime.grpc_server import GrpcServer
 from jina.runtime.heap import keep_freed_memory
+from jina.runtime.ports import shared_port
 from jina.runtime.worker import WorkerService
 
 GRACE_S: Final = 4.0
 """Seconds that requests in flight may take after the signal to stop."""
 _OPEN_FILES: Final = 4096
 _DEFAULT_PREFETCH: Final = 1000
+_SHARED_PORT: Final = {'grpc.so_reuseport': 1}
 
 _Result = TypeVar('_Result')
 
@@ -82,7 +84,7 @@ class PodServer:
         try:
             ports: dict[GrpcServer | HttpServer, int] = {}
             for index, protocol in enumerate(options.protocol):
-                server = self._make_server(protocol, host, options.port[index] if options.port else 0)
+                server = self._make_server(protocol, host, self._port(index, host))
                 self._servers.append(server)
                 if isinstance(server, GrpcServer) and not isinstance(service, GatewayService) and service.has_warm_up:
                     server.hold()
@@ -160,16 +162,21 @@ class PodServer:
         self.exit_code = 1
         self.ended.set()
 
+    def _port(self, index: int, host: str) -> int:
+        port = self._options.port[index] if self._options.port else 0
+        return shared_port(self._options, host, port) if self._options.shares_port else port
+
     def _make_server(self, protocol: ProtocolType, host: str, port: int) -> GrpcServer | HttpServer:
         options = self._options
         if protocol is ProtocolType.GRPC:
             gateway = isinstance(options, GatewayOptions)
+            given = options.grpc_server_options or {}
             return GrpcServer(
                 self.service,
                 host=host,
                 port=port,
                 port_range=random_port_range(),
-                options=options.grpc_server_options,
+                options={**_SHARED_PORT, **given} if options.shares_port else given,
                 # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
                 compression=None if gateway else compression_of(options.compression),
                 prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,

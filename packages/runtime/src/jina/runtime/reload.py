@@ -16,6 +16,7 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.wire import EndpointsProto
 from jina.runtime.fast_lane import Finish
+from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.sources import Sources, class_afresh, loaded_afresh, sources_of
 from jina.runtime.worker import WorkerService
 
@@ -92,6 +93,10 @@ class ReloadingService:
         call = _Call(self._current, finish)
         call.work = self._current.service.begin(raw, call, many=many, metadata=metadata, timeout=timeout)
         return call.cancel if call.work is not None else None
+
+    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel:
+        """Starts to answer a request, see ``WorkerService.begin_request``."""
+        return begin_by_task(self.process(request), finished)
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeAlias
 
+from jina.core.errors import JinaError
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.wire import EndpointsProto
+
+Finished: TypeAlias = 'Callable[[DataRequest | None, Exception | None], None]'
+"""Takes the response to a request, or what failed instead; called once."""
+Cancel: TypeAlias = 'Callable[[], object]'
+"""Ends the work on a request that nobody waits for any more."""
 
 
 class RequestService(Protocol):
@@ -34,6 +41,18 @@ class RequestService(Protocol):
 
         Raises:
             TransportError: A peer can't be reached, or took too long.
+        """
+        ...
+
+    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Start to answer one request, as ``process`` does, and return at once.
+
+        Args:
+            request: The request; it belongs to the service from now on and may be the response itself.
+            finished: Called with the outcome, perhaps before this returns.
+
+        Returns:
+            What cancels the work, after which ``finished`` isn't called; None if it is finished already.
         """
         ...
 
@@ -67,3 +86,23 @@ class RequestService(Protocol):
     async def close(self) -> None:
         """Finish background work and free what the service holds."""
         ...
+
+
+def begin_by_task(answer: Coroutine[Any, Any, DataRequest], finished: Finished) -> Cancel:
+    """Runs a coroutine that gives a response; returns what cancels it."""
+
+    def done(task: asyncio.Task[DataRequest]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            finished(task.result(), None)
+            return
+        if not isinstance(error, JinaError):
+            loop.call_exception_handler({'message': 'a request failed', 'exception': error, 'task': task})
+        finished(None, error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(answer)
+    task.add_done_callback(done)
+    return task.cancel

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jina.core.codec import merge_contents
 from jina.core.config import ExecutorOptions
 from jina.core.endpoints import DEFAULT_ENDPOINT, Endpoint, EndpointTable
-from jina.core.errors import NotSupportedError, RequestTypeError
+from jina.core.errors import JinaError, NotSupportedError, RequestTypeError
 from jina.core.executor import BaseExecutor
 from jina.core.loader import load_executor
 from jina.core.logging.logger import JinaLogger
@@ -23,6 +23,7 @@ from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
+from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
@@ -123,16 +124,37 @@ class WorkerService:
         except RequestTypeError as error:
             finish(b'', True, error)
             return None
-        endpoint = self._table.lookup(request.exec_endpoint)
-        if endpoint is None or endpoint.is_async or endpoint.is_generator or endpoint.mode == 'doc':
-            return begin_task(self._serialised(self._answer(request, None, None)), finish)
         if len(raw) >= _LARGE:
-            return self._begin_large(request, endpoint, finish)
+            endpoint = self._table.lookup(request.exec_endpoint)
+            if endpoint is not None and _runs_in_thread(endpoint):
+                return self._begin_large(request, endpoint, finish)
+
+        def finished(response: DataRequest | None, error: Exception | None) -> None:
+            if response is not None:
+                finish(*serialise(response))
+            else:
+                finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
+
+        return self.begin_request(request, finished)
+
+    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Starts to answer a request, without a task if the method is synchronous.
+
+        Args:
+            request: The request; it is the response too.
+            finished: Called with it.
+
+        Returns:
+            What cancels it, None if it is answered already.
+        """
+        endpoint = self._table.lookup(request.exec_endpoint)
+        if endpoint is None or not _runs_in_thread(endpoint):
+            return begin_by_task(self._answer(request, None, None), finished)
         try:
             docs = _decode(request, endpoint)
             arguments = self._arguments(endpoint, request, docs, None, None)
         except Exception as error:  # noqa: BLE001 - documents of a client that don't fit are its error, not ours
-            finish(*serialise(self._fail(request, error)))
+            finished(self._fail(request, error), None)
             return None
 
         def done(returned: Any, error: Exception | None) -> None:
@@ -141,7 +163,7 @@ class WorkerService:
                     self._keep(request, docs, *endpoint.collect(returned, docs))
                 except Exception as raised:  # noqa: BLE001 - the Executor gave something that can't be sent
                     error = raised
-            finish(*serialise(self._routed(request) if error is None else self._fail(request, error)))
+            finished(self._routed(request) if error is None else self._fail(request, error), None)
 
         return self._threads.submit(partial(endpoint.function, **arguments), done).cancel
 
@@ -366,6 +388,11 @@ class WorkerService:
         if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
             self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
             self.on_fatal(error)
+
+
+def _runs_in_thread(endpoint: Endpoint) -> bool:
+    """Tells whether a request is one synchronous call of a method that takes a list of documents."""
+    return not (endpoint.is_async or endpoint.is_generator or endpoint.mode == 'doc')
 
 
 def _decode(request: DataRequest, endpoint: Endpoint) -> DocList[Any]:

@@ -77,6 +77,11 @@ class ServedPodOptions(PodOptions):
             )
         return self
 
+    @property
+    def shares_port(self) -> bool:
+        """Whether several processes listen on the same ports."""
+        return False
+
     def _ports_name_replicas(self) -> bool:
         """Whether ``port`` lists addresses of existing servers rather than ports to listen on."""
         return False
@@ -167,8 +172,12 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
         DeploymentRoleType.DEPLOYMENT, hidden=True, planned='inspecting Deployments'
     )
     """Role of the Deployment in its Flow."""
-    include_gateway: bool = option(True, cli=False, planned='Deployments behind a gateway of your own')
-    """Put a gateway in front of several replicas."""
+    include_gateway: bool = option(True, cli=False)
+    """Put a gateway in front of several replicas. Without it they all listen on the same port, and the system spreads connections over them."""
+
+    @property
+    def shares_port(self) -> bool:
+        return self.replicas > 1 and not self.include_gateway
 
     def _ports_name_replicas(self) -> bool:
         return self.external
@@ -216,8 +225,8 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Arguments of the gateway's ``__init__``; they override those in its YAML."""
     py_modules: TextList | None = option(None, planned='custom gateways')
     """Python files or packages that are imported before the gateway is loaded."""
-    replicas: Annotated[int, Field(ge=1)] = option(1, planned='Kubernetes export')
-    """Number of gateways; it only matters in a Kubernetes cluster."""
+    replicas: Annotated[int, Field(ge=1)] = option(1)
+    """Number of gateways. They all listen on the same ports, and the system spreads connections over them."""
     graph_description: Graph = option(dict)
     """Routing graph as JSON: each node with the nodes behind it."""
     graph_conditions: Conditions = option(dict)
@@ -233,6 +242,10 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     def runtime_name(self) -> str:
         """Name of the process in logs and metrics: ``<name>/rep-<replica_id>``."""
         return f'{self.name or "gateway"}/rep-{self.replica_id}'
+
+    @property
+    def shares_port(self) -> bool:
+        return self.replicas > 1
 
 
 class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from importlib.resources import files
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
@@ -92,6 +93,9 @@ class Application:
             openapi_url=None,
         )
         self._handlers: dict[tuple[str, str], Handler] = {}
+        self._cors = http.cors
+        self.direct: dict[bytes, PostHandler] = {}
+        """Handlers that may be called without ASGI, by path as it stands in the request line."""
         self._endpoint_routes: list[BaseRoute] = []
         self._schemas: dict[str, EndpointSchema] | None = None
         self._refreshed_at = float('-inf')
@@ -188,7 +192,7 @@ class Application:
         routes: list[BaseRoute] = []
         for name, schema in schemas.items():
             path = f'/{name.lstrip("/")}'
-            kind = StreamHandler if schema.is_generator else PostHandler
+            kind: type[Handler] = StreamHandler if schema.is_generator else PostHandler
             handler = kind(
                 self._service,
                 name,
@@ -203,6 +207,11 @@ class Application:
         self.app.router.routes[:] = [*routes, *self._fixed_routes]
         self.app.openapi_schema = None
         self._handlers = handlers
+        self.direct.clear()
+        if not self._cors:
+            for (_, path), handler in handlers.items():
+                if isinstance(handler, PostHandler):
+                    self.direct[quote(path).encode()] = handler
 
     def _add_pages(self) -> None:
         app = self.app

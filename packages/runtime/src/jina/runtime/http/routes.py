@@ -7,18 +7,21 @@ import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
+from os import urandom
 from typing import Any, Final
 
 import orjson
 from docarray import BaseDoc, DocList
 from fastapi.routing import APIRoute
+from jina.core.codec import encode_docs
 from jina.core.errors import ConnectError, JinaError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
+from jina.core.wire import DataRequestProto
 from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model, with_floats
 from jina.runtime.http.rendering import render_error, to_json
-from jina.runtime.service import RequestService
+from jina.runtime.service import Cancel, Finished, RequestService
 from starlette.types import Message, Receive, Scope, Send
 
 EXECUTOR_ERROR: Final = 499
@@ -76,7 +79,7 @@ class Handler:
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
         raise NotImplementedError
 
-    def _failure(self, error: Exception, request_id: str = '') -> tuple[int, bytes]:
+    def failure(self, error: Exception, request_id: str = '') -> tuple[int, bytes]:
         """Returns status and body for what went wrong outside of Executors."""
         if isinstance(error, BodyError):
             return 422, to_json({'detail': error.details})
@@ -94,30 +97,53 @@ class PostHandler(Handler):
         self._body = EndpointBody(schema, service.name if self._is_worker else '')
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
-        request_id = ''
+        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+        def finish(status: int, payload: bytes) -> None:
+            if not answer.done():
+                answer.set_result((status, payload))
+
+        exchange = Exchange(self, finish)
+        exchange.begin(raw)
         try:
-            body = self._body.parse(raw)
-            request = DataRequest()
-            header = request.header
-            header.exec_endpoint = self._name
-            request_id = body.request_id or header.request_id
-            header.request_id = request_id
-            if body.target_executor:
-                header.target_executor = body.target_executor
-            if body.parameters:
-                request.parameters = body.parameters
-            request.docs = self.schema.input_list(body.docs)
-            response = await while_connected(self._service.process(request), receive)
-            status, payload = self._render(response)
+            status, payload = await while_connected(answer, receive)
         except ClientGone:
+            exchange.abandon()
             raise
         except asyncio.CancelledError:  # the server stops and this took too long; the task ends with the answer
-            status, payload = self._failure(_stopping(), request_id)
-        except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
-            status, payload = self._failure(error, request_id)
+            exchange.abandon()
+            status, payload = exchange.too_late()
         await send_json(send, status, payload)
 
-    def _render(self, response: DataRequest) -> tuple[int, bytes]:
+    def read(self, raw: bytes) -> DataRequest:
+        """Makes a request of a body.
+
+        Raises:
+            BodyError: It doesn't fit the endpoint.
+        """
+        body = self._body.parse(raw)
+        proto = DataRequestProto()
+        header = proto.header
+        header.exec_endpoint = self._name
+        header.request_id = body.request_id or urandom(16).hex()
+        if body.target_executor:
+            header.target_executor = body.target_executor
+        request = DataRequest(proto)
+        if body.parameters:
+            request.parameters = body.parameters
+        docs = self.schema.input_list(body.docs, validate_input_docs=False)
+        if self._is_worker:
+            request.docs = docs
+        else:
+            request.raw_content = encode_docs(docs)
+        return request
+
+    def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Gives a request to the service; returns what cancels it."""
+        return self._service.begin_request(request, finished)
+
+    def render(self, response: DataRequest) -> tuple[int, bytes]:
+        """Returns status and body of the answer."""
         if response.is_error:
             return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
         answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
@@ -126,6 +152,68 @@ class PostHandler(Handler):
             header = response.header
             answer['header'] = {'requestId': header.request_id, 'targetExecutor': header.target_executor}
         return 200, to_json(answer)
+
+
+class Exchange:
+    """One request to a :class:`PostHandler`, and its answer.
+
+    Args:
+        handler: What reads and answers it.
+        finish: Called once with status and body of the answer.
+    """
+
+    __slots__ = ('_cancel', '_finish', '_handler', '_over', '_request_id')
+
+    def __init__(self, handler: PostHandler, finish: Callable[[int, bytes], None]) -> None:
+        self._handler = handler
+        self._finish = finish
+        self._cancel: Cancel | None = None
+        self._over = False
+        self._request_id = ''
+
+    def begin(self, raw: bytes) -> None:
+        """Starts to answer a body; may finish at once."""
+        try:
+            request = self._handler.read(raw)
+            self._request_id = request.request_id
+            cancel = self._handler.begin(request, self._answered)
+        except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
+            self._answered(None, error)
+        else:
+            if not self._over:
+                self._cancel = cancel
+
+    def abandon(self) -> None:
+        """Ends the work; nobody waits for the answer."""
+        self._over = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def cut_off(self) -> None:
+        """Ends the work with an answer that says so."""
+        if not self._over:
+            self.abandon()
+            self._finish(*self.too_late())
+
+    def too_late(self) -> tuple[int, bytes]:
+        """Returns the answer to a request that takes longer than the server lives."""
+        error = ConnectError('the server is stopping and the request took too long', hint='send it again')
+        return self._handler.failure(error, self._request_id)
+
+    def _answered(self, response: DataRequest | None, error: Exception | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._cancel = None
+        handler = self._handler
+        if response is not None:
+            try:
+                status, payload = handler.render(response)
+            except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
+                error = failure
+        if error is not None:
+            status, payload = handler.failure(error, self._request_id)
+        self._finish(status, payload)
 
 
 class StreamHandler(Handler):
@@ -139,7 +227,7 @@ class StreamHandler(Handler):
         try:
             document = self._body.parse(raw, scope.get('query_string', b''))
         except BodyError as error:
-            await send_json(send, *self._failure(error))
+            await send_json(send, *self.failure(error))
             return
         with contextlib.suppress(asyncio.CancelledError):  # the server stops: cutting off is all that can be done
             await while_connected(self._stream(document, send), receive, at_once=True)
@@ -175,7 +263,7 @@ class StreamHandler(Handler):
                 else:
                     yield 200, b'event: update\r\ndata: ' + to_json(response.document) + b'\r\n\r\n'
         except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
-            yield self._failure(error, request.request_id)
+            yield self.failure(error, request.request_id)
             return
         yield 200, b'event: end\r\n\r\n'
 
@@ -289,10 +377,6 @@ async def send_json(send: Send, status: int, payload: bytes) -> None:
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})
-
-
-def _stopping() -> ConnectError:
-    return ConnectError('the server is stopping and the request took too long', hint='send it again')
 
 
 def _untyped(response: DataRequest) -> DocList[Any]:

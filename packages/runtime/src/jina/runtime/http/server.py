@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -21,6 +22,7 @@ from jina.core.environment import log_level, random_port_range
 from jina.core.errors import ConfigError, PortInUseError, StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.application import Application, Role
+from jina.runtime.http.direct import DirectProtocol, DirectRoutes
 from jina.runtime.service import RequestService
 
 _RANDOM_PORT_TRIES: Final = 100
@@ -76,6 +78,7 @@ class HttpServer:
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         self._application = Application(service, options, role=role, logger=self._logger)
+        self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
         self._config = _uvicorn_config(self._application, dict(kwargs or {}))
         self._server: _Server | None = None
@@ -130,6 +133,9 @@ class HttpServer:
         if not self._serving.done():
             self._serving.cancel()
             await asyncio.wait((self._serving,))
+        for connection in tuple(self._server.server_state.connections):
+            if isinstance(connection, DirectProtocol):
+                connection.cut_off()
 
     def _bind(self) -> socket.socket:
         if self._port:
@@ -146,7 +152,12 @@ class HttpServer:
     def _bind_to(self, port: int) -> socket.socket:
         family = socket.AF_INET6 if ':' in self._host else socket.AF_INET
         try:
-            return socket.create_server((self._host.strip('[]'), port), family=family, backlog=_BACKLOG)
+            return socket.create_server(
+                (self._host.strip('[]'), port),
+                family=family,
+                backlog=_BACKLOG,
+                reuse_port=self._shares_port,
+            )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(port, self._name) from error
@@ -181,4 +192,6 @@ def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn
         'backlog': _BACKLOG,
         **kwargs,
     }
+    if settings.get('http', 'auto') in ('auto', 'httptools'):
+        settings['http'] = partial(DirectProtocol, DirectRoutes(application.direct))
     return uvicorn.Config(application, **settings)

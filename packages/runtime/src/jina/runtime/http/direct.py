@@ -1,0 +1,161 @@
+"""The short way of a request: from uvicorn's parser to the handler of its endpoint, and from there to the socket.
+
+ASGI costs a task, a dozen of dictionaries and several callbacks for each request, more than the rest of a small one. So
+requests that need nothing of it don't take that way: a whole HTTP/1.1 ``POST`` to an endpoint on a connection that stays
+open. All others go through uvicorn's own protocol, of which this is a subclass, and through ASGI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jina.runtime.http.routes import Exchange, PostHandler
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+_JOINED_BYTES: Final = 1 << 16
+"""Up to this size a body is sent with its headers in one write."""
+
+
+class DirectRoutes:
+    """What all connections of a server share.
+
+    Args:
+        handlers: Handlers by path as it stands in the request line; it may change.
+    """
+
+    def __init__(self, handlers: Mapping[bytes, PostHandler]) -> None:
+        self.handlers = handlers
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
+        self._default_lines = b''
+
+    def head(self, status: int, default_headers: list[tuple[bytes, bytes]], size: int, *, keep_alive: bool) -> bytes:
+        """Returns the head of a response with a JSON body."""
+        if default_headers is not self._default_headers:  # uvicorn makes a new list every second, with the date
+            self._default_lines = b''.join(name + b': ' + value + b'\r\n' for name, value in default_headers)
+            self._default_headers = default_headers
+        return b'%b%bcontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n' % (
+            STATUS_LINE[status],
+            self._default_lines,
+            size,
+            b'' if keep_alive else b'connection: close\r\n',
+        )
+
+
+class _DirectCycle:
+    """A request on the short way. uvicorn's protocol takes it for a cycle of its own: these are what it looks at."""
+
+    __slots__ = ('disconnected', 'keep_alive', 'response_complete')
+
+    message_event: Final = asyncio.Event()
+
+    def __init__(self) -> None:
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_complete = False
+
+
+class DirectProtocol(HttpToolsProtocol):
+    """A connection.
+
+    Args:
+        routes: Which requests take the short way.
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app_state: uvicorn's.
+        _loop: uvicorn's.
+    """
+
+    def __init__(
+        self,
+        routes: DirectRoutes,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._routes = routes
+        # These need the request's scope, or count requests by uvicorn's tasks.
+        self._off = bool(self.access_log or self.root_path or self.limit_concurrency is not None)
+        self._handler: PostHandler | None = None
+        self._body: list[bytes] = []
+        self._exchange: Exchange | None = None
+        self._direct = _DirectCycle()
+
+    def on_message_begin(self) -> None:
+        self.url = b''
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        handler = self._routes.handlers.get(self.url)
+        if handler is not None and self._is_plain():
+            self._handler = handler
+            # Of its own, since self.cycle is the next request of a client that doesn't wait for answers.
+            self.cycle = self._direct = _DirectCycle()  # type: ignore[assignment]
+            return
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _is_plain(self) -> bool:
+        """Tells whether a request needs nothing but an answer."""
+        parser = self.parser
+        return (
+            parser.get_method() == b'POST'
+            and (self.cycle is None or self.cycle.response_complete)
+            and not (self._off or self.expect_100_continue or self.flow.write_paused)
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and parser.get_http_version() == '1.1'
+        )
+
+    def on_body(self, body: bytes) -> None:
+        if self._handler is None:
+            super().on_body(body)
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        handler = self._handler
+        if handler is None:
+            super().on_message_complete()
+            return
+        chunks, self._body, self._handler = self._body, [], None
+        exchange = self._exchange = Exchange(handler, self._answer)
+        exchange.begin(chunks[0] if len(chunks) == 1 else b''.join(chunks))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._handler = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
+        super().connection_lost(exc)
+
+    def cut_off(self) -> None:
+        """Answers the request under way, whose time is over."""
+        if self._exchange is not None:
+            self._exchange.cut_off()
+
+    def _answer(self, status: int, payload: bytes) -> None:
+        self._exchange = None
+        cycle, transport = self._direct, self.transport
+        cycle.response_complete = True
+        if not transport.is_closing():
+            head = self._routes.head(
+                status, self.server_state.default_headers, len(payload), keep_alive=cycle.keep_alive
+            )
+            if len(payload) > _JOINED_BYTES:
+                transport.write(head)
+                transport.write(payload)
+            else:
+                transport.write(head + payload)
+            if not cycle.keep_alive:
+                transport.close()
+        self.on_response_complete()
