@@ -145,27 +145,23 @@ class GatewayService:
             else:
                 finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
 
-        return self.begin_request(request, finished, metadata=metadata, timeout=timeout)
+        return self._walk(request, finished, metadata, timeout)
 
-    def begin_request(
-        self,
-        request: DataRequest,
-        finished: Finished,
-        *,
-        metadata: Sequence[tuple[str, str]] = (),
-        timeout: float | None = None,
-    ) -> Cancel | None:
-        """Starts to take one request through the graph, without a task if that is a chain.
+    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """Starts to take one request through the graph.
 
         Args:
             request: The request; it may be changed, and be the response.
             finished: Called with the response, or with a ``TransportError``.
-            metadata: Metadata of the caller; trace context in it is sent on to Executors.
-            timeout: Seconds that the caller still waits; None for no limit.
 
         Returns:
             What cancels it, None if it is answered already.
         """
+        return self._walk(request, finished, (), None)
+
+    def _walk(
+        self, request: DataRequest, finished: Finished, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> Cancel | None:
         if not self._plan.is_chain:
             return begin_by_task(self._walker.walk(request, metadata, timeout), finished)
         try:
