@@ -25,6 +25,7 @@ from jina.core.errors import InputError, RequestTypeError
 from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.status import StatusMessage, fill_status
 from jina.core.structs import dict_to_struct, struct_to_dict
+from jina.core.views import DataView, DocumentView
 from jina.core.wire import (
     MESSAGE_BYTES,
     DataRequestProto,
@@ -436,45 +437,6 @@ class Response(DataRequest):
     __slots__ = ()
 
 
-class DataView:
-    """The documents of a request: ``request.data``."""
-
-    __slots__ = ('_request',)
-
-    def __init__(self, request: DataRequest) -> None:
-        self._request = request
-
-    @property
-    def docs(self) -> DocList[Any]:
-        """The same as ``DataRequest.docs``."""
-        return self._request.docs
-
-    @docs.setter
-    def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
-        self._request.docs = value
-
-    @property
-    def docs_bytes(self) -> bytes:
-        """The documents as ``DocList.to_bytes()`` gives them. Assigned bytes are sent as they are."""
-        return codec.docs_bytes_of(self._request.raw_content)
-
-    @docs_bytes.setter
-    def docs_bytes(self, value: bytes) -> None:
-        self._request.raw_content = codec.content_of_docs_bytes(value)
-
-    @property
-    def document_array_cls(self) -> type[DocList[Any]]:
-        """The same as ``DataRequest.document_array_cls``."""
-        return self._request.document_array_cls
-
-    @document_array_cls.setter
-    def document_array_cls(self, value: type[DocList[Any]]) -> None:
-        self._request.document_array_cls = value
-
-    def __repr__(self) -> str:
-        return f'<DataView of {self._request!r}>'
-
-
 class SingleDocumentRequest(Request):
     """A request, or one response of a stream, with exactly one document.
 
@@ -573,27 +535,6 @@ class SingleDocumentRequest(Request):
         if self._document is not None:
             return f'document={type(self._document).__name__}'
         return f'document={len(self._proto.document)} bytes'
-
-
-class DocumentView:
-    """The document of a request: ``request.data``."""
-
-    __slots__ = ('_request',)
-
-    def __init__(self, request: SingleDocumentRequest) -> None:
-        self._request = request
-
-    @property
-    def doc(self) -> BaseDoc:
-        """The same as ``SingleDocumentRequest.document``."""
-        return self._request.document
-
-    @doc.setter
-    def doc(self, value: BaseDoc) -> None:
-        self._request.document = value
-
-    def __repr__(self) -> str:
-        return f'<DocumentView of {self._request!r}>'
 
 
 def _check_size(size: int) -> None:

@@ -1,0 +1,75 @@
+"""The documents of a request as an object: ``request.data``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jina.core import codec
+
+if TYPE_CHECKING:
+    from docarray import BaseDoc, DocList
+
+    from jina.core.request import DataRequest, SingleDocumentRequest
+
+__all__ = ['DataView', 'DocumentView']
+
+
+class DataView:
+    """The documents of a request: ``request.data``."""
+
+    __slots__ = ('_request',)
+
+    def __init__(self, request: DataRequest) -> None:
+        self._request = request
+
+    @property
+    def docs(self) -> DocList[Any]:
+        """The same as ``DataRequest.docs``."""
+        return self._request.docs
+
+    @docs.setter
+    def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
+        self._request.docs = value
+
+    @property
+    def docs_bytes(self) -> bytes:
+        """The documents as ``DocList.to_bytes()`` gives them. Assigned bytes are sent as they are."""
+        return codec.docs_bytes_of(self._request.raw_content)
+
+    @docs_bytes.setter
+    def docs_bytes(self, value: bytes) -> None:
+        self._request.raw_content = codec.content_of_docs_bytes(value)
+
+    @property
+    def document_array_cls(self) -> type[DocList[Any]]:
+        """The same as ``DataRequest.document_array_cls``."""
+        return self._request.document_array_cls
+
+    @document_array_cls.setter
+    def document_array_cls(self, value: type[DocList[Any]]) -> None:
+        self._request.document_array_cls = value
+
+    def __repr__(self) -> str:
+        return f'<DataView of {self._request!r}>'
+
+
+class DocumentView:
+    """The document of a request: ``request.data``."""
+
+    __slots__ = ('_request',)
+
+    def __init__(self, request: SingleDocumentRequest) -> None:
+        self._request = request
+
+    @property
+    def doc(self) -> BaseDoc:
+        """The same as ``SingleDocumentRequest.document``."""
+        return self._request.document
+
+    @doc.setter
+    def doc(self, value: BaseDoc) -> None:
+        self._request.document = value
+
+    def __repr__(self) -> str:
+        return f'<DocumentView of {self._request!r}>'
