@@ -160,7 +160,7 @@ def test_death_is_noticed_at_once_with_the_last_lines(
     process = pod(die, str(tmp_path / 'now'), logger=logger)
     wait_ready([process], 20)
     (tmp_path / 'now').touch()
-    assert process.wait(2)
+    assert process.wait(10)
     assert process.state is PodState.FAILED
     assert process.last_lines == ['the last words']
     (record,) = caplog.records
@@ -173,7 +173,7 @@ def test_a_deaf_pod_is_killed(pod: Callable[..., Pod]) -> None:
     wait_ready([process], 20)
     begin = time.monotonic()
     close_pods([process], 0.5)
-    assert 0.4 < time.monotonic() - begin < 2
+    assert 0.4 < time.monotonic() - begin < 20
     assert process.exit_status == -signal.SIGKILL
 
 

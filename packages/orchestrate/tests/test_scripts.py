@@ -166,7 +166,7 @@ except RuntimeFailToStart as error:
     output = run_script(text).finish()
     assert "Deployment 'broken' failed to start: ValueError: no model here" in output
     assert "raise ValueError('no model here')" in output
-    assert float(output.split('seconds:')[1].split()[0]) < 2
+    assert float(output.split('seconds:')[1].split()[0]) < 20  # and not after timeout_ready, ten minutes
     assert output.split('pods:')[1].split()[0] == '0'
 
 

@@ -152,7 +152,7 @@ async def test_requests_that_take_too_long_are_cut_off(sites: Any) -> None:
     await asyncio.wait_for(started.wait(), 10)
     begin = time.perf_counter()
     await site.pod.stop(0.3)
-    assert time.perf_counter() - begin < 2.5
+    assert time.perf_counter() - begin < 20
     answer = await request
     assert answer.status == 503
     assert answer.json()['detail'] == 'the server is stopping and the request took too long; send it again'
