@@ -63,7 +63,7 @@ def run_load(scenario: LoadScenario, settings: Settings, payloads: Payloads, rep
         failed: list[Sample] = []
         for contender in _chosen(scenario.contenders, settings):
             try:
-                servers.append((contender, *_start(stack, scenario, contender, payloads)))
+                servers.append((contender, *_start_in_two_tries(stack, scenario, contender, payloads)))
             except (PeerError, TimeoutError, bootstrap.BootstrapError) as error:
                 report(f'  {contender.side.name} did not start: {str(error).splitlines()[-1]}')
                 failed.append(Sample(scenario.name, contender.side.name, level='start', errors=[str(error)]))
@@ -117,6 +117,15 @@ def _chosen(contenders: Sequence[Contender], settings: Settings) -> list[Contend
 
 def _names(contenders: Sequence[Contender]) -> set[str]:
     return {contender.side.name for contender in contenders}
+
+
+def _start_in_two_tries(
+    stack: ExitStack, scenario: LoadScenario, contender: Contender, payloads: Payloads
+) -> tuple[Peer, int]:
+    try:
+        return _start(stack, scenario, contender, payloads)
+    except (PeerError, TimeoutError):  # another program may have taken the port that was free a moment ago
+        return _start(stack, scenario, contender, payloads)
 
 
 def _start(stack: ExitStack, scenario: LoadScenario, contender: Contender, payloads: Payloads) -> tuple[Peer, int]:
