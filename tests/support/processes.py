@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -18,10 +19,16 @@ from typing import IO, Any
 
 
 def free_port() -> int:
-    """A port that nothing listens on now; only for programs that can't bind to port 0 and report the real one."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on now; only for programs that can't bind to port 0 and report the real one.
+
+    It lies below the range from which systems take the ports of outgoing connections and of port 0, so nobody gets it by
+    chance before the program binds it.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(('127.0.0.1', port))
+            return port
 
 
 def wait_for_port(port: int, *, timeout_s: float = 30.0) -> None:
