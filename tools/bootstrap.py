@@ -26,6 +26,15 @@ COMPILED = {'UV_COMPILE_BYTECODE': '1'}
 """Makes uv compile what it installs: faster first imports, and none of the syntax warnings of others in our output."""
 
 
+def second_try() -> list[str]:
+    """Arguments of pytest that let a failed test run once more where machines are shared (``CI=true``).
+
+    Tests of timing and of killed processes depend on the machine's mood there. The summary counts what was run again; a
+    test that needs it more than once in a while is to be mended.
+    """
+    return ['--reruns', '1'] if os.environ.get('CI') == 'true' else []
+
+
 class BootstrapError(RuntimeError):
     """An environment can't be built; the message says what to install."""
 

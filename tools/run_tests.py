@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
                 options.workers,
                 '--dist',
                 'loadfile',
+                *bootstrap.second_try(),
             ]
             if not run(f'Python {version}', command, variables):
                 failed.append(f'tests on Python {version}')
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         options.workers,
         '--dist',
         'loadfile',
+        *bootstrap.second_try(),
     ]
     if failed:
         print(f'\n=== failed before the main test run: {", ".join(failed)}', flush=True)

@@ -24,7 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not a pack
 
 import bootstrap
 
-TEST_TOOLS = ('pytest>=8.3', 'pytest-asyncio>=1.0', 'pytest-timeout>=2.3', 'hypothesis>=6.100')
+TEST_TOOLS = (
+    'pytest>=8.3',
+    'pytest-asyncio>=1.0',
+    'pytest-timeout>=2.3',
+    'pytest-rerunfailures>=15.0',
+    'hypothesis>=6.100',
+)
 TEST_TOOLS_OF = {
     'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
     'runtime': ('aiohttp>=3.10',),  # the HTTP client that its tests use
@@ -149,7 +155,7 @@ def _run_tests(interpreter: Path, folder_names: Sequence[str], folder: Path) -> 
     shutil.copy(bootstrap.ROOT / 'pyproject.toml', folder)
     variables = {key: value for key, value in os.environ.items() if not key.startswith(('PYTEST_', 'PYTHONPATH'))}
     command = [str(interpreter), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--durations=5', 'packages']
-    return subprocess.run(command, cwd=folder, env=variables).returncode
+    return subprocess.run([*command, *bootstrap.second_try()], cwd=folder, env=variables).returncode
 
 
 def _print_floors(resolved: Sequence[str]) -> None:

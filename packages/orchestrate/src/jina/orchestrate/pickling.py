@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
 _NAMESPACE: Final = '__pydantic_parent_namespace__'
+_NO_FILE: Final = '<dynamic-code>'
 _ALIASES: tuple[type[Any], ...] = (types.GenericAlias, type(typing.List[int]))  # noqa: UP006 - the class of the alias is meant
 
 
@@ -202,7 +203,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if plain is not None:
                 return operator.getitem, (plain, obj.__dict__['__docarray_target_shape__'])
             return _without_bystanders(obj, super().reducer_override(obj))
+        elif isinstance(obj, types.CodeType):
+            return _with_its_file(obj, self.dispatch_table[types.CodeType](obj))
         return super().reducer_override(obj)
+
+
+def _with_its_file(code: types.CodeType, reduced: tuple[Any, tuple[Any, ...]]) -> tuple[Any, tuple[Any, ...]]:
+    """Puts back the file name that recent versions of cloudpickle take out: tracebacks in the pod show the source by it."""
+    function, arguments = reduced
+    named = (code.co_filename if isinstance(item, str) and item == _NO_FILE else item for item in arguments)
+    return function, tuple(named)
 
 
 def _without_bystanders(kind: type, reduced: Any) -> Any:

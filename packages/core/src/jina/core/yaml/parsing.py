@@ -21,10 +21,51 @@ Path = Sequence[str | int]
 
 _BOOL_TAG = 'tag:yaml.org,2002:bool'
 _MAP_TAG = 'tag:yaml.org,2002:map'
+_MERGE_TAG = 'tag:yaml.org,2002:merge'
+_VALUE_TAG = 'tag:yaml.org,2002:value'
+_STR_TAG = 'tag:yaml.org,2002:str'
 
 
 class _Loader(_BaseLoader):
     """Safe loader in which ``on`` and ``off`` are strings and ``!Class`` stands for ``jtype: Class``."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Replaces merge keys by what they stand for; own keys win, then those of the sources in their order.
+
+        PyYAML's own way (6.0.4) takes the wrong one of two values if a key of one letter was merged twice.
+        """
+        own: dict[object, tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[object, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE_TAG:
+                for source in _merge_sources(node, value):
+                    self.flatten_mapping(source)
+                    for pair in source.value:
+                        merged.setdefault(_identity(pair[0]), pair)
+            else:
+                if key.tag == _VALUE_TAG:
+                    key.tag = _STR_TAG
+                own[_identity(key)] = (key, value)
+        if merged:
+            node.value = [pair for name, pair in merged.items() if name not in own] + list(own.values())
+
+
+def _merge_sources(node: yaml.MappingNode, value: yaml.Node) -> list[yaml.MappingNode]:
+    sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    for source in sources:
+        if not isinstance(source, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(
+                'while constructing a mapping',
+                node.start_mark,
+                f'expected a mapping or list of mappings for merging, but found a {type(source).__name__}',
+                source.start_mark,
+            )
+    return list(sources)
+
+
+def _identity(key: yaml.Node) -> object:
+    """What makes two keys the same one; other keys than scalars are never the same."""
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -132,10 +173,10 @@ def _check(node: yaml.Node, label: str, done: set[int], active: set[int]) -> Non
     done.add(id(node))
     active.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        lines: dict[tuple[str, str], int] = {}
+        lines: dict[object, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else ('', str(id(key)))
+            name = _identity(key)
             if name in lines and key.value != '<<':
                 raise ConfigError(f'{label}:{line}: the key {key.value!r} stands on line {lines[name]} already')
             lines[name] = line
