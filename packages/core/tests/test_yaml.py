@@ -223,11 +223,13 @@ def test_merged_keys_give_way_to_own_and_earlier_ones() -> None:
     text = (
         'one: &one {x: 1, long: 1, only: 1}\ntwo: &two {x: 2, long: 2, <<: *one}\n'
         'three: {<<: [*two, *one], long: 3}\nfour: {<<: [*one, *two], c: 4}\n'
+        'five: {<<: {}, a: 1}\n'
     )
     data = load_yaml(text).data
     assert data['two'] == {'x': 2, 'long': 2, 'only': 1}
     assert data['three'] == {'x': 2, 'long': 3, 'only': 1}
     assert data['four'] == {'x': 1, 'long': 1, 'only': 1, 'c': 4}
+    assert data['five'] == {'a': 1}
     assert message_of('a: 1\nb: {<<: [1]}\n').startswith('<string>:2: invalid YAML: expected a mapping')
 
 

@@ -46,8 +46,7 @@ class _Loader(_BaseLoader):
                 if key.tag == _VALUE_TAG:
                     key.tag = _STR_TAG
                 own[_identity(key)] = (key, value)
-        if merged:
-            node.value = [pair for name, pair in merged.items() if name not in own] + list(own.values())
+        node.value = [pair for name, pair in merged.items() if name not in own] + list(own.values())
 
 
 def _merge_sources(node: yaml.MappingNode, value: yaml.Node) -> list[yaml.MappingNode]:
