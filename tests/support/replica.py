@@ -1,4 +1,7 @@
-"""Forks an Executor for each line with a port on standard input; it prints the port and its process id when it serves."""
+"""Forks an Executor for each line with a port on standard input; it prints the port and its process id when it serves.
+
+If it doesn't, the port and the reason.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,12 @@ def main() -> None:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             options = ExecutorOptions(uses=Replica, name='replica', host='127.0.0.1', port=int(line))
-            serve(options, on_ready=lambda addresses: print(addresses[0].port, os.getpid(), flush=True))
-            os._exit(0)
+            try:
+                serve(options, on_ready=lambda addresses: print(addresses[0].port, os.getpid(), flush=True))
+            except Exception as error:
+                print(int(line), f'failed: {error!r}', flush=True)
+            finally:
+                os._exit(0)
 
 
 if __name__ == '__main__':

@@ -46,6 +46,8 @@ class Nursery:
         while line := self._process.stdout.readline():
             words = line.split()
             if words[:1] == [str(port)]:
+                if not words[1].isdigit():
+                    raise ReplicaError(f'no replica on port {line.strip()}')
                 return int(words[1])
         raise ReplicaError(f'no replica for port {port}')
 

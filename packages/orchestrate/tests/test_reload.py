@@ -204,6 +204,7 @@ def test_nothing_is_lost_under_load(source: Source) -> None:
                 for half in ('half', ''):  # two saves in a row
                     source.write(f"'{version}{half}'")
                 eventually(lambda version=version: say(deployment), str(version))  # type: ignore[misc]
+            eventually(lambda: [seen[-1:] for seen in answers], [[str(versions)]] * len(answers))
         finally:
             ended.set()
             for thread in threads:
