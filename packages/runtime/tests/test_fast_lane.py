@@ -122,7 +122,7 @@ async def settled(count: Callable[[], int]) -> int:
     """Returns a count that has begun to grow, and has then not grown for half a second."""
     await until(count)
     seen = -1
-    while seen != (seen := count()):
+    while seen != (seen := count()):  # noqa: ASYNC110 - for the absence of an event
         await asyncio.sleep(0.5)
     return seen
 

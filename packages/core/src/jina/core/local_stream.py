@@ -129,8 +129,9 @@ class LocalStream(asyncio.BufferedProtocol):
     def cancel(self) -> None:
         """Ends the stream at once."""
         self._cancelled = True
+        self._frames.clear()
         self._end()
-        if self._transport is not None:
+        if self._transport is not None and not self._lost:
             self._transport.abort()
 
     async def close(self) -> None:
