@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pytest
 from docarray import BaseDoc, DocList
 from jina.core import wire
 from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.lane import SharedLane
+from jina.core.local_stream import LocalStream
 from jina.core.request import DataRequest
 from jina.runtime.process import PodServer
 
@@ -82,6 +85,20 @@ class Cluster:
         response = await self.call(address, make_request(endpoint, *texts, **header))
         response.document_array_cls = DocList[Text]
         return response
+
+
+async def go_through_the_door(lane: SharedLane) -> None:
+    """Returns when a lane to a server of this machine has no gRPC in it any more."""
+    lane._begin()
+    assert lane._moving is not None
+    await asyncio.wait_for(lane._moving, 20)
+    assert lane._session is not None and isinstance(lane._session.lane._call, LocalStream)
+
+
+@pytest.fixture
+def by_door() -> Callable[[SharedLane], Any]:
+    """``go_through_the_door``."""
+    return go_through_the_door
 
 
 def make_request(endpoint: str, *texts: str, parameters: dict[str, Any] | None = None, target: str = '') -> DataRequest:

@@ -89,6 +89,12 @@ class Envelope:
         self.added = b''
 
     @property
+    def request_id(self) -> str:
+        """``header.request_id``."""
+        raw = self.raw
+        return raw[4 : 4 + raw[3]].decode() if raw[2] == _REQUEST_ID else ''
+
+    @property
     def head(self) -> bytes:
         """The envelope, serialised."""
         return self.raw[: self.end] + self.added

@@ -28,6 +28,7 @@ REPORTED = (
     'JINA_DEFAULT_TIMEOUT_CTRL',
     'JINA_DEPLOYMENT_NAME',
     'JINA_DISABLE_FAST_LANE',
+    'JINA_DISABLE_LOCAL_LANE',
     'JINA_DISABLE_UVLOOP',
     'JINA_EARLY_STOP',
     'JINA_FULL_CLI',
@@ -161,6 +162,11 @@ def uvloop_disabled() -> bool:
 def fast_lane_disabled() -> bool:
     """Whether processes talk to each other by plain gRPC calls only (presence of ``JINA_DISABLE_FAST_LANE``)."""
     return 'JINA_DISABLE_FAST_LANE' in os.environ
+
+
+def local_lane_disabled() -> bool:
+    """Whether processes on one machine talk over TCP only, as others do (presence of ``JINA_DISABLE_LOCAL_LANE``)."""
+    return 'JINA_DISABLE_LOCAL_LANE' in os.environ
 
 
 def environment_facts() -> dict[str, str]:

@@ -105,12 +105,14 @@ class Hello:
         window: Client: requests under way that it wants, 0 for no limit, None for what the server allows. Server:
             requests under way that it allows, 0 for no limit.
         message_bytes: Bytes that it takes in a payload, and in a frame.
+        door: Server: where clients of its machine find it, see ``jina.core.local_stream``.
     """
 
     version: int = VERSION
     oldest: int = VERSION
     window: int | None = None
     message_bytes: int = MESSAGE_BYTES
+    door: str = ''
 
     def to_bytes(self) -> bytes:
         """Serialises it; fields that a later version adds are ignored by this one."""
@@ -131,6 +133,7 @@ class Hello:
                 int(found['oldest']),
                 None if window is None else max(0, int(window)),
                 max(0, int(found.get('message_bytes', MESSAGE_BYTES))),
+                str(found.get('door', '')),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error

@@ -7,9 +7,10 @@ own response.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -45,6 +46,7 @@ DEFAULT_WINDOW: Final = 1000
 _WAITING_BYTES: Final = 4 << 20
 """Who sends many requests pauses while this much waits to be written."""
 _UNLIMITED: Final = 1 << 30
+_GREETING_S: Final = 5.0
 _WRITE_FAILED: Final = 'Internal error from Core'
 """What grpc.aio makes of a connection that breaks in the middle of a write."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -74,6 +76,8 @@ class LaneMissingError(LaneError):
 Answer: TypeAlias = 'tuple[int, bytes, LaneError | None]'
 """Number of the request, serialised response, and what failed instead."""
 
+Enter: TypeAlias = 'Callable[[str], Awaitable[Any]]'
+
 Done: TypeAlias = 'Callable[[bytes, LaneError | None], None]'
 """Takes a serialised response, or what failed instead. It must not raise."""
 
@@ -95,6 +99,7 @@ class Lane:
         self.open = True
         self.used_up = False
         self._call = call
+        self._gathers = getattr(call, 'gathers', True)
         self._wanted = window
         self._server: Hello | None = None
         self._under_way = 0
@@ -122,6 +127,11 @@ class Lane:
     def proven(self) -> bool:
         """True once the server has shown that it understands."""
         return self._server is not None
+
+    @property
+    def door(self) -> str:
+        """Where the server listens for clients of its machine; empty for nowhere."""
+        return '' if self._server is None else self._server.door
 
     @property
     def crowded(self) -> bool:
@@ -264,7 +274,7 @@ class Lane:
                     if self._room is not None and not self.crowded:
                         self._room.set_result(None)
                         self._room = None
-                    if self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
+                    if self._gathers and self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
                         await asyncio.sleep(gather_s(self._under_way))
                 elif self._half_closed:
                     await self._call.done_writing()
@@ -286,15 +296,20 @@ class SharedLane:
     Args:
         open_call: Begins the gRPC call.
         limits: Bytes that a request and a response may have.
+        enter: Connects to a door that a server names; gives None if it can't.
 
     Attributes:
         missing: True if the server turned out to have no fast lane.
     """
 
-    def __init__(self, open_call: Callable[[], Any], limits: MessageLimits = NO_LIMITS) -> None:
+    def __init__(
+        self, open_call: Callable[[], Any], limits: MessageLimits = NO_LIMITS, enter: Enter | None = None
+    ) -> None:
         self.missing = False
         self._limits = limits
         self._open_call = open_call
+        self._enter = enter
+        self._moving: asyncio.Task[None] | None = None
         self._session: _Session | None = None
         self._old: set[_Session] = set()
 
@@ -362,6 +377,10 @@ class SharedLane:
 
     async def close(self) -> None:
         """Ends the stream; requests under way fail."""
+        moving, self._moving = self._moving, None
+        if moving is not None:
+            moving.cancel()
+            await asyncio.wait((moving,))
         sessions = [*self._old, *([self._session] if self._session is not None else [])]
         self._session = None
         await asyncio.gather(*(session.close() for session in sessions))
@@ -369,7 +388,30 @@ class SharedLane:
     def _begin(self) -> _Session:
         session = self._session = _Session(Lane(self._open_call(), limits=self._limits), self._ended)
         self._old.add(session)
+        if self._enter is not None:
+            if self._moving is not None:
+                self._moving.cancel()
+            self._moving = asyncio.create_task(self._move(session, self._enter))
         return session
+
+    async def _move(self, session: _Session, enter: Enter) -> None:
+        """Goes on by the door of the server, if it has one that this process can reach."""
+        await session.lane.greeted()
+        if not session.lane.door:
+            return
+        stream = await enter(session.lane.door)
+        if stream is None:
+            return
+        by_door = _Session(Lane(stream, limits=self._limits), self._ended)
+        self._old.add(by_door)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(by_door.lane.greeted(), _GREETING_S)
+            if self._session is session and by_door.lane.open:
+                self._session = by_door
+                session.lane.finish()  # what is under way there is still answered
+                session.release()
+                return
+        await by_door.close()
 
     def _ended(self, session: _Session, missing: bool) -> None:
         self._old.discard(session)

@@ -150,7 +150,7 @@ class Request(ABC):
     @property
     def request_id(self) -> str:
         """Unique id of the request."""
-        return self.header.request_id
+        return self.header.request_id if self._envelope is None else self._envelope.request_id
 
     @request_id.setter
     def request_id(self, value: str) -> None:

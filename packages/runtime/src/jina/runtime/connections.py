@@ -7,6 +7,7 @@ that doesn't have it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from typing import Any, Final, TypeAlias
 import grpc
 import grpc.aio
 from jina.core.config.address import parse_host
-from jina.core.environment import fast_lane_disabled
+from jina.core.environment import fast_lane_disabled, local_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
 from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
+from jina.core.local_stream import LocalStream, may_enter, open_door
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
@@ -49,6 +51,7 @@ _RETRIED: Final = frozenset(
 )
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
+_NOTICE_S: Final = 0.1
 _CHANNEL_OPTIONS: Final[dict[str, object]] = {
     # A replica that comes back should be used again at once, not after gRPC's default of up to two minutes.
     'grpc.initial_reconnect_backoff_ms': 100,
@@ -123,7 +126,9 @@ class Peer:
         self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
         connect: Any = self._channel.stream_stream(FAST_LANE)
-        self._lane = SharedLane(connect, message_limits(_options(settings)))
+        # TLS and compression are promises about the way; a channel of another kind leads elsewhere.
+        self._local = not (secure or settings.compression or settings.open_channel or local_lane_disabled())
+        self._lane = SharedLane(connect, message_limits(_options(settings)), self._enter if self._local else None)
         self._lane.missing = fast_lane_disabled()
         self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)
         self.discover: Any = self._channel.unary_unary(ENDPOINT_DISCOVERY)
@@ -160,6 +165,9 @@ class Peer:
         """Sends one request on the fast lane and calls ``done`` later; None if ``process`` has to be awaited."""
         return None if self._lane.missing else self._lane.begin(raw, done, timeout=timeout, metadata=more)
 
+    async def _enter(self, door: str) -> LocalStream | None:
+        return await open_door(door) if may_enter(door, self.address) else None
+
     def mark_down(self) -> None:
         """Takes the replica out of the choice until its channel is ready again."""
         if not self.down:
@@ -179,6 +187,10 @@ class Peer:
         await self._channel.close()
 
     async def _wait_for_return(self) -> None:
+        if self._local:  # whose end is noticed sooner than that of the channel
+            change = self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(change, _NOTICE_S)
         await self._channel.channel_ready()
         self.down = False
         self._lane.missing = fast_lane_disabled()  # who is back may be another version

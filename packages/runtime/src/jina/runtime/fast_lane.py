@@ -99,14 +99,17 @@ class LaneServer:
         name: How the server calls itself in messages.
         window: Requests under way that the server allows, 0 for no limit, unless the client asks for another number.
         limits: Bytes that a response and a request may have.
+        door: Where the server listens for clients of its machine, told to the client.
     """
 
     def __init__(
-        self, begin: Begin, context: Any, *, name: str, window: int, limits: MessageLimits = NO_LIMITS
+        self, begin: Begin, context: Any, *, name: str, window: int, limits: MessageLimits = NO_LIMITS, door: str = ''
     ) -> None:
         self._begin = begin
         self._context = context
         self._name = name
+        self._door = door
+        self._gathers = getattr(context, 'gathers', True)
         self._allowed = window
         self._limit = min(window or _AT_MOST, _AT_MOST)
         self._metadata: tuple[tuple[str, str], ...] = tuple(context.invocation_metadata() or ())
@@ -126,7 +129,8 @@ class LaneServer:
 
     async def run(self) -> None:
         """Serves until the client's last request is answered, or until the server drains."""
-        self._waiting.add(HELLO, 0, Hello(window=self._allowed, message_bytes=self._limits.receive).to_bytes())
+        hello = Hello(window=self._allowed, message_bytes=self._limits.receive, door=self._door)
+        self._waiting.add(HELLO, 0, hello.to_bytes())
         reader = asyncio.create_task(self._read())
         try:
             with contextlib.suppress(grpc.aio.InternalError):  # the client is gone
@@ -169,7 +173,7 @@ class LaneServer:
             if frame is not None:
                 await self._context.write(frame)
                 self._make_room()
-                if self._waiting.size < GATHER_BYTES and len(self._calls) >= GATHER_FROM:
+                if self._gathers and self._waiting.size < GATHER_BYTES and len(self._calls) >= GATHER_FROM:
                     await asyncio.sleep(gather_s(len(self._calls)))
                 continue
             broken = reader.done() and (reader.cancelled() or reader.exception() is not None)

@@ -152,15 +152,22 @@ class GatewayService:
 
         Args:
             request: The request; it may be changed, and be the response.
-            finished: Called with the response, or with a ``TransportError``.
+            finished: Called with the response, or with a ``TransportError``. Its routes are those of the Executors: who
+                asks in this way, an HTTP server, shows none.
 
         Returns:
             What cancels it, None if it is answered already.
         """
-        return self._walk(request, finished, (), None)
+        return self._walk(request, finished, (), None, with_routes=False)
 
     def _walk(
-        self, request: DataRequest, finished: Finished, metadata: Sequence[tuple[str, str]], timeout: float | None
+        self,
+        request: DataRequest,
+        finished: Finished,
+        metadata: Sequence[tuple[str, str]],
+        timeout: float | None,
+        *,
+        with_routes: bool = True,
     ) -> Cancel | None:
         if not self._plan.is_chain:
             return begin_by_task(self._walker.walk(request, metadata, timeout), finished)
@@ -170,7 +177,7 @@ class GatewayService:
             request.add_exception(error)
             finished(request, None)
             return None
-        passage = Passage(self._walker, visit, finished)
+        passage = Passage(self._walker, visit, finished, with_routes=with_routes)
         passage.go(State(request))
         return passage.cancel
 

@@ -12,12 +12,14 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 from jina.core import wire
-from jina.core.environment import environment_facts, fast_lane_disabled, system_facts
+from jina.core.environment import environment_facts, fast_lane_disabled, local_lane_disabled, system_facts
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
+from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.status import StatusMessage
 from jina.runtime import reflection
@@ -25,6 +27,7 @@ from jina.runtime.answers import read_many, serialise, serialise_document
 from jina.runtime.call_stream import CallStream
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
+from jina.runtime.local_door import LocalDoor
 from jina.runtime.service import RequestService
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
@@ -39,6 +42,8 @@ _SERVER_OPTIONS: Final[dict[str, object]] = {
     # is to be answered.
     'grpc.server.max_pending_requests': 100_000,
     'grpc.server.max_pending_requests_hard_limit': 100_000,
+    # Peers ask every ten seconds whether the server is there, also while they have no call. It must not take that ill.
+    'grpc.http2.min_ping_interval_without_data_ms': 5000,
 }
 
 
@@ -86,6 +91,7 @@ class GrpcServer:
         self._prefetch = prefetch
         self._streams: set[CallStream] = set()
         self._lanes: set[LaneServer] = set()
+        self._door = LocalDoor(self._connect_local)
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
@@ -116,6 +122,8 @@ class GrpcServer:
             bound = self._bind(self._port)
         self._server.add_generic_rpc_handlers(self.handlers)
         await self._server.start()
+        if not fast_lane_disabled() and not local_lane_disabled():
+            await self._door.open(bound)
         self._port = bound
         if not self.closed:
             self.health.set(ServingStatus.SERVING)
@@ -154,7 +162,7 @@ class GrpcServer:
             stream.interrupt()
         for lane in tuple(self._lanes):
             lane.drain()
-        await self._server.stop(grace)
+        await asyncio.gather(self._door.close(grace), self._server.stop(grace))
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         methods: dict[str, Any] = {
@@ -222,15 +230,31 @@ class GrpcServer:
         return serialise(await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout))
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
-        begin = self._begin_directly or self._begin_task
-        lane = LaneServer(begin, context, name=self._service.name, window=self._prefetch, limits=self._limits)
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+        try:
+            await self._serve_lane(
+                context, self._door.name if self._door.name and is_loopback(_host_of(context)) else ''
+            )
+        except RequestTypeError as error:
+            await abort(context, error)
+
+    async def _connect_local(self, stream: LocalStream) -> None:
+        with contextlib.suppress(RequestTypeError, asyncio.InvalidStateError):  # the stream ends; the client is gone
+            await self._serve_lane(stream, '')
+
+    async def _serve_lane(self, context: Any, door: str) -> None:
+        lane = LaneServer(
+            self._begin_directly or self._begin_task,
+            context,
+            name=self._service.name,
+            window=self._prefetch,
+            limits=self._limits,
+            door=door,
+        )
         self._lanes.add(lane)
         try:
             await lane.run()
-        except RequestTypeError as error:
-            await abort(context, error)
         finally:
             self._lanes.discard(lane)
 
@@ -343,6 +367,12 @@ async def abort(context: _Context, error: JinaError) -> NoReturn:
 
 def _metadata(context: _Context) -> Sequence[tuple[str, str]]:
     return cast('Sequence[tuple[str, str]]', context.invocation_metadata() or ())
+
+
+def _host_of(context: Any) -> str:
+    """Returns ``host:port`` of a client, empty if it came by another way."""
+    kind, _, address = unquote(context.peer()).partition(':')
+    return address if kind in ('ipv4', 'ipv6') else ''
 
 
 def _positive(text: str | None, default: int) -> int:

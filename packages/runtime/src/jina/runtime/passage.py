@@ -24,14 +24,16 @@ class Passage:
         walker: Knows the plan and the Executors.
         visit: The notes of the request.
         finished: Takes the response, or what failed instead.
+        with_routes: The response tells where the request was.
     """
 
-    __slots__ = ('_cancel', '_finished', '_index', '_visit', '_walker')
+    __slots__ = ('_cancel', '_finished', '_index', '_visit', '_walker', '_with_routes')
 
-    def __init__(self, walker: Walker, visit: Visit, finished: Finished) -> None:
+    def __init__(self, walker: Walker, visit: Visit, finished: Finished, *, with_routes: bool = True) -> None:
         self._walker = walker
         self._visit = visit
         self._finished = finished
+        self._with_routes = with_routes
         self._index = 0
         self._cancel: Callable[[], object] | None = None
 
@@ -70,7 +72,7 @@ class Passage:
                     return
             self._cancel = begin_by_task(self._walk_on(state), self._finished)
             return
-        self._finished(walker.complete(state, visit), None)
+        self._finished(walker.complete(state, visit) if self._with_routes else state.request, None)
 
     def _answered(self, answer: bytes, retry: Callable[[], Coroutine[Any, Any, bytes]] | None) -> None:
         if retry is None:
