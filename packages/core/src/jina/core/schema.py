@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -224,7 +224,9 @@ def doc_type_from_schema(schema: Mapping[str, Any], name: str = '') -> type[Base
     return document_from_schema(dict(schema), name or _title(schema) or 'Document')
 
 
-def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[str, Any]) -> bool:
+def schemas_compatible(
+    output_schema: Mapping[str, Any], input_schema: Mapping[str, Any], merged: Iterable[Mapping[str, Any]] = ()
+) -> bool:
     """Tells whether documents of one endpoint can be the input of the next.
 
     They can when every required field of the input exists in the output, with a type that may fit, and no field of the
@@ -234,12 +236,14 @@ def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[s
     Args:
         output_schema: JSON Schema of what the first endpoint gives.
         input_schema: JSON Schema of what the second endpoint takes.
+        merged: JSON Schemas of what other branches give, with which the documents are merged: they may add required fields.
     """
     source, target = _root(output_schema), _root(input_schema)
     given, wanted = source.get('properties'), target.get('properties')
     if not given or not wanted or _title(source) in _LEGACY_NAMES or _title(target) in _LEGACY_NAMES:
         return True
-    if any(name not in given for name in target.get('required', ())):
+    present = given.keys() | {name for schema in merged for name in _root(schema).get('properties') or ()}
+    if any(name not in present for name in target.get('required', ())):
         return False
     if given.keys() - wanted.keys() and not target.get('additionalProperties'):
         return False

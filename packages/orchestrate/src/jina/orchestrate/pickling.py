@@ -64,7 +64,8 @@ def importable_by_name(module: types.ModuleType) -> bool:
     name = module.__name__
     if name == '__main__' or sys.modules.get(name) is not module:
         return False
-    if name in sys.builtin_module_names or name.partition('.')[0] in sys.stdlib_module_names:
+    # The framework runs in the pod too; its distributions may lie in several folders, which no finder knows of beforehand.
+    if name in sys.builtin_module_names or name.partition('.')[0] in (*sys.stdlib_module_names, 'jina'):
         return True
     spec = _find_spec(name)
     if spec is None:
@@ -182,14 +183,22 @@ def _typed_array_class(base: Any, item: Any, fields: tuple[str, ...]) -> Any:
     return getattr(alias, '__origin__', alias)
 
 
+def _code(filename: str, make: Any, arguments: tuple[Any, ...]) -> types.CodeType:
+    code: types.CodeType = make(*arguments)
+    return code.replace(co_filename=filename)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """cloudpickle, plus the parametrised classes of docarray: ``DocList[Doc]`` and ``NdArray[768]``.
 
-    Both are made on the fly by ``__class_getitem__`` and cached there, so they have to be made by it again.
+    Both are made on the fly by ``__class_getitem__`` and cached there, so they have to be made by it again. And code keeps
+    the name of its file, which cloudpickle leaves out, so that tracebacks show the lines of the user's script.
     """
 
     def reducer_override(self, obj: Any) -> Any:
         """Called for every object that isn't a plain built-in value."""
+        if isinstance(obj, types.CodeType):
+            return _code, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
         if isinstance(obj, _ALIASES):
             made = _array_arguments(getattr(obj, '__origin__', None))
             if made and getattr(obj, '__args__', ()) == (made[1],):
