@@ -201,10 +201,20 @@ def legacy_document() -> type[BaseDoc]:
 
 @cache
 def doc_list_of(doc_type: type[BaseDoc]) -> type[DocList[Any]]:
-    """Returns ``DocList[doc_type]``."""
+    """Returns ``DocList[doc_type]``, in which every field is a column."""
     from docarray import DocList  # noqa: PLC0415
 
-    return cast('type[DocList[Any]]', DocList[doc_type])  # type: ignore[valid-type]
+    list_type = cast('type[DocList[Any]]', DocList[doc_type])  # type: ignore[valid-type]
+    # docarray leaves columns out where the fields weren't known yet when the list type was made: a type with lists of
+    # itself, as LegacyDocument is, makes it while it is being defined.
+    owner = getattr(list_type, '__origin__', list_type)
+    for name in doc_type.model_fields.keys() - vars(owner).keys():
+        setattr(owner, name, _column(name))
+    return list_type
+
+
+def _column(name: str) -> property:
+    return property(lambda docs: docs._get_data_column(name), lambda docs, values: docs._set_data_column(name, values))
 
 
 def doc_type_from_schema(schema: Mapping[str, Any], name: str = '') -> type[BaseDoc]:
