@@ -66,7 +66,7 @@ class Everything(Executor):
         return DocList[Vector]([Vector(text=doc.text + '!', embedding=np.arange(3)) for doc in docs])
 
     @requests(on='/declared', request_schema=DocList[Text], response_schema=DocList[Vector])
-    async def declared(self, docs, **kwargs: Any):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    async def declared(self, docs, **kwargs: Any):  # type: ignore[no-untyped-def]
         return DocList[Vector]([Vector(text=type(doc).__name__, embedding=np.arange(3)) for doc in docs])
 
     @requests(on='/both', request_schema=DocList[Text], response_schema=DocList[Vector])
@@ -181,9 +181,7 @@ def test_results_are_keyed_by_the_process_and_numbers_are_floats() -> None:
     with Flow().add(uses=Status, name='first').add(uses=Status) as flow:
         (response,) = flow.post('/status', return_responses=True)
     expected = {'internal_parameter': 20.0}
-    assert response.to_dict()['parameters'] == {
-        '__results__': {'first/rep-0': expected, 'executor1/rep-0': expected}
-    }
+    assert response.to_dict()['parameters'] == {'__results__': {'first/rep-0': expected, 'executor1/rep-0': expected}}
 
 
 def test_document_types(deployment: Deployment) -> None:

@@ -166,7 +166,7 @@ def test_yaml_and_what_overrides_it_in_part() -> None:
         uses_dynamic_batching={'/other': {'timeout': 1}},
     ) as flow:
         (found,) = facts(flow, '/more').values()
-        assert not facts(flow), "it lost the endpoint of its decorator"
+        assert not facts(flow), 'it lost the endpoint of its decorator'
         (second,) = facts(flow, '/other').values()
     assert found == {
         **expected,
@@ -210,7 +210,7 @@ def test_uses_from_the_web(web: str) -> None:
     with Deployment(quiet=True, uses=web, py_modules=[__file__]) as running:
         (found,) = facts(running).values()
     assert found['mark'] == 'from the web'
-    with pytest.raises(StartupError, match='can not read the configuration .*nothing.yml.: HTTP Error 404'):
+    with pytest.raises(StartupError, match=r'can not read the configuration .*nothing.yml.: HTTP Error 404'):
         Deployment(quiet=True, uses=web.replace('remote', 'nothing')).start()
 
 
@@ -243,7 +243,10 @@ WRONG = {
         'jtype: Configurd\npy_modules: executor.py',
         "wrong.yml:1: jtype: there is no Executor class 'Configurd'; did you mean 'Configured'?",
     ),
-    'no Executor': ('jtype: NotAnExecutor\npy_modules: executor.py', "wrong.yml:1: jtype: 'NotAnExecutor' is no Executor"),
+    'no Executor': (
+        'jtype: NotAnExecutor\npy_modules: executor.py',
+        "wrong.yml:1: jtype: 'NotAnExecutor' is no Executor",
+    ),
     'no file': ('jtype: Configured\npy_modules:\n  - exec.py', "wrong.yml:2: py_modules: can not find 'exec.py'"),
     'a file that fails': ('jtype: X\npy_modules: broken.py', 'wrong.yml:2: py_modules: the import of '),
     'no such key': ('jtype: Configured\npy_module: executor.py', "wrong.yml:2: py_module: 'py_module' is no key"),
@@ -287,7 +290,10 @@ def test_the_start_names_file_and_key_of_what_is_wrong(folder: Path, case: str) 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'uses_with': {'marc': 1}}, "uses_with['marc']: Known.__init__ takes no argument 'marc'; did you mean 'mark'?"),
+        (
+            {'uses_with': {'marc': 1}},
+            "uses_with['marc']: Known.__init__ takes no argument 'marc'; did you mean 'mark'?",
+        ),
         ({'uses_requests': {'/a': 'fact'}}, "uses_requests['/a']: requests binds '/a' to 'fact', which is no method"),
         ({'uses_dynamic_batching': {'/a': {}}}, "uses_dynamic_batching['/a']: dynamic batching of '/a', which is no"),
     ],

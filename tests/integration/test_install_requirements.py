@@ -49,7 +49,9 @@ def write_wheel(folder: Path) -> Path:
     with zipfile.ZipFile(wheel, 'w') as archive:
         archive.writestr(f'{NAME}.py', "VALUE = 'installed'\n")
         archive.writestr(f'{info}/METADATA', f'Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n')
-        archive.writestr(f'{info}/WHEEL', 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
+        archive.writestr(
+            f'{info}/WHEEL', 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n'
+        )
         archive.writestr(f'{info}/RECORD', f'{NAME}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n')
     return wheel
 
@@ -85,7 +87,7 @@ def run(python: Path, folder: Path, script: str) -> str:
 def test_a_failed_installation_says_what_the_installer_said(python: Path, folder: Path) -> None:
     (folder / 'exec/requirements.txt').write_text('--no-index\nno-such-package-anywhere\n')
     said = run(python, folder, REFUSED)
-    assert "requirements.txt: the installation failed with status 1:" in said
+    assert 'requirements.txt: the installation failed with status 1:' in said
     assert 'No matching distribution found for no-such-package-anywhere' in said
     assert f'try it by hand: {python} -m pip install' in said
 

@@ -169,7 +169,7 @@ def test_branches_give_together_what_a_join_takes() -> None:
     with flow.add(uses=joined, needs=['a', 'b']) as running:
         assert running.post('/run', Text(), return_type=DocList[Text]).text == ['Both']
     side_by_side = flow.add(uses=joined, needs=['a', 'b'], no_reduce=True)
-    with pytest.raises(StartupError, match="'a' gives Text .* Executor 'executor2' takes Both"), side_by_side:
+    with pytest.raises(StartupError, match=r"'a' gives Text .* Executor 'executor2' takes Both"), side_by_side:
         pass
 
 

@@ -428,9 +428,12 @@ def _check_init(definition: Definition, injected: Mapping[str, Any]) -> None:
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if not variadic and parameter.default is parameter.empty and parameter.name not in (*arguments, *injected):
             where = '' if definition.loaded is None else f'{definition.loaded.where("with")}: '
+            near = difflib.get_close_matches(parameter.name, arguments.keys() - names, 1)
             raise ConfigError(
                 f'{where}{name} needs the argument {parameter.name!r}',
-                hint=f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
+                hint=f'{near[0]!r} may be meant for it'
+                if near
+                else f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
             )
 
 
@@ -462,7 +465,9 @@ def _loads(code: Any, variable: str) -> int:
     """Counts how often a function reads a variable; an instruction of Python 3.13 may read two."""
     return sum(
         instruction.opname.startswith('LOAD')
-        and (variable in instruction.argval if isinstance(instruction.argval, tuple) else instruction.argval == variable)
+        and (
+            variable in instruction.argval if isinstance(instruction.argval, tuple) else instruction.argval == variable
+        )
         for instruction in dis.get_instructions(code)
     )
 
