@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
 _NAMESPACE: Final = '__pydantic_parent_namespace__'
+_NO_FILE: Final = '<dynamic-code>'
 _ALIASES: tuple[type[Any], ...] = (types.GenericAlias, type(typing.List[int]))  # noqa: UP006 - the class of the alias is meant
 
 
@@ -183,22 +184,14 @@ def _typed_array_class(base: Any, item: Any, fields: tuple[str, ...]) -> Any:
     return getattr(alias, '__origin__', alias)
 
 
-def _code(filename: str, make: Any, arguments: tuple[Any, ...]) -> types.CodeType:
-    code: types.CodeType = make(*arguments)
-    return code.replace(co_filename=filename)
-
-
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """cloudpickle, plus the parametrised classes of docarray: ``DocList[Doc]`` and ``NdArray[768]``.
 
-    Both are made on the fly by ``__class_getitem__`` and cached there, so they have to be made by it again. And code keeps
-    the name of its file, which cloudpickle leaves out, so that tracebacks show the lines of the user's script.
+    Both are made on the fly by ``__class_getitem__`` and cached there, so they have to be made by it again.
     """
 
     def reducer_override(self, obj: Any) -> Any:
         """Called for every object that isn't a plain built-in value."""
-        if isinstance(obj, types.CodeType):
-            return _code, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
         if isinstance(obj, _ALIASES):
             made = _array_arguments(getattr(obj, '__origin__', None))
             if made and getattr(obj, '__args__', ()) == (made[1],):
@@ -211,7 +204,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if plain is not None:
                 return operator.getitem, (plain, obj.__dict__['__docarray_target_shape__'])
             return _without_bystanders(obj, super().reducer_override(obj))
+        elif isinstance(obj, types.CodeType):
+            return _with_its_file(obj, self.dispatch_table[types.CodeType](obj))
         return super().reducer_override(obj)
+
+
+def _with_its_file(code: types.CodeType, reduced: tuple[Any, tuple[Any, ...]]) -> tuple[Any, tuple[Any, ...]]:
+    """Puts back the file name that recent versions of cloudpickle take out: tracebacks in the pod show the source by it."""
+    function, arguments = reduced
+    named = (code.co_filename if isinstance(item, str) and item == _NO_FILE else item for item in arguments)
+    return function, tuple(named)
 
 
 def _without_bystanders(kind: type, reduced: Any) -> Any:
