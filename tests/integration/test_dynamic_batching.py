@@ -10,11 +10,13 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import grpc
+import numpy as np
 import pytest
 from docarray import BaseDoc, DocList
+from docarray.typing import AnyEmbedding, AnyTensor
 from jina import Client, Deployment, Executor, Flow, dynamic_batching, requests
 from jina.core import wire
 from jina.core.errors import DeadlineError, DocumentErrors, RemoteError, StartupError
@@ -96,6 +98,21 @@ def texts_of(raw: bytes) -> list[str]:
     assert not response.is_error, response.status.description
     response.document_array_cls = Texts
     return list(response.docs.text)
+
+
+class Vector(BaseDoc):
+    tensor: Optional[AnyTensor[4]] = None  # noqa: UP045 - the spelling of the documentation
+    embedding: Optional[AnyEmbedding[4]] = None  # noqa: UP045
+
+
+class Model(Executor):
+    """As the documentation writes it: columns in, a column out, no return."""
+
+    @requests(on='/bar')
+    @dynamic_batching(preferred_batch_size=3, timeout=100)
+    def embed(self, docs: DocList[Vector], **kwargs: Any) -> DocList[Vector]:  # type: ignore[return]
+        assert len(docs) <= 3
+        docs.embedding = np.stack(docs.tensor) + 1
 
 
 @pytest.fixture(scope='module')
@@ -184,6 +201,25 @@ def test_a_deadline_takes_a_request_out_of_the_line(batched: Deployment) -> None
     with pytest.raises(DeadlineError):
         Client(port=port).post('/sizes', Texts([Text(text='late')]), return_type=Texts, timeout=0.3)
     assert post_all(port, '/sizes', list('abcd')) == [[f'{text}:4'] for text in 'abcd']
+
+
+def test_columns_are_assigned_and_each_request_gets_its_own_documents() -> None:
+    def ask(port: int, size: int, first: int) -> None:
+        docs = DocList[Vector]([Vector(tensor=np.full(4, first + number)) for number in range(size)])
+        found = Client(port=port).post('/bar', docs, return_type=DocList[Vector])
+        assert [doc.id for doc in found] == [doc.id for doc in docs]
+        assert [doc.embedding.tolist() for doc in found] == [[first + number + 1] * 4 for number in range(size)]
+
+    with Deployment(uses=Model) as deployment, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda size: ask(deployment.port, size, 10 * size), [1, 2, 3, 8])) == [None] * 4
+
+
+def test_a_big_request_is_split_unless_everything_is_flushed() -> None:
+    for flush_all, expected in ((False, ['4'] * 8 + ['2'] * 2), (True, ['10'] * 10)):
+        settings = {'/sizes': {**SETTINGS['/sizes'], 'flush_all': flush_all}}
+        with Deployment(uses=Plain, uses_dynamic_batching=settings) as deployment:
+            found = deployment.post('/sizes', Texts([Text(text='') for _ in range(10)]), return_type=Texts)
+        assert [doc.text.removeprefix(':') for doc in found] == expected
 
 
 def test_uses_dynamic_batching_of_a_deployment() -> None:

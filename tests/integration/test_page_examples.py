@@ -259,7 +259,61 @@ with Deployment(uses=MyExec, port=PORT, replicas=2) as dep:
 """
 )
 
+ENDPOINTS = (
+    PREAMBLE
+    + """
+import asyncio
+class RequestExecutor(Executor):
+    @requests(on=['/index', '/search'])
+    def foo(self, **kwargs):
+        print('Calling foo')
+    @requests(on='/other')
+    async def bar(self, **kwargs):
+        await asyncio.sleep(0.1)
+        print('Calling bar')
+    @requests(on='/status')
+    def status(self, **kwargs):
+        return {'internal_parameter': 20}
+    def close(self):
+        print('closing...')
+
+dep = Deployment(uses=RequestExecutor)
+with dep:
+    dep.post(on='/index', inputs=[])
+    dep.post(on='/other', inputs=[])
+    dep.post(on='/search', inputs=[])
+    print(dep.post(on='/status', return_responses=True)[0].to_dict()['parameters'])
+"""
+)
+
+MINIMAL_EXECUTOR = (
+    PREAMBLE
+    + """
+class MyExecutor(Executor):
+    @requests
+    def foo(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        for d in docs:
+            d.text = 'hello world'
+        return docs
+
+with Deployment(uses=MyExecutor) as dep:
+    response_docs = dep.post(on='/', inputs=DocList[TextDoc]([TextDoc(text='hello')]), return_type=DocList[TextDoc])
+    print(f'Text: {response_docs[0].text}')
+    client = Client(port=dep.port)
+    print(client.post(on='/', inputs=TextDoc(), return_type=DocList[TextDoc], stream=False).text)
+"""
+)
+
 EXAMPLES = {
+    'endpoints': (
+        ENDPOINTS,
+        [
+            'Calling foo\nCalling bar\nCalling foo\n',
+            "{'__results__': {'executor/rep-0': {'internal_parameter': 20.0}}}",
+            'closing...',
+        ],
+    ),
+    'minimal executor': (MINIMAL_EXECUTOR, ['Text: hello world', "['hello world']"]),
     'minimal deployment': (MINIMAL_DEPLOYMENT, ['<DocList (length=1)>', 'Response']),
     'minimal flow': (MINIMAL_FLOW, ['<DocList (length=1)>', 'Response']),
     'uses_with and uses_metas': (PARAMETERS, ['param1: 10 param2: 2 param3: 30 different_name']),

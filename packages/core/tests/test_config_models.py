@@ -138,7 +138,7 @@ EXECUTOR = {
     'disable_auto_volume': flag(CONTAINERS),
     'force_network_mode': Fact('string', 'AUTO', 'HOST', CONTAINERS),
     'host': texts(['0.0.0.0'], aliases=('host_in',)),
-    'install_requirements': flag(HUB),
+    'install_requirements': flag(),
     'force_update': flag(HUB)._replace(aliases=('force',)),
     'prefer_platform': text(refused=HUB),
     'uses_before_address': text(refused=SHARDING),

@@ -1,4 +1,4 @@
-"""Documents with lists of documents, on every Python version and in every order of imports."""
+"""Documents with lists of documents and with tensors of any kind, on every Python version and in every order of imports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 NESTED = """
 from typing import Optional, get_type_hints
+import numpy as np
+from docarray.typing import AnyEmbedding, AnyTensor
 
 class Leaf(BaseDoc):
     x: int = 0
@@ -18,6 +20,20 @@ class Tree(BaseDoc):
     more: Optional[DocList[Leaf]] = None
 
 def method(docs: 'DocList[Tree]') -> 'DocList[Leaf]': ...
+
+class Embedded(BaseDoc):
+    tensor: Optional[AnyTensor[3]] = None
+    embedding: Optional[AnyEmbedding[3]] = None
+
+embedded = DocList[Embedded]([Embedded(tensor=np.arange(3)), Embedded(tensor=[4, 5, 6])])
+embedded.embedding = np.ones((2, 3))
+assert [doc.embedding.tolist() for doc in embedded] == [[1, 1, 1]] * 2
+assert embedded[1].tensor.tolist() == [4, 5, 6]
+assert issubclass(AnyTensor[3], AnyTensor) and not issubclass(AnyTensor[3], AnyTensor[4])
+try:
+    Embedded(tensor=np.zeros((2, 2)))
+except ValueError:
+    print('wrong shape')
 
 hints = get_type_hints(method)
 assert hints['docs'] == DocList[Tree], hints
@@ -43,7 +59,7 @@ def test_documents_with_lists_can_be_defined(imports: str) -> None:
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', imports + NESTED], capture_output=True, text=True, timeout=60
     )
-    assert (done.stdout, done.returncode) == ('refused\n', 0), done.stderr
+    assert (done.stdout, done.returncode) == ('wrong shape\nrefused\n', 0), done.stderr
 
 
 def test_importing_jina_does_not_import_docarray() -> None:

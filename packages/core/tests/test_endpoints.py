@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -405,7 +406,7 @@ def test_wrong_values_of_batching_name_the_method(values: Any, message: str) -> 
 
     with pytest.raises(ConfigError) as caught:
         _ = Wrong().endpoints
-    assert str(caught.value).startswith('dynamic batching of Wrong.a: ')
+    assert re.match(r'test_endpoints.py:\d+: dynamic batching of Wrong.a: ', str(caught.value))
     assert message in str(caught.value)
 
 

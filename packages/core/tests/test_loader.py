@@ -119,6 +119,79 @@ def test_constructors_that_can_not_work() -> None:
         load(uses=Needs)
 
 
+def keyword_readers() -> list[type[Executor]]:
+    """Constructors that may mean arguments that they don't name."""
+
+    class Gets(Executor):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.size = kwargs.get('size')
+
+    class Keeps(Executor):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.size = dict(settings)['size']
+
+    class Closes(Executor):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.size = (lambda: kwargs['size'])()
+
+    class HandsOn(Executor):
+        def __init__(self, metas: Any = None, requests: Any = None, runtime_args: Any = None, **model: Any) -> None:
+            super().__init__(metas, requests, runtime_args)
+            self.size = dict(**model)['size']
+
+    class Inherits(Gets):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+
+    return [Gets, Keeps, Closes, HandsOn, Inherits]
+
+
+@pytest.mark.parametrize('executor_class', keyword_readers(), ids=lambda kind: kind.__name__)
+def test_a_constructor_may_read_its_keywords(executor_class: type[Executor]) -> None:
+    assert load(uses=executor_class, uses_with={'size': 3}).size == 3
+
+
+def test_an_argument_that_nobody_takes_fails_the_start() -> None:
+    class Forwards(Parametrised):
+        def __init__(self, *args: Any, width: int = 0, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+    expected = r"^uses_with\['paramm1'\]: Forwards.__init__ takes no argument 'paramm1'; did you mean 'param1'\?$"
+    with pytest.raises(ConfigError, match=expected):
+        load(uses=Forwards, uses_with={'width': 1, 'param2': 2, 'paramm1': 3})
+    with pytest.raises(ConfigError, match=r"takes no argument 'x'; it takes width, param1, param2, param3, workspace$"):
+        load(uses=Forwards, uses_with={'x': 3})
+    assert load(uses=Forwards, uses_with={'width': 1, 'param2': 3}).params == (1, 3, 3)
+    assert Forwards(x=3).params == (1, 2, 3), 'used as plain Python it is a warning'
+
+
+def test_an_executor_inside_of_another_is_plain_python() -> None:
+    class Inner(Executor):
+        pass
+
+    class Outer(Executor):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.inner = Inner(size=3)
+
+    assert isinstance(load(uses=Outer).inner, Inner)
+
+
+def test_dotted_paths_are_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'path', [path for path in sys.path if path])
+    (tmp_path / 'only_here.py').write_text('from jina import Executor\nclass Here(Executor): ...\n')
+    with pytest.raises(ConfigSourceError, match=r'uses=.only_here.Here.: there is no module'):
+        load(uses='only_here.Here')
+    monkeypatch.chdir(tmp_path)
+    assert type(load(uses='only_here.Here')).__name__ == 'Here'
+    (tmp_path / 'broken_here.py').write_text('import not_there_at_all\n')
+    with pytest.raises(ModuleNotFoundError, match='not_there_at_all'):
+        load(uses='broken_here.Here')
+
+
 def test_an_exception_of_the_constructor_comes_out_as_it_is() -> None:
     class Fails(Executor):
         def __init__(self, **kwargs: Any) -> None:

@@ -120,7 +120,7 @@ def test_missing_file_names_the_folders(tmp_path: Path, path: str, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigSourceError) as caught:
         import_py_modules(path, ['/nowhere'])
-    assert str(caught.value) == f'py_modules: can not find {path!r}; searched in /nowhere, {tmp_path}'
+    assert str(caught.value) == f'can not find {path!r}; searched in /nowhere, {tmp_path}'
 
 
 def test_failing_file_is_named_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_failing_file_is_named_and_leaves_nothing_behind(tmp_path: Path) -> None
         with pytest.raises(ConfigError) as caught:
             import_py_modules(str(path))
         assert str(caught.value) == (
-            f"py_modules: the import of {str(path)!r} failed: ModuleNotFoundError: No module named 'not_there_at_all'"
+            f"the import of {str(path)!r} failed: ModuleNotFoundError: No module named 'not_there_at_all'"
         )
         assert isinstance(caught.value.__cause__, ModuleNotFoundError)
         assert 'broken_exec' not in sys.modules
@@ -159,6 +159,6 @@ def test_unlisted_file_beside_the_imported_one_is_hinted_at(tmp_path: Path) -> N
     with pytest.raises(ConfigError) as caught:
         import_py_modules(str(path))
     assert str(caught.value) == (
-        f"py_modules: the import of {str(path)!r} failed: ModuleNotFoundError: No module named 'unlisted_helper'; "
+        f"the import of {str(path)!r} failed: ModuleNotFoundError: No module named 'unlisted_helper'; "
         "list 'unlisted_helper.py' before it in py_modules, or make the folder a package with relative imports"
     )

@@ -37,6 +37,11 @@ class WithVector(Plain):
     vector: AnyTensor | None = None
 
 
+class Tree(BaseDoc):
+    word: str = ''
+    children: DocList[Tree] | None = None
+
+
 class Outer(BaseDoc):
     """What the outer one is."""
 
@@ -261,3 +266,11 @@ def test_wire_schema_of_untyped_documents_is_that_of_the_original() -> None:
         'This Document is the LegacyDocumentJina. It follows the same schema as'
     )
     assert set(definition['properties']) == set(LegacyDocument.model_fields)
+
+
+def test_lists_of_types_that_refer_to_themselves_have_columns() -> None:
+    for doc_type, field in ((LegacyDocument, 'text'), (Tree, 'word')):
+        docs = doc_list_of(doc_type)([doc_type(), doc_type()])
+        setattr(docs, field, ['a', 'b'])
+        assert getattr(docs, field) == ['a', 'b']
+        assert [getattr(doc, field) for doc in docs] == ['a', 'b']

@@ -107,3 +107,17 @@ def test_local_variables_beside_a_document_class_stay_behind(tmp_path: Path) -> 
     name, number = load_elsewhere(payload, expression, tmp_path)  # type: ignore[misc]
     assert 'Item' in name
     assert number == 4
+
+
+def test_code_keeps_the_name_of_its_file() -> None:
+    source = 'class Local:\n    def method(self):\n        return [lambda: 1]\n'
+    namespace: dict[str, object] = {'__name__': '__main__'}
+    exec(compile(source, '/scripts/app.py', 'exec'), namespace)
+    method = pickle.loads(pickling.dumps(namespace['Local'])).method
+    assert (method.__code__.co_filename, method.__code__.co_firstlineno) == ('/scripts/app.py', 2)
+    assert method(None)[0].__code__.co_filename == '/scripts/app.py'
+
+
+def test_the_framework_itself_goes_by_reference() -> None:
+    for module in (sys.modules['jina.orchestrate.pickling'], sys.modules['jina.core.errors']):
+        assert pickling.importable_by_name(module)

@@ -67,8 +67,10 @@ def check_names(executor: BaseExecutor) -> None:
     for name in executor.dynamic_batching:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), 1)
+            definition = executor._definition
+            where = f'{definition.place(name, "dynamic_batching", "uses_dynamic_batching")}: ' if definition else ''
             raise ConfigError(
-                f'dynamic batching of {name!r}, which is no endpoint of {type(executor).__name__}',
+                f'{where}dynamic batching of {name!r}, which is no endpoint of {type(executor).__name__}',
                 hint=f'did you mean {near[0]!r}?' if near else f'there are {", ".join(sorted(known)) or "none"}',
             )
 

@@ -1,9 +1,12 @@
-"""Makes documents with ``DocList[...]`` fields definable on Python 3.12 and newer.
+"""Makes two kinds of documents definable that docarray 0.41 documents and refuses.
 
-docarray 0.41 gives ``DocList[Doc]`` as a ``types.GenericAlias`` there. ``typing`` evaluates such an alias by subscribing
-the typed class with the same document type once more, which docarray refuses ("object is not subscriptable"), so
-pydantic can't build the model. The repair lets that one case through: subscribing a typed list with its own type gives
-the list that is there already.
+Those with ``DocList[...]`` fields on Python 3.12 and newer: docarray gives ``DocList[Doc]`` as a ``types.GenericAlias``
+there. ``typing`` evaluates such an alias by subscribing the typed class with the same document type once more, which docarray
+refuses ("object is not subscriptable"), so pydantic can't build the model. The repair lets that one case through: subscribing a
+typed list with its own type gives the list that is there already.
+
+Those with ``AnyTensor[128]`` and ``AnyEmbedding[128]`` on every version: docarray makes such a type with a metaclass that the
+one of its base class doesn't allow ("metaclass conflict"). The repair gives it one that is both.
 
 Nothing is imported for it: if docarray isn't imported yet, the repair waits until it is.
 """
@@ -21,13 +24,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 PACKAGE = 'docarray'
-NEEDED = sys.version_info >= (3, 12)
+LISTS_NEED_IT = sys.version_info >= (3, 12)
 
 
 def install() -> None:
-    """Repairs docarray now if it is imported, otherwise as soon as it is; does nothing on Python before 3.12."""
-    if not NEEDED:
-        return
+    """Repairs docarray now if it is imported, otherwise as soon as it is."""
     module = sys.modules.get(PACKAGE)
     if module is not None and hasattr(module, 'DocList'):
         repair(module)
@@ -36,7 +37,28 @@ def install() -> None:
 
 
 def repair(docarray: ModuleType) -> None:
-    """Repairs the list class of docarray, once.
+    """Repairs the classes of docarray, once.
+
+    Args:
+        docarray: The imported package.
+    """
+    repair_tensors()
+    if LISTS_NEED_IT:
+        repair_lists(docarray)
+
+
+def repair_tensors() -> None:
+    """Lets ``AnyTensor`` and ``AnyEmbedding`` have a shape."""
+    from docarray.typing import AnyTensor  # noqa: PLC0415 - docarray is imported by now
+
+    tensor: Any = AnyTensor  # its metaclass isn't the same with and without torch
+    made_by, own = tensor.__parametrized_meta__, type(tensor)
+    if not issubclass(made_by, own):
+        tensor.__parametrized_meta__ = type(made_by.__name__, (made_by, own), {})
+
+
+def repair_lists(docarray: ModuleType) -> None:
+    """Lets a typed list be subscribed with its own type.
 
     Args:
         docarray: The imported package.

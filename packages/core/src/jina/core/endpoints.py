@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from jina.core.annotations import ParametersType, annotations_of, documents, names_in_callers, parameters_type, resolve
-from jina.core.errors import ConfigError, NotSupportedError, SchemaError
+from jina.core.errors import ConfigError, JinaError, NotSupportedError, SchemaError
 from jina.core.parameters import bind_parameters
 from jina.core.schema import EndpointSchema, doc_list_of, legacy_document
 
@@ -415,7 +416,13 @@ class EndpointTable:
             from jina.core.batching import check_names  # noqa: PLC0415 - few Executors need it
 
             check_names(executor)
-        return cls([make_endpoint(executor, name, function) for name, function in executor.requests.items()])
+        endpoints = []
+        for name, function in executor.requests.items():
+            try:
+                endpoints.append(make_endpoint(executor, name, function))
+            except JinaError as error:
+                raise _placed(error, function) from error.__cause__
+        return cls(endpoints)
 
     def lookup(self, exec_endpoint: str) -> Endpoint | None:
         """Returns the endpoint that answers a request; None if the request passes through unchanged."""
@@ -449,6 +456,16 @@ class EndpointTable:
         entries = {name: schema.to_dict() for name, schema in schemas.items()}
         proto.schemas.CopyFrom(dict_to_struct(entries, what='schemas'))
         return proto
+
+
+def _placed(error: JinaError, function: Callable[..., Any]) -> JinaError:
+    """Returns the same error with the file and line of the method in front."""
+    code = getattr(inspect.unwrap(function), '__code__', None)
+    if code is None:
+        return error
+    placed = type(error)(f'{os.path.basename(code.co_filename)}:{code.co_firstlineno}: {error}')
+    placed.hint = error.hint
+    return placed
 
 
 def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any]) -> Endpoint:

@@ -41,13 +41,15 @@ class BaseExecutor(YamlObject):
         workspace: Folder for the Executor's files. Default: that of ``runtime_args``, then that of ``metas``, then
             ``~/.cache/jina``.
         dynamic_batching: Endpoint or method to its batching settings; see ``uses_dynamic_batching``.
-        kwargs: Not used; a warning names them.
+        kwargs: Not used; a warning names them. If they come from a configuration (``with``, ``uses_with``) they are an error,
+            unless the subclass reads them out of its own ``**kwargs``.
 
     Raises:
-        ConfigError: ``requests`` names a method that doesn't exist.
+        ConfigError: ``requests`` names a method that doesn't exist, or the configuration an argument that nobody takes.
     """
 
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _definition: loader.Definition | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # keeps the arguments for to_config
         self = super().__new__(cls)
@@ -83,16 +85,24 @@ class BaseExecutor(YamlObject):
         self.dynamic_batching: Mapping[str, Any] = dynamic_batching or {}
         """Endpoint or method to the batching settings of the configuration, which override the decorators."""
         if kwargs:
-            self.logger.warning(f'{type(self).__name__} does not use the arguments {", ".join(map(repr, kwargs))}')
+            self._report_unused(kwargs)
 
     def _method(self, endpoint: str, name: str) -> Callable[..., Any]:
         method = getattr(self, name, None) if isinstance(name, str) else None
         if not callable(method):
+            where = f'{self._definition.place(endpoint, "requests")}: ' if self._definition else ''
             raise ConfigError(
-                f'requests binds {endpoint!r} to {name!r}, which is no method of {type(self).__name__}',
+                f'{where}requests binds {endpoint!r} to {name!r}, which is no method of {type(self).__name__}',
                 hint=f'its endpoint methods are: {", ".join(sorted(set(bindings_of(type(self)).values()))) or "none"}',
             )
         return method  # type: ignore[no-any-return]
+
+    def _report_unused(self, arguments: Mapping[str, Any]) -> None:
+        definition = self._definition
+        wrong = [name for name in arguments if definition is not None and name in definition.arguments]
+        if wrong and definition is not None and not loader.reads_rest(type(self)):
+            raise loader.unknown_argument(definition, wrong[0])
+        self.logger.warning(f'{type(self).__name__} does not use the arguments {", ".join(map(repr, arguments))}')
 
     def _make_logger(self) -> JinaLogger:
         name = getattr(self.runtime_args, 'name', None) or self.metas.name

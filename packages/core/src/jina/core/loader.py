@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import dis
 import importlib
+import importlib.machinery
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
-from jina.core.modules import import_py_modules
-from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, registered_class
+from jina.core.modules import folder_of, import_py_modules
+from jina.core.yaml import CLASS_NAME, LoadedYaml, LoadOverrides, load_yaml, registered_class
 
 if TYPE_CHECKING:
     from jina.core.config import ExecutorOptions
@@ -28,6 +33,7 @@ _KEYS: Final = (
     'dynamic_batching',
     'uses_dynamic_batching',
 )
+_INJECTED: Final = ('runtime_args', 'requests', 'metas', 'dynamic_batching')
 _IMAGES: Final = ('docker', 'jinaai+docker', 'jinahub+docker')
 _HUB: Final = ('jinaai', 'jinahub', 'jinaai+sandbox', 'jinahub+sandbox')
 
@@ -43,6 +49,7 @@ class Definition:
         requests: Endpoint to method name; replaces decorators.
         py_modules: Python files that are imported for it.
         dynamic_batching: Endpoint or method to its batching settings.
+        loaded: Its YAML document, if it comes from one.
     """
 
     executor_class: type[BaseExecutor]
@@ -51,6 +58,21 @@ class Definition:
     requests: Mapping[str, str] = field(default_factory=dict)
     py_modules: tuple[str, ...] = ()
     dynamic_batching: Mapping[str, Any] = field(default_factory=dict)
+    loaded: LoadedYaml | None = None
+
+    def place(self, name: object, *keys: str) -> str:
+        """Describes where a value was set, for messages: ``config.yml:4: with.size``, or ``uses_with['size']``.
+
+        Args:
+            name: Its name.
+            keys: The keys of the document under which it may stand.
+        """
+        loaded = self.loaded or LoadedYaml({})
+        for key in keys:
+            section = loaded.data.get(key)
+            if isinstance(section, Mapping) and name in section:
+                return loaded.where(key, str(name))
+        return f'uses_{keys[0]}[{name!r}]'
 
 
 def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecutor:
@@ -74,6 +96,7 @@ def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecuto
         uses_dynamic_batching=options.uses_dynamic_batching,
         py_modules=tuple(options.py_modules or ()),
         extra_search_paths=tuple(options.extra_search_paths),
+        install_requirements=options.install_requirements,
     )
     definition = find_definition(options.uses, overrides)
     runtime_args = {
@@ -131,8 +154,10 @@ def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
     """
     if isinstance(uses, type):
         executor_class = _checked(uses, f'uses={uses!r}')
-        if overrides.py_modules:
-            import_py_modules(overrides.py_modules, overrides.extra_search_paths)
+        if overrides.install_requirements:
+            file = getattr(sys.modules.get(executor_class.__module__), '__file__', None)
+            _install(Path(file).parent if file else None)
+        _placed_import(overrides.py_modules, overrides.extra_search_paths)
         return _override(Definition(executor_class), overrides)
     if isinstance(uses, str):
         _refuse_remote(uses)
@@ -180,19 +205,45 @@ def definition_of(
             hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(_KEYS[:6])}'
             raise ConfigError(f'{loaded.where(key)}: {key!r} is no key of an Executor', hint=hint)
     own_modules = _py_modules(loaded)
-    wanted = (*(own_modules if overrides.allow_py_modules else ()), *overrides.py_modules)
-    if wanted:
-        folders = [loaded.directory] if loaded.directory else []
-        import_py_modules(wanted, [*folders, *overrides.extra_search_paths])
+    modules = _import_modules(own_modules, overrides, loaded)
     definition = Definition(
-        _class_of(loaded, default),
+        _class_of(loaded, modules, default),
         arguments=_mapping(loaded, 'with'),
         metas=_mapping(loaded, 'metas'),
         requests=_mapping(loaded, 'requests'),
         py_modules=own_modules,
         dynamic_batching=_batching(loaded),
+        loaded=loaded,
     )
     return _override(definition, overrides)
+
+
+def _import_modules(own: tuple[str, ...], overrides: LoadOverrides, loaded: LoadedYaml) -> list[ModuleType]:
+    """Imports the Python files that a document names, then those of the caller, after what they require is installed."""
+    folders: list[str | os.PathLike[str]] = [*([loaded.directory] if loaded.directory else [])]
+    folders += overrides.extra_search_paths
+    if not overrides.allow_py_modules:
+        own = ()
+    if overrides.install_requirements:
+        beside = (folder_of(name, folders) for name in (*own, *overrides.py_modules))
+        _install(loaded.directory or next(filter(None, beside), None))
+    modules = _placed_import(own, folders, lambda: loaded.where('py_modules'))
+    return modules + _placed_import(overrides.py_modules, folders)
+
+
+def _placed_import(
+    names: Sequence[str], folders: Sequence[str | os.PathLike[str]], place: Callable[[], str] = lambda: 'py_modules'
+) -> list[ModuleType]:
+    try:
+        return import_py_modules(names, folders)
+    except ConfigError as error:
+        raise type(error)(f'{place()}: {error}') from error.__cause__
+
+
+def _install(folder: Path | None) -> None:
+    from jina.core.requirements import install_requirements  # noqa: PLC0415 - few Executors need it
+
+    install_requirements(folder or Path.cwd())
 
 
 def _py_modules(loaded: LoadedYaml) -> tuple[str, ...]:
@@ -225,14 +276,16 @@ def _merged_batching(settings: Mapping[str, Any], overrides: Mapping[str, Any] |
     return merge_batching(settings, check_batching(overrides, where))
 
 
-def _class_of(loaded: LoadedYaml, default: type[BaseExecutor] | None) -> type[BaseExecutor]:
+def _class_of(
+    loaded: LoadedYaml, modules: Sequence[ModuleType], default: type[BaseExecutor] | None
+) -> type[BaseExecutor]:
     name = loaded.data.get('jtype')
     if name is None and default is not None:
         return default
-    where = loaded.where('jtype')
     if not name or not isinstance(name, str):
         raise ConfigError(f'{loaded.where()}: jtype is {name!r}', hint='name the Executor class: jtype: MyExecutor')
-    known = registered_class(name)
+    where = f'uses={name!r}' if loaded.label == CLASS_NAME else loaded.where('jtype')
+    known = registered_class(name) or next((vars(module)[name] for module in modules if name in vars(module)), None)
     if known is not None:
         return _checked(known, f'{where}: {name!r}')
     module_name, _, class_name = name.rpartition('.')
@@ -262,7 +315,7 @@ def _base_class() -> type[BaseExecutor]:
 
 def _import_attribute(module_name: str, class_name: str, where: str) -> Any:
     try:
-        module = importlib.import_module(module_name)
+        module = _import_also_from_here(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
             raise
@@ -275,6 +328,18 @@ def _import_attribute(module_name: str, class_name: str, where: str) -> Any:
             f'{where}: module {module_name!r} has no {class_name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
         )
     return getattr(module, class_name)
+
+
+def _import_also_from_here(module_name: str) -> ModuleType:
+    """Imports a module, if need be from the working directory, which the ``jina`` command doesn't search by itself."""
+    here, top = os.getcwd(), module_name.partition('.')[0]
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != top or here in sys.path or not importlib.machinery.PathFinder.find_spec(top, [here]):
+            raise
+    sys.path.append(here)
+    return importlib.import_module(module_name)
 
 
 def _checked(candidate: Any, what: str) -> type[BaseExecutor]:
@@ -317,7 +382,7 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
         Exception: Whatever its ``__init__`` raises.
     """
     executor_class = definition.executor_class
-    for name in ('runtime_args', 'requests', 'metas', 'dynamic_batching'):
+    for name in _INJECTED:
         if name in definition.arguments:
             raise ConfigError(
                 f'{name} can not be an argument of {executor_class.__name__}',
@@ -330,8 +395,11 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
         # An __init__ that names its arguments one by one was written without this one: it gets it only when it is needed.
         **({'dynamic_batching': definition.dynamic_batching} if definition.dynamic_batching else {}),
     }
-    _check_init(executor_class, definition.arguments, injected)
-    executor = executor_class(**definition.arguments, **injected)
+    _check_init(definition, injected)
+    arguments = {**definition.arguments, **injected}
+    executor = executor_class.__new__(executor_class, **arguments)
+    executor._definition = definition  # before __init__, whose messages name the place of what is wrong
+    executor.__init__(**arguments)  # type: ignore[misc]
     if 'requests' not in vars(executor):
         raise ConfigError(
             f'{executor_class.__name__}.__init__ does not initialise its base class',
@@ -340,21 +408,82 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
     return executor
 
 
-def _check_init(executor_class: type[BaseExecutor], arguments: Mapping[str, Any], injected: Mapping[str, Any]) -> None:
+def _check_init(definition: Definition, injected: Mapping[str, Any]) -> None:
     """Turns a wrong signature into an error that says what to change, before Python's own."""
+    executor_class, arguments = definition.executor_class, definition.arguments
     name = f'{executor_class.__name__}.__init__'
     signature = inspect.signature(executor_class.__init__)
     parameters = list(signature.parameters.values())[1:]
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    if not takes_all and not set(injected) <= {parameter.name for parameter in parameters}:
+    names = {parameter.name for parameter in parameters}
+    if not takes_all and not set(injected) <= names:
         raise ConfigError(
             f'{name}{signature} takes no **kwargs',
             hint='add **kwargs to its parameters and call super().__init__(**kwargs)',
         )
+    for argument in () if takes_all else arguments:
+        if argument not in names:
+            raise unknown_argument(definition, argument)
     for parameter in parameters:
         variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if not variadic and parameter.default is parameter.empty and parameter.name not in (*arguments, *injected):
+            where = '' if definition.loaded is None else f'{definition.loaded.where("with")}: '
+            near = difflib.get_close_matches(parameter.name, arguments.keys() - names, 1)
             raise ConfigError(
-                f'{name} needs the argument {parameter.name!r}',
-                hint=f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
+                f'{where}{name} needs the argument {parameter.name!r}',
+                hint=f'{near[0]!r} may be meant for it'
+                if near
+                else f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
             )
+
+
+def unknown_argument(definition: Definition, argument: str) -> ConfigError:
+    """Returns the error about an argument that no ``__init__`` of an Executor takes."""
+    executor_class = definition.executor_class
+    known = [name for name in _constructor_arguments(executor_class) if name not in _INJECTED]
+    near = difflib.get_close_matches(argument, known, 1)
+    return ConfigError(
+        f'{definition.place(argument, "with")}: {executor_class.__name__}.__init__ takes no argument {argument!r}',
+        hint=f'did you mean {near[0]!r}?' if near else f'it takes {", ".join(known) or "none"}',
+    )
+
+
+def reads_rest(executor_class: type[BaseExecutor]) -> bool:
+    """Tells whether a constructor does more with its ``**kwargs`` than to hand them on to that of its base.
+
+    Then an argument that nobody names may be meant: ``self.size = kwargs.get('size')``.
+    """
+    for init in _constructors(executor_class):
+        rest = next((p.name for p in inspect.signature(init).parameters.values() if p.kind is p.VAR_KEYWORD), None)
+        code = getattr(inspect.unwrap(init), '__code__', None)
+        if rest is not None and (code is None or _loads(code, rest) > 1):
+            return True
+    return False
+
+
+def _loads(code: Any, variable: str) -> int:
+    """Counts how often a function reads a variable; an instruction of Python 3.13 may read two."""
+    return sum(
+        instruction.opname.startswith('LOAD')
+        and (
+            variable in instruction.argval if isinstance(instruction.argval, tuple) else instruction.argval == variable
+        )
+        for instruction in dis.get_instructions(code)
+    )
+
+
+def _constructors(executor_class: type[BaseExecutor]) -> Iterator[Callable[..., Any]]:
+    """Yields the constructors that users wrote."""
+    for base in executor_class.__mro__:
+        if base is _base_class():
+            return
+        if '__init__' in vars(base):
+            yield vars(base)['__init__']
+
+
+def _constructor_arguments(executor_class: type[BaseExecutor]) -> list[str]:
+    found: dict[str, None] = {}
+    for init in (*_constructors(executor_class), _base_class().__init__):
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        found.update((p.name, None) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+    return list(found)

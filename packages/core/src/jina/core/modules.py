@@ -46,6 +46,14 @@ def import_py_modules(
         return [_import_one(path, directories) for path in wanted]
 
 
+def folder_of(path: str, search_paths: Iterable[str | os.PathLike[str]] = ()) -> Path | None:
+    """Returns the folder that a path of ``py_modules`` lies in, that of a package for a package; None for a module by name."""
+    found = _locate(path, [Path(folder).expanduser() for folder in search_paths])
+    if found is None:
+        return None
+    return found.parent.parent if found.name == '__init__.py' else found.parent
+
+
 def _import_one(path: str, directories: list[Path]) -> ModuleType:
     found = _locate(path, directories)
     if found is None:
@@ -67,8 +75,8 @@ def _locate(path: str, directories: list[Path]) -> Path | None:
 
 
 def _import_by_name(name: str, directories: list[Path]) -> ModuleType:
-    searched = ', '.join(str(directory) for directory in (*directories, Path.cwd()))
-    missing = ConfigSourceError(f'py_modules: can not find {name!r}', hint=f'searched in {searched}')
+    searched = ', '.join(dict.fromkeys(str(directory) for directory in (*directories, Path.cwd())))
+    missing = ConfigSourceError(f'can not find {name!r}', hint=f'searched in {searched}')
     if not _MODULE_NAME.fullmatch(name) or name.endswith('.py'):
         raise missing
     try:
@@ -95,7 +103,7 @@ def _import_file(path: Path) -> ModuleType:
     locations = [str(path.parent)] if is_package else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=locations)
     if spec is None or spec.loader is None:
-        raise ConfigError(f'py_modules: {str(path)!r} is not a Python file', hint='name .py files and packages')
+        raise ConfigError(f'{str(path)!r} is not a Python file', hint='name .py files and packages')
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -127,4 +135,4 @@ def _failed(path: str, error: Exception) -> ConfigError:
         sibling = Path(path).parent / f'{error.name}.py'
         if sibling.is_file():
             hint = f'list {sibling.name!r} before it in py_modules, or make the folder a package with relative imports'
-    return ConfigError(f'py_modules: the import of {path!r} failed: {type(error).__name__}: {error}', hint=hint)
+    return ConfigError(f'the import of {path!r} failed: {type(error).__name__}: {error}', hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -201,10 +201,20 @@ def legacy_document() -> type[BaseDoc]:
 
 @cache
 def doc_list_of(doc_type: type[BaseDoc]) -> type[DocList[Any]]:
-    """Returns ``DocList[doc_type]``."""
+    """Returns ``DocList[doc_type]``, in which every field is a column."""
     from docarray import DocList  # noqa: PLC0415
 
-    return cast('type[DocList[Any]]', DocList[doc_type])  # type: ignore[valid-type]
+    list_type = cast('type[DocList[Any]]', DocList[doc_type])  # type: ignore[valid-type]
+    # docarray leaves columns out where the fields weren't known yet when the list type was made: a type with lists of
+    # itself, as LegacyDocument is, makes it while it is being defined.
+    owner = getattr(list_type, '__origin__', list_type)
+    for name in doc_type.model_fields.keys() - vars(owner).keys():
+        setattr(owner, name, _column(name))
+    return list_type
+
+
+def _column(name: str) -> property:
+    return property(lambda docs: docs._get_data_column(name), lambda docs, values: docs._set_data_column(name, values))
 
 
 def doc_type_from_schema(schema: Mapping[str, Any], name: str = '') -> type[BaseDoc]:
@@ -224,7 +234,9 @@ def doc_type_from_schema(schema: Mapping[str, Any], name: str = '') -> type[Base
     return document_from_schema(dict(schema), name or _title(schema) or 'Document')
 
 
-def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[str, Any]) -> bool:
+def schemas_compatible(
+    output_schema: Mapping[str, Any], input_schema: Mapping[str, Any], merged: Iterable[Mapping[str, Any]] = ()
+) -> bool:
     """Tells whether documents of one endpoint can be the input of the next.
 
     They can when every required field of the input exists in the output, with a type that may fit, and no field of the
@@ -234,12 +246,14 @@ def schemas_compatible(output_schema: Mapping[str, Any], input_schema: Mapping[s
     Args:
         output_schema: JSON Schema of what the first endpoint gives.
         input_schema: JSON Schema of what the second endpoint takes.
+        merged: JSON Schemas of what other branches give, with which the documents are merged: they may add required fields.
     """
     source, target = _root(output_schema), _root(input_schema)
     given, wanted = source.get('properties'), target.get('properties')
     if not given or not wanted or _title(source) in _LEGACY_NAMES or _title(target) in _LEGACY_NAMES:
         return True
-    if any(name not in given for name in target.get('required', ())):
+    present = given.keys() | {name for schema in merged for name in _root(schema).get('properties') or ()}
+    if any(name not in present for name in target.get('required', ())):
         return False
     if given.keys() - wanted.keys() and not target.get('additionalProperties'):
         return False

@@ -65,7 +65,8 @@ def importable_by_name(module: types.ModuleType) -> bool:
     name = module.__name__
     if name == '__main__' or sys.modules.get(name) is not module:
         return False
-    if name in sys.builtin_module_names or name.partition('.')[0] in sys.stdlib_module_names:
+    # The framework runs in the pod too; its distributions may lie in several folders, which no finder knows of beforehand.
+    if name in sys.builtin_module_names or name.partition('.')[0] in (*sys.stdlib_module_names, 'jina'):
         return True
     spec = _find_spec(name)
     if spec is None:

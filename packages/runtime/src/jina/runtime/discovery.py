@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from jina.core.errors import TopologyError, TransportError
@@ -99,9 +99,12 @@ class Directory:
                 taken = self.lookup(step.name, endpoint)
                 if taken is None or not self.serves(step.name, endpoint):
                     continue
-                for source, given in self._givers(step, endpoint):
+                givers = list(self._givers(step, endpoint))
+                # What is merged has the fields of all branches.
+                merged = () if step.no_reduce else [given.output_schema for _, given in givers]
+                for source, given in givers:
                     if endpoint in (taken.name, given.name):
-                        _check_pair(endpoint, source, given, step.name, taken)
+                        _check_pair(endpoint, (source, given), (step.name, taken), merged)
 
     def proto(self) -> EndpointsProto:
         """Returns the endpoints of the whole graph: the first Executor's input, the last one's output."""
@@ -189,8 +192,14 @@ class Directory:
             self._complete.set()
 
 
-def _check_pair(endpoint: str, source: str, given: RemoteEndpoint, target: str, taken: RemoteEndpoint) -> None:
-    if given.is_generator or taken.is_generator or schemas_compatible(given.output_schema, taken.input_schema):
+def _check_pair(
+    endpoint: str,
+    giver: tuple[str, RemoteEndpoint],
+    taker: tuple[str, RemoteEndpoint],
+    merged: Iterable[Mapping[str, Any]],
+) -> None:
+    (source, given), (target, taken) = giver, taker
+    if given.is_generator or taken.is_generator or schemas_compatible(given.output_schema, taken.input_schema, merged):
         return
     raise TopologyError(
         f'at {endpoint!r} Executor {source!r} gives {given.output_name or "documents"} (endpoint {given.name!r}) '

@@ -127,8 +127,8 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Settings of the consensus."""
     force_network_mode: NetworkMode = option(DockerNetworkMode.AUTO, hidden=True, planned='containers')
     """Network of the container: AUTO, HOST, BRIDGE or NONE."""
-    install_requirements: bool = option(False, planned=_HUB)
-    """Install the ``requirements.txt`` of the Executor before it is loaded."""
+    install_requirements: bool = option(False)
+    """Install the ``requirements.txt`` beside the Executor, if there is one, before it is loaded. It takes pip or uv."""
     force_update: bool = option(False, aliases=('force',), planned=_HUB)
     """Fetch the Executor from the hub even if it is there already."""
     prefer_platform: str | None = option(None, planned=_HUB)

@@ -3,9 +3,10 @@
 from jina.core.yaml.dumping import dump_yaml
 from jina.core.yaml.loading import LoadedYaml, load_yaml
 from jina.core.yaml.objects import LoadOverrides, YamlObject, forgotten_classes, registered_class
-from jina.core.yaml.sources import complete_path
+from jina.core.yaml.sources import CLASS_NAME, complete_path
 
 __all__ = [
+    'CLASS_NAME',
     'LoadOverrides',
     'LoadedYaml',
     'YamlObject',

@@ -60,6 +60,7 @@ class LoadOverrides:
         uses_dynamic_batching: Batching of endpoints.
         py_modules: Python files to import.
         extra_search_paths: Directories for relative paths.
+        install_requirements: Whether the ``requirements.txt`` beside the Executor is installed before its import.
         runtime_args: What the runtime tells the Executor.
         needs: Names of the Deployments in front of this one.
         include_gateway: Whether a Deployment is reachable by its own port.
@@ -74,6 +75,7 @@ class LoadOverrides:
     uses_dynamic_batching: Mapping[str, Any] | None = None
     py_modules: tuple[str, ...] = ()
     extra_search_paths: tuple[str, ...] = ()
+    install_requirements: bool = False
     runtime_args: Mapping[str, Any] | None = None
     needs: tuple[str, ...] | None = None
     include_gateway: bool = True

@@ -17,6 +17,8 @@ from jina.core.errors import ConfigError, ConfigSourceError
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Mapping[str, Any]
 """What can be loaded."""
 
+CLASS_NAME = '<class name>'
+"""What messages call a source that is the name of a class."""
 _SUFFIXES = ('.yml', '.yaml', '.jaml', '.json')
 _URL = re.compile(r'https?://', re.IGNORECASE)
 _LITERAL = re.compile(r'!|jtype\b|\{|["\']?[\w-]+["\']?\s*:(\s|$)')
@@ -69,7 +71,7 @@ def read_source(source: Source, extra_search_paths: Iterable[str | os.PathLike[s
     if stripped.endswith(_SUFFIXES) or os.path.isfile(stripped):
         return _read_file(stripped, extra_search_paths)
     if _CLASS_NAME.fullmatch(stripped):
-        return SourceText('<class name>', data={'jtype': stripped})
+        return SourceText(CLASS_NAME, data={'jtype': stripped})
     raise ConfigSourceError(
         f'{source!r} is neither a YAML file, a URL, YAML text nor a class name',
         hint=f'paths end with {", ".join(_SUFFIXES)}',

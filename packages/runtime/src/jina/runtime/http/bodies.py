@@ -149,14 +149,17 @@ def request_model(name: str, schema: EndpointSchema) -> type[BaseModel]:
     """Returns the model that describes an endpoint's body in OpenAPI."""
     document = schema.input_model
     data: Any = Union[document, list[document]] if schema.is_singleton_doc else Union[list[document], document]  # type: ignore[valid-type]  # noqa: UP007
-    parameters = schema.parameters_model
-    if parameters is None:
-        described: Any = (Optional[dict[str, Any]], None)  # noqa: UP045
-    elif _all_optional(parameters):
-        described = (Optional[parameters], None)  # noqa: UP045
-    else:
-        described = (parameters, ...)
+    described = _described_parameters(schema.parameters)
     return create_model(f'{name}_input_model', data=(data, ...), parameters=described, header=(Optional[Header], None))  # noqa: UP045
+
+
+def _described_parameters(kind: ParametersType) -> Any:
+    if kind.model is None:
+        return (Optional[dict[str, Any]], None)  # noqa: UP045
+    described: Any = Union[kind.model, dict[str, Any]] if kind.allows_dict else kind.model  # noqa: UP007
+    if kind.allows_dict or kind.allows_none or _all_optional(kind.model):
+        return (Optional[described], None)  # noqa: UP045
+    return (described, ...)
 
 
 def response_model(name: str, schema: EndpointSchema, *, with_header: bool) -> type[BaseModel]:
