@@ -11,6 +11,7 @@ from pathlib import Path
 
 from documents import Prompt, Sampling, Token
 from jina import Client, Deployment
+from jina.client import SyncClient
 
 DEPLOYMENT = Path(__file__).with_name('deployment.yml')
 
@@ -29,10 +30,11 @@ def show(title: str, prompt: Prompt, tokens: Iterable[Token]) -> str:
     return text
 
 
-def ended_streams(client: Client, wanted: int) -> dict[str, float]:
+def ended_streams(client: SyncClient, wanted: int) -> dict[str, float]:
     """How many streams ended in which way. The Executor notices a moment later that a reader left."""
     while True:
         (response,) = client.post('/streams', return_responses=True)
+        counts: dict[str, float]
         (counts,) = response.parameters['__results__'].values()
         if sum(counts.values()) >= wanted:
             return counts
@@ -45,7 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument('--fast', action='store_true', help='without the pause before each token')
     for name, field in Sampling.model_fields.items():
         flag = f'--{name.replace("_", "-")}'
-        parser.add_argument(flag, type=field.annotation, default=field.default, help=field.description)
+        parser.add_argument(flag, type=type(field.default), default=field.default, help=field.description)
     return parser.parse_args()
 
 
@@ -53,8 +55,8 @@ def main() -> None:
     args = arguments()
     prompt = Prompt(text=args.prompt)
     sampling = Sampling(**{name: getattr(args, name) for name in Sampling.model_fields})
-    options = {'uses_with': {'seconds_per_token': 0}} if args.fast else {}
-    with Deployment.load_config(str(DEPLOYMENT), **options) as deployment:
+    pace = {'seconds_per_token': 0} if args.fast else {}
+    with Deployment.load_config(str(DEPLOYMENT), uses_with=pace) as deployment:
         grpc_port, http_port = deployment.port
         grpc = Client(port=grpc_port)
         http = Client(port=http_port, protocol='http')
