@@ -46,6 +46,17 @@ def import_py_modules(
         return [_import_one(path, directories) for path in wanted]
 
 
+def absolute_py_modules(paths: Iterable[str], search_paths: Iterable[str | os.PathLike[str]] = ()) -> list[str]:
+    """Returns the same modules in a form that doesn't depend on a directory; names of modules stay as they are.
+
+    Args:
+        paths: As for ``import_py_modules``.
+        search_paths: Directories.
+    """
+    directories = [Path(path).expanduser() for path in search_paths]
+    return [str(_locate(path, directories) or path) for path in paths]
+
+
 def _import_one(path: str, directories: list[Path]) -> ModuleType:
     found = _locate(path, directories)
     if found is None:
