@@ -55,6 +55,7 @@ def main() -> None:
     args = arguments()
     prompt = Prompt(text=args.prompt)
     sampling = Sampling(**{name: getattr(args, name) for name in Sampling.model_fields})
+    parameters = sampling.model_dump(exclude_defaults=True)  # the Executor knows the defaults
     pace = {'seconds_per_token': 0} if args.fast else {}
     with Deployment.load_config(str(DEPLOYMENT), uses_with=pace) as deployment:
         grpc_port, http_port = deployment.port
@@ -63,16 +64,15 @@ def main() -> None:
         for client in (grpc, http):
             client.is_flow_ready()  # connects, so that the time to the first token is the model's
 
-        tokens = grpc.stream_doc('/generate', prompt, return_type=Token, parameters=sampling)
+        tokens = grpc.stream_doc('/generate', prompt, return_type=Token, parameters=parameters)
         text = show('gRPC', prompt, tokens)
 
-        tokens = http.stream_doc('/generate', prompt, return_type=Token)  # takes no parameters over HTTP
+        tokens = http.stream_doc('/generate', prompt, return_type=Token, parameters=parameters)
         again = show('HTTP, server-sent events', prompt, tokens)
-        if sampling == Sampling():
-            print(f'the same text: {again == text}')
+        print(f'the same text: {again == text}')
 
-        endless = sampling.model_copy(update={'max_tokens': 10_000})
-        with closing(grpc.stream_doc('/generate', prompt, return_type=Token, parameters=endless)) as tokens:
+        parameters['max_tokens'] = 10_000
+        with closing(grpc.stream_doc('/generate', prompt, return_type=Token, parameters=parameters)) as tokens:
             show('gRPC, and the reader leaves after 5 of 10,000 tokens', prompt, islice(tokens, 5))
         print(f'streams that the Executor ended: {ended_streams(grpc, 3)}')
 
