@@ -325,3 +325,12 @@ async def test_on_the_loop_of_the_test() -> None:
     with pytest.raises(NotStartedError):
         async for _ in client.post('/'):
             pass
+
+
+async def test_a_second_async_with_statement_makes_new_executors() -> None:
+    client = AsyncTestClient(Append)
+    for _ in range(2):
+        async with client:
+            found = [docs async for docs in client.post('/', TextDoc(text='a'), return_type=DocList[TextDoc])]
+            assert [texts(docs) for docs in found] == [['ax']]
+            assert client.executor.calls == 1
