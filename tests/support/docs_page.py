@@ -1,6 +1,7 @@
 """Reads the code blocks of a documentation page and runs them in order, as a reader would.
 
 - A block with a ``title="name"`` is written to that file.
+- A line ``--8<-- "path"`` in a block stands for a file of ``docs/``, as in the built pages.
 - A ``python`` block without a title runs as a script of its own and must exit with status 0.
 - A ``bash`` block runs with ``bash -euo pipefail``; after ``<!-- run: server -->`` it stays in the background until the page's end.
 - A ``text`` block right after a block that ran lists lines that its output must contain.
@@ -24,6 +25,8 @@ FENCE = re.compile(
     r'(?:<!-- run: (?P<mode>.+?) -->\s*\n)?^(?P<indent> *)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$',
     re.MULTILINE | re.DOTALL,
 )
+SNIPPET = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
+DOCS = Path(__file__).parents[2] / 'docs'
 READY = re.compile('ready to serve|is ready and listening')
 
 
@@ -57,6 +60,7 @@ class Page:
         for match in FENCE.finditer(text):
             indent = match['indent']
             body = '\n'.join(line.removeprefix(indent) for line in match['body'].split('\n'))
+            body = SNIPPET.sub(lambda line: (DOCS / line['path']).read_text().rstrip(), body)
             title = re.search(r'title="([^"]+)"', match['info'])
             line = text.count('\n', 0, match.start()) + 1
             yield Block(match['language'], body, title[1] if title else '', match['mode'] or '', line)

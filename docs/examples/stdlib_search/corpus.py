@@ -98,7 +98,8 @@ def collect() -> list[Entry]:
         except BaseException:  # noqa: BLE001  a module that can't be imported on this platform has nothing to index
             continue
         for name, value in [('', module), *members(module)]:
-            text = inspect.getdoc(value)
+            with quiet():
+                text = inspect.getdoc(value)
             if text and len(text.split()) >= 4:
                 kind = 'module' if not name else 'class' if inspect.isclass(value) else 'function'
                 entry = Entry(f'{module_name}.{name}' if name else module_name, kind, text)

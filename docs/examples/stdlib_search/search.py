@@ -16,6 +16,7 @@ from corpus import Entry, collect
 from docarray import DocList
 from executors import Answer, Passage, Query, words_of
 from jina import Client, Flow
+from jina.client import SyncClient
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +30,7 @@ QUESTIONS = (
 )
 
 
-def index(client: Client, entries: list[Entry], console: Console) -> float:
+def index(client: SyncClient, entries: list[Entry], console: Console) -> float:
     """Fit the encoder on all texts, then index them in requests of 200; returns the seconds that both took."""
     passages = DocList[Passage](Passage(name=e.name, first_line=e.first_line, text=e.text) for e in entries)
     console.print(f'Indexing {len(passages)} docstrings ...')
@@ -39,7 +40,7 @@ def index(client: Client, entries: list[Entry], console: Console) -> float:
     return time.perf_counter() - start
 
 
-def ask(client: Client, questions: list[str], top_k: int = 10) -> list[Answer]:
+def ask(client: SyncClient, questions: list[str], top_k: int = 10) -> list[Answer]:
     """The answers to some questions, in their order."""
     queries = DocList[Query](Query(text=question) for question in questions)
     return list(
@@ -69,7 +70,7 @@ def mutilated(entry: Entry, generator: random.Random) -> str:
     return ' '.join(words[position] for position in kept)
 
 
-def evaluate(client: Client, entries: list[Entry], seed: int = 20, size: int = 50) -> tuple[float, float]:
+def evaluate(client: SyncClient, entries: list[Entry], seed: int = 20, size: int = 50) -> tuple[float, float]:
     """Recall@1 and recall@10 of ``size`` random functions, each searched by its mutilated first sentence."""
     generator = random.Random(seed)
     functions = [e for e in entries if e.kind == 'function' and len(e.first_line.split()) >= 6]

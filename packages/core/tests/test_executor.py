@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,27 @@ def test_save_config_can_be_loaded_again(tmp_path: Path) -> None:
     executor = Executor.load_config(str(path))
     assert isinstance(executor, Greeter)
     assert (executor.greeting, executor.metas.name, list(executor.requests)) == ('hi', 'g', ['/x'])
+
+
+@pytest.mark.parametrize('place', ['py_modules: [source/]', 'metas: {py_modules: source/__init__.py}'])
+def test_a_saved_config_names_the_files_of_the_class(place: str, tmp_path: Path) -> None:
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / '__init__.py').write_text('from jina import Executor\n\n\nclass Kept(Executor): ...\n')
+    (tmp_path / 'config.yml').write_text(f'jtype: Kept\n{place}\n')
+    (tmp_path / 'elsewhere').mkdir()
+    programs = (
+        "Executor.load_config('../config.yml').save_config('saved.yml')",
+        "print(Executor.load_config('saved.yml'))",
+    )
+    for program in programs:
+        done = subprocess.run(
+            [sys.executable, '-c', f'from jina import Executor; {program}'],
+            cwd=tmp_path / 'elsewhere',
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "<Kept name='Kept'>\n"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from docarray.typing import NdArray
 from jina import AsyncTestClient, Deployment, Executor, Flow, TestClient, requests
 from jina.core.errors import (
     ConfigError,
+    DeadlineError,
     InputError,
     NotStartedError,
     RemoteError,
@@ -24,6 +28,7 @@ from jina.core.errors import (
     TopologyError,
 )
 from jina.orchestrate import launcher
+from pydantic import BaseModel
 
 
 class Vector(BaseDoc):
@@ -67,6 +72,37 @@ class Append(Executor):
 
     def close(self) -> None:
         self.closed.append(self.text)
+
+
+class Count(BaseModel):
+    count: int = 1
+
+
+class Streams(Executor):
+    """Yields texts: so many, or without an end."""
+
+    def __init__(self, text: Any = '', **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.text = text
+        self.ended = threading.Event()
+
+    @requests(on='/counted')
+    async def counted(self, doc: TextDoc, parameters: Count) -> AsyncIterator[TextDoc]:
+        for number in range(parameters.count):
+            yield TextDoc(text=f'{doc.text}{number}')
+
+    @requests(on='/endless')
+    async def endless(self, doc: TextDoc) -> AsyncIterator[TextDoc]:
+        try:
+            while True:
+                yield doc
+                await asyncio.sleep(0)
+        finally:
+            self.ended.set()
+
+    @requests(on='/text')
+    def say(self, doc: TextDoc) -> TextDoc:
+        return TextDoc(text=f'{self.text}')
 
 
 class Sum(Executor):
@@ -198,6 +234,34 @@ def test_yaml_of_every_kind(tmp_path: Path) -> None:
             assert texts(client.post('/', TextDoc(text='a'), return_type=DocList[TextDoc])) == [f'a{suffix}']
 
 
+def test_parameters_are_those_of_the_endpoint() -> None:
+    with TestClient(Streams) as client:
+        for parameters in ({'count': 2}, Count(count=2)):
+            stream = client.stream_doc('/counted', TextDoc(text='a'), return_type=TextDoc, parameters=parameters)
+            assert [doc.text for doc in stream] == ['a0', 'a1']
+        with pytest.raises(RemoteError, match='count'):
+            list(client.stream_doc('/counted', TextDoc(text='a'), parameters={'count': 'many'}))
+
+
+def test_a_closed_stream_ends_the_generator() -> None:
+    with TestClient(Streams) as client:
+        with closing(client.stream_doc('/endless', TextDoc(), return_type=TextDoc)) as stream:
+            next(stream)
+        assert client.executor.ended.wait(30)
+        client.executor.ended.clear()
+        with pytest.raises(DeadlineError):
+            deque(client.stream_doc('/endless', TextDoc(), timeout=0.2), maxlen=0)
+        assert client.executor.ended.wait(30)
+
+
+def test_a_replaced_attribute_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    marker: Any = object()
+    with TestClient(Streams, uses_with={'text': marker}) as client:
+        assert client.executor.text is marker
+        monkeypatch.setattr(client.executor, 'text', 'replaced')
+        assert client.post('/text', TextDoc(), return_type=TextDoc).text == 'replaced'
+
+
 def test_a_deployment_and_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('FLAVOUR', raising=False)
     with TestClient(Deployment(uses=Append, name='sweet', env={'FLAVOUR': 'vanilla'})) as client:
@@ -224,6 +288,17 @@ def test_wrong_use() -> None:
         TestClient(Flow(), replicas=2)
     with pytest.raises(NotStartedError):
         TestClient(Append).post('/')
+    with pytest.raises(ConfigError, match=r'got the object <Append .*; give the class Append'):
+        TestClient(Append())
+
+
+def test_a_second_with_statement_makes_new_executors() -> None:
+    client = TestClient(Append)
+    with client:
+        first = client.executor
+    with client:
+        assert client.executor is not first
+        assert texts(client.post('/', TextDoc(text='a'), return_type=DocList[TextDoc])) == ['ax']
 
 
 def test_nothing_is_started_aside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,3 +325,12 @@ async def test_on_the_loop_of_the_test() -> None:
     with pytest.raises(NotStartedError):
         async for _ in client.post('/'):
             pass
+
+
+async def test_a_second_async_with_statement_makes_new_executors() -> None:
+    client = AsyncTestClient(Append)
+    for _ in range(2):
+        async with client:
+            found = [docs async for docs in client.post('/', TextDoc(text='a'), return_type=DocList[TextDoc])]
+            assert [texts(docs) for docs in found] == [['ax']]
+            assert client.executor.calls == 1

@@ -1,6 +1,7 @@
 """Correct uses: a type checker in strict mode has nothing to say."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from docarray import DocList
@@ -67,7 +68,9 @@ def synchronous(flow: Flow, deployment: Deployment) -> None:
         assert_type(source.post('/', docs, return_responses=True), list[Response])
         assert_type(source.post('/', docs, request_size=2, parameters={'a': 1}), DocList[Any])
         source.post('/', docs, on_done=print)
-        assert_type(source.stream_doc('/', docs[0], return_type=TextDoc, parameters={'a': 1}), Iterator[TextDoc])
+        with closing(source.stream_doc('/', docs[0], return_type=TextDoc, parameters={'a': 1})) as stream:
+            assert_type(stream, Generator[TextDoc, None, None])
+            assert_type(next(stream), TextDoc)
     assert_type(client.is_flow_ready(), bool)
     with TestClient(Texts, uses_with={'size': 2}) as tester:
         assert_type(tester.post('/', docs, return_type=TextDoc), TextDoc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
@@ -156,7 +156,7 @@ class SyncClient(SyncCalls, BaseClient):
 
         return self.background().run(run)
 
-    def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Iterator[BaseDoc]:
+    def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Generator[BaseDoc, None, None]:
         loop = self.background()
 
         async def start(_: Caller) -> AsyncGenerator[BaseDoc, None]:
@@ -347,8 +347,8 @@ def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:
         loop.spawn(transport.close())
 
 
-def _iterate(loop: BackgroundLoop, items: AsyncGenerator[_T, None]) -> Iterator[_T]:
-    """Turns an asynchronous iterator on the background loop into an iterator."""
+def _iterate(loop: BackgroundLoop, items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
+    """Turns an asynchronous generator on the background loop into a generator."""
 
     async def step(_: Caller) -> _T | None:
         return await anext(items, None)

@@ -155,7 +155,8 @@ class PostMixin(_HasClient):
             extras: ``metadata``, ``compression``, ``timeout``: see ``PostExtras``.
 
         Returns:
-            An iterator over documents; with an asynchronous client an asynchronous one.
+            A generator of documents; with an asynchronous client an asynchronous one. Closing it ends the stream, which
+            cancels the endpoint's generator.
 
         Raises:
             RemoteError: The Executor failed, or the endpoint isn't a streaming one.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jina.client.mixin import HealthCheckMixin, PostMixin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Generator
     from typing import Any, Literal, TypeVar, overload
 
     from docarray import BaseDoc, DocList
@@ -61,10 +61,12 @@ class SyncCalls(PostMixin, HealthCheckMixin):
         @overload  # type: ignore[override]
         def stream_doc(
             self, on: str, inputs: BaseDoc, return_type: type[_Doc], **more: Unpack[StreamKeywords]
-        ) -> Iterator[_Doc]: ...
+        ) -> Generator[_Doc, None, None]: ...
 
         @overload
-        def stream_doc(self, on: str, inputs: BaseDoc, **more: Unpack[StreamKeywords]) -> Iterator[Any]: ...
+        def stream_doc(
+            self, on: str, inputs: BaseDoc, **more: Unpack[StreamKeywords]
+        ) -> Generator[Any, None, None]: ...
 
         def stream_doc(self, *args: Any, **kwargs: Any) -> Any:
             """Streams documents, see ``PostMixin.stream_doc``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from jina.core import loader
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
 from jina.core.logging.logger import JinaLogger
+from jina.core.modules import absolute_py_modules
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class BaseExecutor(YamlObject):
 
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
     _definition: loader.Definition | None = None
+    _py_modules: Sequence[str] = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # keeps the arguments for to_config
         self = super().__new__(cls)
@@ -201,7 +203,10 @@ class BaseExecutor(YamlObject):
                 f'{loaded.where("jtype")}: {definition.executor_class.__name__!r} is not a kind of {cls.__name__}',
                 hint='call Executor.load_config',
             )
-        return cast('Self', loader.instantiate(definition, runtime_args=overrides.runtime_args or {}))
+        executor = loader.instantiate(definition, runtime_args=overrides.runtime_args or {})
+        folders = [loaded.directory] if loaded.directory else []
+        executor._py_modules = absolute_py_modules(definition.py_modules, [*folders, *overrides.extra_search_paths])
+        return cast('Self', executor)
 
     @classmethod
     def class_of(cls, loaded: LoadedYaml) -> type[Self]:
@@ -209,14 +214,15 @@ class BaseExecutor(YamlObject):
         return cls
 
     def to_config(self) -> dict[str, Any]:
-        """Returns the YAML document of this Executor: its class, constructor arguments, metas and endpoints."""
+        """Returns the YAML document of this Executor: its class and the files to import for it, arguments, metas and endpoints."""
         bound = inspect.signature(type(self).__init__).bind(self, *self._init_arguments[0], **self._init_arguments[1])
         arguments = {key: value for key, value in list(bound.arguments.items())[1:] if key not in ('args', 'kwargs')}
         arguments.update(bound.kwargs)
         given = {key: arguments.pop(key, None) or {} for key in ('metas', 'requests', 'runtime_args')}
         arguments.pop('workspace', None)
-        document: dict[str, Any] = {'jtype': type(self).__name__, 'with': arguments}
+        document: dict[str, Any] = {'jtype': type(self).__name__, 'py_modules': self._py_modules, 'with': arguments}
         document['metas'] = {**_without_none(given['metas']), 'name': self.metas.name}
+        document['metas'].pop('py_modules', None)
         document['dynamic_batching'] = arguments.pop('dynamic_batching', None)
         document['requests'] = {endpoint: method.__name__ for endpoint, method in self.requests.items()}
         return {key: value for key, value in document.items() if value}

@@ -19,6 +19,17 @@ _MODULE_NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 _lock = threading.RLock()
 
 
+def absolute_py_modules(paths: Iterable[str], search_paths: Iterable[str | os.PathLike[str]] = ()) -> list[str]:
+    """Returns the same modules in a form that doesn't depend on a directory; names of modules stay as they are.
+
+    Args:
+        paths: As for ``import_py_modules``.
+        search_paths: Directories.
+    """
+    directories = [Path(path).expanduser() for path in search_paths]
+    return [str(_locate(path, directories) or path) for path in paths]
+
+
 def import_py_modules(
     paths: str | Iterable[str], search_paths: Iterable[str | os.PathLike[str]] = ()
 ) -> list[ModuleType]:

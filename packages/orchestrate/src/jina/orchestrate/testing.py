@@ -21,6 +21,7 @@ from jina.core.config import ClientOptions, DeploymentOptions, GatewayOptions, P
 from jina.core.enums import ProtocolType
 from jina.core.environment import fast_lane_disabled
 from jina.core.errors import ConfigError, NotStartedError, StartupError
+from jina.core.executor import BaseExecutor
 from jina.core.yaml import load_yaml
 from jina.orchestrate import launcher
 from jina.orchestrate.deployment import Deployment
@@ -29,7 +30,6 @@ from jina.runtime.in_process import InProcessChannel, InProcessPod
 
 if TYPE_CHECKING:
     from jina.client.transports.base import Transport
-    from jina.core.executor import BaseExecutor
     from jina.core.request import DataRequest, Response
     from typing_extensions import Self
 
@@ -49,6 +49,8 @@ class _Stage:
 
     async def open(self) -> _InProcessTransport:
         """Makes all Executors and, where there is one, the gateway."""
+        self.executors.clear()  # of an earlier with statement
+        self._channels.clear()
         target = self.target
         environ = dict((target.options.env if isinstance(target, Flow) else None) or {})
         deployments = target.deployments if isinstance(target, Flow) else [target]
@@ -265,6 +267,11 @@ def _target(uses: Any, options: dict[str, Any]) -> Deployment | Flow:
                 hint=f'give them to the {uses.kind}',
             )
         return uses
+    if isinstance(uses, BaseExecutor):
+        raise ConfigError(
+            f'TestClient got the object {uses!r}',
+            hint=f'give the class {type(uses).__name__}, and what its __init__ takes as uses_with',
+        )
     kind = None if isinstance(uses, type) else load_yaml(uses, substitute=False).data.get('jtype')
     with launcher.unprepared():
         if kind == 'Flow':
