@@ -17,6 +17,7 @@ from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
 from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented
 from jina.core.logging.logger import JinaLogger
+from jina.core.standalone import StandaloneMixin
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ __all__ = ['BaseExecutor', 'Executor']
 _DEFAULT_WORKSPACE = Path('~/.cache/jina')
 
 
-class BaseExecutor(YamlObject):
+class BaseExecutor(YamlObject, StandaloneMixin):
     """A self-contained service: its methods with ``@requests`` answer requests to their endpoints.
 
     A subclass that has an ``__init__`` takes ``**kwargs`` there and calls ``super().__init__(**kwargs)``. Objects are
