@@ -1,9 +1,13 @@
-"""Makes documents with ``DocList[...]`` fields definable on Python 3.12 and newer.
+"""Makes two kinds of fields definable that docarray 0.41 fails on.
 
-docarray 0.41 gives ``DocList[Doc]`` as a ``types.GenericAlias`` there. ``typing`` evaluates such an alias by subscribing
-the typed class with the same document type once more, which docarray refuses ("object is not subscriptable"), so
-pydantic can't build the model. The repair lets that one case through: subscribing a typed list with its own type gives
-the list that is there already.
+``DocList[...]``, on Python 3.12 and newer: docarray gives it as a ``types.GenericAlias`` there. ``typing`` evaluates such
+an alias by subscribing the typed class with the same document type once more, which docarray refuses ("object is not
+subscriptable"), so pydantic can't build the model. The repair lets that one case through: subscribing a typed list with
+its own type gives the list that is there already.
+
+``AnyTensor[5]``, everywhere: the class that docarray makes for a shape has a metaclass that doesn't fit the one of
+``AnyTensor`` ("metaclass conflict"), and it asks ``AnyTensor`` for the shape of a value, which only the class of the value
+knows. The repair joins the metaclasses and asks the value.
 
 Nothing is imported for it: if docarray isn't imported yet, the repair waits until it is.
 """
@@ -21,13 +25,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 PACKAGE = 'docarray'
-NEEDED = sys.version_info >= (3, 12)
+LISTS_NEED_IT = sys.version_info >= (3, 12)
 
 
 def install() -> None:
-    """Repairs docarray now if it is imported, otherwise as soon as it is; does nothing on Python before 3.12."""
-    if not NEEDED:
-        return
+    """Repairs docarray now if it is imported, otherwise as soon as it is."""
     module = sys.modules.get(PACKAGE)
     if module is not None and hasattr(module, 'DocList'):
         repair(module)
@@ -36,11 +38,29 @@ def install() -> None:
 
 
 def repair(docarray: ModuleType) -> None:
-    """Repairs the list class of docarray, once.
+    """Repairs the list class and the tensor class of docarray, once.
 
     Args:
         docarray: The imported package.
     """
+    if LISTS_NEED_IT:
+        _repair_lists(docarray)
+    _repair_tensors(docarray.typing.AnyTensor)
+
+
+def _repair_tensors(any_tensor: Any) -> None:
+    metaclass = any_tensor.__parametrized_meta__
+    if issubclass(metaclass, type(any_tensor)):
+        return
+
+    def __docarray_validate_shape__(cls: Any, tensor: Any, shape: Any) -> Any:
+        return type(tensor).__docarray_validate_shape__(tensor, shape)
+
+    any_tensor.__parametrized_meta__ = type(metaclass.__name__, (metaclass, type(any_tensor)), {})
+    any_tensor.__docarray_validate_shape__ = classmethod(__docarray_validate_shape__)
+
+
+def _repair_lists(docarray: ModuleType) -> None:
     subscribe = docarray.DocList.__class_getitem__.__func__
     if getattr(subscribe, 'repaired', False):
         return
