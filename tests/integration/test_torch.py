@@ -24,7 +24,9 @@ def test_torch_tensors_survive_every_path() -> None:
         python = Path(sys.executable) if importlib.util.find_spec('torch') else torch_env.torch_python()
     except bootstrap.BootstrapError as error:
         pytest.skip(str(error))
-    variables = {key: value for key, value in os.environ.items() if not key.startswith('PYTEST_')}
+    # The environment isn't compiled as a whole, and each process that imports torch shall not compile it anew.
+    unset = ('PYTEST_', 'PYTHONDONTWRITEBYTECODE')
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(unset)}
     command = [str(python), '-m', 'pytest', *FILES, '-q', '-p', 'no:cacheprovider', '--durations=3']
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f'{done.stdout}\n{done.stderr}'
