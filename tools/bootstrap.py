@@ -79,12 +79,14 @@ def tools() -> Path:
     return folder / 'bin'
 
 
-def uv(*arguments: str | Path, check: bool = True, capture: bool = False) -> subprocess.CompletedProcess[str]:
+def uv(
+    *arguments: str | Path, check: bool = True, capture: bool = False, compiled: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Runs uv with ``arguments`` from the repository's root; with ``capture`` its output is in the result."""
     command = [str(tools() / 'uv'), *map(str, arguments)]
     # an active environment of the caller must not become uv's target
     variables = {key: value for key, value in os.environ.items() if key not in ('VIRTUAL_ENV', 'CONDA_PREFIX')}
-    variables |= COMPILED
+    variables |= COMPILED if compiled else dict.fromkeys(COMPILED, '0')
     return subprocess.run(command, check=check, capture_output=capture, text=True, cwd=ROOT, env=variables)
 
 
@@ -95,6 +97,7 @@ def environment(
     requirements: Sequence[str] = (),
     groups: Sequence[str] = (),
     python: str | Path = sys.executable,
+    compiled: bool = True,
 ) -> Path:
     """Builds a virtual environment with editable installs of our distributions; does nothing when it is up to date.
 
@@ -104,6 +107,7 @@ def environment(
         requirements: Further third-party requirements.
         groups: Names of dependency groups of the root ``pyproject.toml``.
         python: The base interpreter.
+        compiled: Compile all modules at once instead of at their first import.
 
     Returns:
         The interpreter of the environment.
@@ -123,7 +127,8 @@ def environment(
             members = [wanted.get(item, item) for item in _with_siblings(list(wanted))]
             editable = [argument for member in members for argument in ('--editable', f'packages/{member}')]
             chosen = [argument for group in groups for argument in ('--group', f'pyproject.toml:{group}')]
-            uv('pip', 'install', '--quiet', '--python', folder / 'bin' / 'python', *editable, *chosen, *requirements)
+            target = folder / 'bin' / 'python'
+            uv('pip', 'install', '--quiet', '--python', target, *editable, *chosen, *requirements, compiled=compiled)
             (folder / '.stamp').write_text(stamp)
     return folder / 'bin' / 'python'
 

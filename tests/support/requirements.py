@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ['ROOT', 'bootstrap', 'missing', 'original_env', 'peer_env', 'require_original', 'require_program', 'wheels']
+__all__ = [
+    'ROOT',
+    'bootstrap',
+    'missing',
+    'original_env',
+    'peer_env',
+    'require_original',
+    'require_program',
+    'torch_env',
+    'wheels',
+]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -18,6 +28,7 @@ sys.path.append(str(ROOT / 'tools'))
 import bootstrap  # noqa: E402  tools/ is not a package
 import original_env  # noqa: E402
 import peer_env  # noqa: E402
+import torch_env  # noqa: E402
 import wheels  # noqa: E402
 
 

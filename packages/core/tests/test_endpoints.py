@@ -430,10 +430,10 @@ def test_a_metric_may_be_a_method_or_a_function_of_a_module() -> None:
 
 def test_monitor_keeps_the_kind_of_the_method() -> None:
     class Histogram:
-        values: list[float] = []  # noqa: RUF012
+        values: list[tuple[float, dict[str, str]]] = []  # noqa: RUF012
 
-        def record(self, value: float) -> None:
-            self.values.append(value)
+        def record(self, value: float, attributes: dict[str, str]) -> None:
+            self.values.append((value, attributes))
 
     class Meter:
         names: list[tuple[str, str, str]] = []  # noqa: RUF012
@@ -463,11 +463,11 @@ def test_monitor_keeps_the_kind_of_the_method() -> None:
     executor.meter = Meter()
     assert executor.plain(1) == 2
     assert asyncio.run(executor.awaited('x')) == 'x'
+    assert Meter.names == [('jina_plain_seconds', 's', 'Time spent calling method plain'), ('jina_own', 's', 'mine')]
+    assert [given for _, given in Histogram.values] == [{'executor': 'Measured', 'runtime_name': 'Measured'}] * 2
     endpoint = executor.endpoints.lookup('/s')
     assert (endpoint.is_async, endpoint.is_generator, endpoint.schema.output_model) == (True, True, Answer)
     assert executor.endpoints.lookup('/a').schema.input_model is Question
-    assert Meter.names == [('plain_seconds', 's', 'Time spent calling method plain'), ('own', 's', 'mine')]
-    assert len(Histogram.values) == 2
 
 
 def test_discovery_lists_all_endpoints_and_the_hidden_one() -> None:

@@ -21,6 +21,7 @@ MEMBERS = {
     'FlowInspectType': {'HANG': 0, 'REMOVE': 1, 'COLLECT': 2},
     'DataInputType': {'AUTO': 0, 'DOCUMENT': 1, 'CONTENT': 2, 'DICT': 3},
     'ProviderType': {'NONE': 0, 'SAGEMAKER': 1, 'AZURE': 2},
+    'StandaloneExecutorType': {'EXTERNAL': 0, 'SHARED': 1},
 }
 
 

@@ -151,7 +151,7 @@ def test_stream_of_a_file_knows_its_directory(tmp_path: Path) -> None:
         assert load_yaml(stream).directory == tmp_path.resolve()
 
 
-@pytest.mark.parametrize('source', ['docker://image', 'a b', '???'])
+@pytest.mark.parametrize('source', ['ftp://image', 'a b', '???'])
 def test_text_that_is_no_source(source: str) -> None:
     assert message_of(source) == (
         f'{source!r} is neither a YAML file, a URL, YAML text nor a class name; paths end with .yml, .yaml, .jaml, .json'

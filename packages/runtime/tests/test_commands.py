@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from jina.core.cli.parser import options_of, read
 from jina.core.config import ExecutorOptions, GatewayOptions
-from jina.core.errors import NotSupportedError
+from jina.core.config.arguments import flag
+from jina.core.errors import ConfigError, NotSupportedError
 from jina.runtime.commands import EXECUTOR, GATEWAY
 
 
@@ -18,3 +20,108 @@ def test_one_process_has_one_replica() -> None:
         EXECUTOR.run(ExecutorOptions(replicas=2))
     with pytest.raises(NotSupportedError, match='jina gateway runs one process and replicas is 2; start it several'):
         GATEWAY.run(GatewayOptions(replicas=2))
+
+
+EFFECTIVE = {
+    'name': 'x',
+    'workspace': 'folder',
+    'log-config': 'plain',
+    'quiet': None,
+    'quiet-error': None,
+    'extra-search-paths': 'folder',
+    'timeout-ctrl': '70',
+    'timeout-ready': '1000',
+    'env': 'A=b',
+    'shard-id': '1',
+    'replica-id': '1',
+    'noblock-on-start': None,
+    'floating': None,
+    'reload': None,
+    'port': '15001',
+    'ports': '15001',
+    'protocol': 'HTTP',
+    'protocols': 'HTTP',
+    'retries': '2',
+    'grpc-server-options': 'grpc.max_send_message_length: -1',
+    'grpc-channel-options': 'grpc.max_send_message_length: -1',
+    'compression': 'Gzip',
+    'timeout-send': '100',
+    'polling': 'ALL',
+    'replicas': '1',
+    'native': None,
+    'uses': 'MyExec',
+    'uses-with': 'a: 1',
+    'uses-metas': 'name: x',
+    'uses-requests': '/a: foo',
+    'uses-dynamic-batching': '{"/a": {"timeout": 10}}',
+    'py-modules': 'executor.py',
+    'exit-on-exceptions': 'ValueError',
+    'no-reduce': None,
+    'disable-reduce': None,
+    'allow-concurrent': None,
+    'host': '127.0.0.1',
+    'host-in': '127.0.0.1',
+}
+"""Flags of the original's ``jina executor`` that are taken, with a value; None is for a flag without one."""
+REFUSED = {
+    'workspace-id': 'abc',
+    'k8s-namespace': 'space',
+    'entrypoint': 'sh',
+    'docker-kwargs': 'a: 1',
+    'runtime-cls': 'OtherRuntime',
+    'env-from-secret': 'A: {"name": "s", "key": "k"}',
+    'image-pull-secrets': 'secret',
+    'pod-role': 'HEAD',
+    'provider': 'SAGEMAKER',
+    'provider-endpoint': 'foo',
+    'monitoring': None,
+    'port-monitoring': '15002',
+    'tracing': None,
+    'traces-exporter-host': 'localhost',
+    'traces-exporter-port': '4317',
+    'metrics': None,
+    'metrics-exporter-host': 'localhost',
+    'metrics-exporter-port': '4317',
+    'stateful': None,
+    'peer-ports': '15003',
+    'shards': '2',
+    'output-array-type': 'numpy',
+    'raft-configuration': 'a: 1',
+    'volumes': 'a:b',
+    'gpus': 'all',
+    'disable-auto-volume': None,
+    'force-network-mode': 'HOST',
+    'install-requirements': None,
+    'force-update': None,
+    'force': None,
+    'prefer-platform': 'linux/amd64',
+    'uses-before-address': 'localhost:1',
+    'uses-after-address': 'localhost:1',
+    'connection-list': '{"0": "localhost:1"}',
+}
+"""Flags whose features come later: known, and refused instead of ignored."""
+
+
+def read_flag(name: str, value: str | None) -> object:
+    parsed = read(EXECUTOR, [f'--{name}', *([] if value is None else [value])])
+    assert parsed.unknown == []
+    return options_of(EXECUTOR, parsed)
+
+
+@pytest.mark.parametrize('name', EFFECTIVE)
+def test_flags_of_the_original_are_taken(name: str) -> None:
+    read_flag(name, EFFECTIVE[name])
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_flags_of_later_features_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r'of Executor is not available in this version \(.+\); remove it'):
+        read_flag(name, REFUSED[name])
+
+
+def test_no_flag_is_left_out() -> None:
+    known = {flag(name) for name in (*ExecutorOptions.model_fields, *ExecutorOptions.aliases())}
+    listed = {f'--{name}' for name in (*EFFECTIVE, *REFUSED)}
+    # spellings of our own, which the original's documentation uses without its parser knowing them
+    assert known - listed == {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports'}
+    assert listed <= known

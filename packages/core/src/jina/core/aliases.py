@@ -130,6 +130,7 @@ ALIASES: dict[str, dict[str, Home]] = {
         'PollingType': _ENUMS + 'PollingType',
         'ProtocolType': _ENUMS + 'ProtocolType',
         'ProviderType': _ENUMS + 'ProviderType',
+        'StandaloneExecutorType': _ENUMS + 'StandaloneExecutorType',
     },
     'jina.excepts': {
         'BadClient': _ERRORS + 'ClientError',

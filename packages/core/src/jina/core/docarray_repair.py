@@ -1,12 +1,13 @@
-"""Makes two kinds of documents definable that docarray 0.41 documents and refuses.
+"""Makes two kinds of fields definable that docarray 0.41 fails on.
 
-Those with ``DocList[...]`` fields on Python 3.12 and newer: docarray gives ``DocList[Doc]`` as a ``types.GenericAlias``
-there. ``typing`` evaluates such an alias by subscribing the typed class with the same document type once more, which docarray
-refuses ("object is not subscriptable"), so pydantic can't build the model. The repair lets that one case through: subscribing a
-typed list with its own type gives the list that is there already.
+``DocList[...]``, on Python 3.12 and newer: docarray gives it as a ``types.GenericAlias`` there. ``typing`` evaluates such
+an alias by subscribing the typed class with the same document type once more, which docarray refuses ("object is not
+subscriptable"), so pydantic can't build the model. The repair lets that one case through: subscribing a typed list with
+its own type gives the list that is there already.
 
-Those with ``AnyTensor[128]`` and ``AnyEmbedding[128]`` on every version: docarray makes such a type with a metaclass that the
-one of its base class doesn't allow ("metaclass conflict"). The repair gives it one that is both.
+``AnyTensor[5]``, everywhere: the class that docarray makes for a shape has a metaclass that doesn't fit the one of
+``AnyTensor`` ("metaclass conflict"), and it asks ``AnyTensor`` for the shape of a value, which only the class of the value
+knows. The repair joins the metaclasses and asks the value.
 
 Nothing is imported for it: if docarray isn't imported yet, the repair waits until it is.
 """
@@ -37,32 +38,29 @@ def install() -> None:
 
 
 def repair(docarray: ModuleType) -> None:
-    """Repairs the classes of docarray, once.
+    """Repairs the list class and the tensor class of docarray, once.
 
     Args:
         docarray: The imported package.
     """
-    repair_tensors()
     if LISTS_NEED_IT:
-        repair_lists(docarray)
+        _repair_lists(docarray)
+    _repair_tensors(docarray.typing.AnyTensor)
 
 
-def repair_tensors() -> None:
-    """Lets ``AnyTensor`` and ``AnyEmbedding`` have a shape."""
-    from docarray.typing import AnyTensor  # noqa: PLC0415 - docarray is imported by now
+def _repair_tensors(any_tensor: Any) -> None:
+    metaclass = any_tensor.__parametrized_meta__
+    if issubclass(metaclass, type(any_tensor)):
+        return
 
-    tensor: Any = AnyTensor  # its metaclass isn't the same with and without torch
-    made_by, own = tensor.__parametrized_meta__, type(tensor)
-    if not issubclass(made_by, own):
-        tensor.__parametrized_meta__ = type(made_by.__name__, (made_by, own), {})
+    def __docarray_validate_shape__(cls: Any, tensor: Any, shape: Any) -> Any:
+        return type(tensor).__docarray_validate_shape__(tensor, shape)
+
+    any_tensor.__parametrized_meta__ = type(metaclass.__name__, (metaclass, type(any_tensor)), {})
+    any_tensor.__docarray_validate_shape__ = classmethod(__docarray_validate_shape__)
 
 
-def repair_lists(docarray: ModuleType) -> None:
-    """Lets a typed list be subscribed with its own type.
-
-    Args:
-        docarray: The imported package.
-    """
+def _repair_lists(docarray: ModuleType) -> None:
     subscribe = docarray.DocList.__class_getitem__.__func__
     if getattr(subscribe, 'repaired', False):
         return

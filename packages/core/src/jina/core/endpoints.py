@@ -178,7 +178,7 @@ def monitor(*, name: str | None = None, documentation: str | None = None) -> Cal
     The times go to a histogram of ``self.meter``; without a meter the method just runs.
 
     Args:
-        name: Name of the histogram. Default: ``<method>_seconds``.
+        name: Name of the histogram behind ``jina_``. Default: ``<method>_seconds``.
         documentation: Its description. Default: ``Time spent calling method <method>``.
     """
 

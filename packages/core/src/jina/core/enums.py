@@ -20,6 +20,7 @@ __all__ = [
     'PollingType',
     'ProtocolType',
     'ProviderType',
+    'StandaloneExecutorType',
 ]
 
 
@@ -129,3 +130,10 @@ class ProviderType(NamedEnum):
     NONE = 0
     SAGEMAKER = 1
     AZURE = 2
+
+
+class StandaloneExecutorType(NamedEnum):
+    """How an Executor that is exported by itself is used."""
+
+    EXTERNAL = 0
+    SHARED = 1

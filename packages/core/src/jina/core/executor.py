@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from jina.core import loader
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
+from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented
 from jina.core.logging.logger import JinaLogger
 from jina.core.modules import absolute_py_modules
+from jina.core.standalone import StandaloneMixin
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ __all__ = ['BaseExecutor', 'Executor']
 _DEFAULT_WORKSPACE = Path('~/.cache/jina')
 
 
-class BaseExecutor(YamlObject):
+class BaseExecutor(YamlObject, StandaloneMixin):
     """A self-contained service: its methods with ``@requests`` answer requests to their endpoints.
 
     A subclass that has an ``__init__`` takes ``**kwargs`` there and calls ``super().__init__(**kwargs)``. Objects are
@@ -117,14 +119,15 @@ class BaseExecutor(YamlObject):
 
     @cached_property
     def endpoints(self) -> EndpointTable:
-        """The endpoints with their types, as a server uses them.
+        """The endpoints with their types, as a server uses them. With a tracer or a meter, each call is recorded.
 
         Raises:
             SchemaError: An annotation is no document type.
             ConfigError: A method asks for an argument that the framework doesn't give.
             NotSupportedError: A method uses a decorator that this version can't serve.
         """
-        return EndpointTable.of(self)
+        table = EndpointTable.of(self)
+        return table if self.tracer is None and self.meter is None else instrumented(table, self)
 
     @property
     def workspace(self) -> str:
@@ -148,7 +151,7 @@ class BaseExecutor(YamlObject):
         """Measures a block of code in a histogram of ``meter``; without a meter it does nothing.
 
         Args:
-            name: Name of the histogram.
+            name: Name of the histogram behind ``jina_``, for example ``processing_seconds``.
             documentation: Its description.
         """
         if self.meter is None:
@@ -156,12 +159,13 @@ class BaseExecutor(YamlObject):
             return
         histogram = self._histograms.get(name)
         if histogram is None:
-            histogram = self._histograms[name] = self.meter.create_histogram(name, 's', documentation or '')
+            full_name = f'{PREFIX}{name.removeprefix(PREFIX)}'
+            histogram = self._histograms[name] = self.meter.create_histogram(full_name, 's', documentation or '')
         start = time.perf_counter()
         try:
             yield
         finally:
-            histogram.record(time.perf_counter() - start)
+            histogram.record(time.perf_counter() - start, attributes_of(self, current_endpoint.get()))
 
     def warm_up(self) -> Awaitable[None] | None:
         """Called once after ``__init__``, before the server is ready; ``def`` or ``async def``.

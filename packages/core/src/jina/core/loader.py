@@ -15,8 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from jina.core.errors import ConfigError, ConfigSourceError, NotSupportedError
+from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.modules import folder_of, import_py_modules
+from jina.core.remote_executor import RemoteExecutor
 from jina.core.yaml import CLASS_NAME, LoadedYaml, LoadOverrides, load_yaml, registered_class
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _KEYS: Final = (
     'uses_dynamic_batching',
 )
 _INJECTED: Final = ('runtime_args', 'requests', 'metas', 'dynamic_batching')
-_IMAGES: Final = ('docker', 'jinaai+docker', 'jinahub+docker')
-_HUB: Final = ('jinaai', 'jinahub', 'jinaai+sandbox', 'jinahub+sandbox')
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
         overrides: What the caller sets beside it.
 
     Raises:
-        ConfigError: ``uses`` is no Executor, or its YAML is wrong.
+        ConfigError: ``uses`` is no Executor, its URI is none, or its YAML is wrong.
         ConfigSourceError: It can't be found.
         NotSupportedError: It names a container image or an Executor of the hub.
     """
@@ -160,7 +159,9 @@ def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
         _placed_import(overrides.py_modules, overrides.extra_search_paths)
         return _override(Definition(executor_class), overrides)
     if isinstance(uses, str):
-        _refuse_remote(uses)
+        remote = RemoteExecutor.parse(uses)
+        if remote is not None:
+            raise remote.refusal()
     elif not isinstance(uses, (Mapping, os.PathLike)) and not hasattr(uses, 'read'):
         raise ConfigError(
             f'uses={uses!r} is no Executor', hint='give a class, its name, package.module.Class, or a YAML file or text'
@@ -168,20 +169,6 @@ def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
     source = dict(uses) if isinstance(uses, Mapping) else uses
     loaded = load_yaml(source, extra_search_paths=overrides.extra_search_paths)
     return definition_of(loaded, overrides)
-
-
-def _refuse_remote(uses: str) -> None:
-    scheme = uses.partition('://')[0] if '://' in uses else ''
-    if scheme in _IMAGES:
-        raise NotSupportedError(
-            f'uses={uses!r} is a container image, which this version can not start',
-            hint='start the image yourself and add it with external=True, host and port',
-        )
-    if scheme in _HUB:
-        raise NotSupportedError(
-            f'uses={uses!r} is an Executor of the hub, which this version can not fetch',
-            hint="download its source and give uses='<folder>/config.yml'",
-        )
 
 
 def definition_of(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from jina.core.errors import ConfigError, ConfigSourceError
+from jina.core.remote_executor import RemoteExecutor
 
 Source = str | os.PathLike[str] | IO[str] | IO[bytes] | Mapping[str, Any]
 """What can be loaded."""
@@ -54,6 +55,7 @@ def read_source(source: Source, extra_search_paths: Iterable[str | os.PathLike[s
 
     Raises:
         ConfigSourceError: The source is empty, can't be found or read, or isn't any of these.
+        NotSupportedError: It names a container image or an Executor of the hub.
     """
     if isinstance(source, Mapping):
         return SourceText('<dict>', data=copy.deepcopy(dict(source)))
@@ -72,6 +74,9 @@ def read_source(source: Source, extra_search_paths: Iterable[str | os.PathLike[s
         return _read_file(stripped, extra_search_paths)
     if _CLASS_NAME.fullmatch(stripped):
         return SourceText(CLASS_NAME, data={'jtype': stripped})
+    remote = RemoteExecutor.parse(stripped)
+    if remote is not None:
+        raise remote.refusal()
     raise ConfigSourceError(
         f'{source!r} is neither a YAML file, a URL, YAML text nor a class name',
         hint=f'paths end with {", ".join(_SUFFIXES)}',
