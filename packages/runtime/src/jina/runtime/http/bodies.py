@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import urandom
 from typing import Annotated, Any, Final, Optional, Union
 from urllib.parse import parse_qsl
 
 from docarray import BaseDoc
 from jina.core.annotations import ParametersType
+from jina.core.codec import encode_docs
 from jina.core.parameters import bind_parameters, parameters_for
+from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
+from jina.core.wire import DataRequestProto
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from typing_extensions import Required, TypedDict
@@ -48,6 +52,30 @@ class ParsedBody:
     parameters: dict[str, Any]
     request_id: str = ''
     target_executor: str = ''
+
+    def to_request(self, endpoint: str, schema: EndpointSchema, *, typed: bool) -> DataRequest:
+        """Makes a request of the body.
+
+        Args:
+            endpoint: The endpoint that it is for.
+            schema: Its types.
+            typed: An Executor of this process gets the documents; otherwise they are only passed on.
+        """
+        proto = DataRequestProto()
+        header = proto.header
+        header.exec_endpoint = endpoint
+        header.request_id = self.request_id or urandom(16).hex()
+        if self.target_executor:
+            header.target_executor = self.target_executor
+        request = DataRequest(proto)
+        if self.parameters:
+            request.parameters = self.parameters
+        docs = schema.input_list(self.docs, validate_input_docs=False)
+        if typed:
+            request.docs = docs
+        else:
+            request.raw_content = encode_docs(docs)
+        return request
 
 
 class BodyError(Exception):

@@ -7,20 +7,17 @@ import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
-from os import urandom
 from typing import Any, Final
 
 import orjson
-from docarray import BaseDoc, DocList
+from docarray import BaseDoc
 from fastapi.routing import APIRoute
-from jina.core.codec import encode_docs
 from jina.core.errors import ConnectError, JinaError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
-from jina.core.wire import DataRequestProto
 from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model, with_floats
-from jina.runtime.http.rendering import render_error, to_json
+from jina.runtime.http.rendering import render_error, to_json, untyped_docs
 from jina.runtime.service import Cancel, Finished, RequestService
 from starlette.types import Message, Receive, Scope, Send
 
@@ -121,22 +118,7 @@ class PostHandler(Handler):
         Raises:
             BodyError: It doesn't fit the endpoint.
         """
-        body = self._body.parse(raw)
-        proto = DataRequestProto()
-        header = proto.header
-        header.exec_endpoint = self._name
-        header.request_id = body.request_id or urandom(16).hex()
-        if body.target_executor:
-            header.target_executor = body.target_executor
-        request = DataRequest(proto)
-        if body.parameters:
-            request.parameters = body.parameters
-        docs = self.schema.input_list(body.docs, validate_input_docs=False)
-        if self._is_worker:
-            request.docs = docs
-        else:
-            request.raw_content = encode_docs(docs)
-        return request
+        return self._body.parse(raw).to_request(self._name, self.schema, typed=self._is_worker)
 
     def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
         """Gives a request to the service; returns what cancels it."""
@@ -146,7 +128,7 @@ class PostHandler(Handler):
         """Returns status and body of the answer."""
         if response.is_error:
             return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
-        answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
+        answer: dict[str, Any] = {'data': response.docs if self._is_worker else untyped_docs(response)}
         answer['parameters'] = with_floats(response.parameters)
         if self._with_header:
             header = response.header
@@ -377,12 +359,6 @@ async def send_json(send: Send, status: int, payload: bytes) -> None:
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})
-
-
-def _untyped(response: DataRequest) -> DocList[Any]:
-    """Returns the documents as they are on the wire: what passed through other types keeps all its fields."""
-    response.document_array_cls = DocList
-    return response.docs
 
 
 async def _with_pauses(
