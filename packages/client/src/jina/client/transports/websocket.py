@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
@@ -21,6 +21,7 @@ from jina.core.errors import (
     ServerError,
     TransportError,
 )
+from jina.core.gathering import GatheringTransport
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.status import StatusMessage
 from jina.core.wire import MESSAGE_BYTES
@@ -48,6 +49,13 @@ _WRITE_LIMIT: Final = 1 << 18
 _IDLE: Final = 16
 """Connections that are kept for later calls."""
 _Metadata = tuple[tuple[str, str], ...]
+
+
+class _Connection(ClientConnection):
+    """A connection that writes the requests of one turn of the event loop together."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(GatheringTransport(cast('asyncio.Transport', transport)))
 
 
 class WebSocketTransport(Transport):
@@ -115,6 +123,7 @@ class WebSocketTransport(Transport):
                 ping_timeout=None,  # who reads slowly doesn't see the answers to its pings
                 max_size=MESSAGE_BYTES,
                 write_limit=_WRITE_LIMIT,
+                create_connection=_Connection,
             )
         except (OSError, asyncio.TimeoutError, EOFError, WebSocketException) as error:
             raise self._translate(error) from error

@@ -8,12 +8,13 @@ import difflib
 import logging
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final, cast
 
 from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
+from jina.core.gathering import GatheringTransport
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.ports import listen
@@ -43,6 +44,16 @@ _SETTINGS: Final = {
 """What ``uvicorn_kwargs`` may say about WebSockets, and how ``websockets`` calls it."""
 _LOGGER: Final = logging.getLogger('websockets.server')
 _LOGGER.addHandler(logging.NullHandler())  # or the last resort of logging would print each port scan
+
+
+class _Connection(ServerConnection):
+    """A connection that writes the answers of one turn of the event loop together."""
+
+    alive: ClassVar[weakref.WeakSet[_Connection]] = weakref.WeakSet()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.alive.add(self)
+        super().connection_made(GatheringTransport(cast('asyncio.Transport', transport)))
 
 
 class WebSocketServer:
@@ -82,7 +93,6 @@ class WebSocketServer:
         self._pages = Pages(service, cors=http.cors)
         self._catalog = EndpointCatalog(service, is_worker=is_worker, logger=logger)
         self._conversations: dict[Conversation, asyncio.Task[Any] | None] = {}
-        self._connections: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._draining = False
         self._server: Server | None = None
 
@@ -100,7 +110,7 @@ class WebSocketServer:
             sock=listener,
             process_request=self._pages,
             select_subprotocol=_select,
-            create_connection=self._connection,  # type: ignore[arg-type]  # a factory will do
+            create_connection=_Connection,
             server_header=None,
             logger=_LOGGER,
             **self._settings,
@@ -128,19 +138,15 @@ class WebSocketServer:
         for conversation in tuple(self._conversations):
             conversation.cut_off()
         await self._wait(_CLOSE_S)
-        for connection in tuple(self._connections):
-            connection.transport.abort()
+        for connection in tuple(_Connection.alive):
+            if connection.server is self._server:
+                connection.transport.abort()
         await self._server.wait_closed()
 
     async def _wait(self, limit_s: float) -> None:
         tasks = [task for task in self._conversations.values() if task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=limit_s)
-
-    def _connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
-        connection = ServerConnection(*args, **kwargs)
-        self._connections.add(connection)
-        return connection
 
     async def _converse(self, connection: ServerConnection) -> None:
         request = connection.request
