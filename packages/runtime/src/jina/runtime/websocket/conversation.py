@@ -22,6 +22,7 @@ _WORKING_BYTES: Final = 64 << 20
 _REASON_BYTES: Final = 123
 """The longest reason that a close frame takes."""
 _CUT: Final = '…'
+_GATEWAY_MARK: Final = b'|Gateway:'
 
 
 class Conversation:
@@ -229,8 +230,10 @@ class _Call:
 
 
 def close_reason(text: str) -> str:
-    """Shortens a text to what fits into a close frame."""
+    """Shortens a text to what fits into a close frame: which Deployment can't be reached matters more than how."""
     raw = text.encode('utf-8', 'backslashreplace')
+    if len(raw) > _REASON_BYTES and _GATEWAY_MARK in raw:
+        raw = raw.rpartition(_GATEWAY_MARK)[2].lstrip()
     if len(raw) <= _REASON_BYTES:
         return raw.decode()
     return raw[: _REASON_BYTES - len(_CUT.encode())].decode('utf-8', 'ignore') + _CUT
