@@ -168,7 +168,7 @@ async def test_a_stream_is_messages_and_an_end(site: Any, message_of: Any, texts
         assert texts_of(await connection.recv()) == ['after!']
     assert [texts_of(answer) for answer in answers] == [['s0?'], ['s1?'], ['s2?'], ['s3?'], []]
     responses = [DataRequest.from_bytes(answer) for answer in answers]
-    assert [response.parameters for response in responses] == [*[{STREAM_KEY: True}] * 4, {STREAM_KEY: False}]
+    assert [response.parameters for response in responses] == [*[{STREAM_KEY: 'more'}] * 4, {STREAM_KEY: 'end'}]
     assert {response.request_id for response in responses} == {DataRequest.from_bytes(message).request_id}
     assert Talker.ended == ['s']
 
@@ -191,7 +191,7 @@ async def test_a_failure_in_mid_stream_is_its_end(site: Any, message_of: Any, te
         last = DataRequest.from_bytes(await connection.recv())
     assert last.is_error
     assert last.status.exception.name == 'ValueError'
-    assert last.parameters == {STREAM_KEY: False}
+    assert last.parameters == {STREAM_KEY: 'end'}
 
 
 @pytest.mark.parametrize('texts', [(), ('a', 'b')])
@@ -201,7 +201,7 @@ async def test_a_stream_wants_one_document(site: Any, message_of: Any, texts: tu
         last = DataRequest.from_bytes(await connection.recv())
     assert last.is_error
     assert 'a stream answers one document' in last.status.description
-    assert last.parameters == {STREAM_KEY: False}
+    assert last.parameters == {STREAM_KEY: 'end'}
 
 
 async def test_a_stream_of_an_endpoint_that_does_not_stream(site: Any, message_of: Any) -> None:

@@ -184,9 +184,9 @@ async def test_a_streaming_endpoint_streams(site: Any) -> None:
         answers = [json.loads(await connection.recv()) for _ in range(3)]
     assert [[doc['text'] for doc in answer['data']] for answer in answers] == [['one'], ['two'], []]
     assert [answer['parameters'] for answer in answers] == [
-        {'__stream__': True},
-        {'__stream__': True},
-        {'__stream__': False},
+        {'__stream__': 'more'},
+        {'__stream__': 'more'},
+        {'__stream__': 'end'},
     ]
     assert {answer['header']['requestId'] for answer in answers} == {'x'}
 
@@ -198,7 +198,7 @@ async def test_a_stream_that_fails(site: Any) -> None:
         await connection.recv()
         last = json.loads(await connection.recv())
     assert last['detail'] == "ValueError('lost for words')"
-    assert last['parameters'] == {'__stream__': False}
+    assert last['parameters'] == {'__stream__': 'end'}
     assert last['header']['status']['code'] == 1
 
 

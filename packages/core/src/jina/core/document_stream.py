@@ -1,9 +1,9 @@
 """Streams of documents over a protocol whose messages are ``DataRequestProto``: WebSocket.
 
 Who wants a stream sends a request with one document and the parameter ``__stream__``: true. Each document of the stream is a
-response with the id of the request and ``__stream__``: true, which says that more follows. The last response has
-``__stream__``: false and no document; its status tells whether something failed. Everything else about the messages is as in
-any other request, so that who never asks for a stream never meets one.
+response with the id of the request and ``__stream__``: ``more``. The last response has ``__stream__``: ``end`` and no document;
+its status tells whether something failed. Everything else about the messages is as in any other request, so that who never
+asks for a stream never meets one, and a server that knows no streams gives itself away by sending the parameter back.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from __future__ import annotations
 from typing import Final
 
 from jina.core.codec import iter_doc_bytes
-from jina.core.errors import InputError
+from jina.core.errors import InputError, NotSupportedError
 from jina.core.protobuf_bytes import field
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.wire import DataRequestProto, HeaderProto, SingleDocumentRequestProto, StatusProto
 
-__all__ = ['STREAM_KEY', 'StreamWriter', 'asks_for_stream', 'stream_item', 'stream_message', 'stream_request']
+__all__ = ['END', 'MORE', 'STREAM_KEY', 'StreamWriter', 'asks_for_stream', 'stream_item', 'stream_message', 'stream_request']
 
 STREAM_KEY: Final = '__stream__'
 """Parameter of a request that wants a stream, and of each message of it."""
+MORE: Final = 'more'
+"""Its value in a message that others follow."""
+END: Final = 'end'
+"""Its value in the last message."""
 _MARK: Final = STREAM_KEY.encode()
 _DATA: Final = DataRequestProto.DATA_FIELD_NUMBER
 _DOCS: Final = 1
@@ -66,7 +70,7 @@ class StreamWriter:
     def __init__(self, header: HeaderProto) -> None:
         self._header = header
         more = DataRequest(DataRequestProto(header=header))
-        more.parameters = {STREAM_KEY: True}
+        more.parameters = {STREAM_KEY: MORE}
         self._head = more.to_bytes()
 
     def item(self, raw_document: bytes) -> bytes:
@@ -86,7 +90,7 @@ class StreamWriter:
         last = DataRequest(DataRequestProto(header=self._header))
         if status is not None:
             last.status = status
-        last.parameters = {STREAM_KEY: False}
+        last.parameters = {STREAM_KEY: END}
         return last.to_bytes()
 
 
@@ -95,8 +99,14 @@ def stream_item(response: Response) -> SingleDocumentRequest | None:
 
     Raises:
         InputError: It says that more follows, and holds no document, or several.
+        NotSupportedError: It belongs to no stream.
     """
-    return stream_request(response) if response.parameters.get(STREAM_KEY) else None
+    state = response.parameters.get(STREAM_KEY)
+    if state == END:
+        return None
+    if state != MORE:
+        raise NotSupportedError('the server does not stream over this protocol', hint='use the gRPC protocol')
+    return stream_request(response)
 
 
 def _content(raw_document: bytes) -> bytes:

@@ -11,13 +11,12 @@ from typing import Any, Final, cast
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
 from jina.core.config import PodAddress
-from jina.core.document_stream import STREAM_KEY, stream_item, stream_message
+from jina.core.document_stream import stream_item, stream_message
 from jina.core.errors import (
     ClientError,
     ConnectError,
     DeadlineError,
     MissingExtraError,
-    NotSupportedError,
     ServerError,
     TransportError,
 )
@@ -131,9 +130,9 @@ class WebSocketTransport(Transport):
     def _translate(self, error: Exception) -> TransportError:
         """Returns our error for a connection that could not be opened."""
         address, port = self.address, self.address.port
-        if isinstance(error, ssl.SSLError):
+        if isinstance(error, ssl.SSLError) or (address.tls and isinstance(error, ConnectionResetError)):
             return ConnectError(
-                f'TLS with {address} failed: {error}',
+                f'TLS with {address} failed: {error or "the server ended the connection"}',
                 hint=f'does the server use TLS, and is its certificate valid for {address.host!r}?',
             )
         if isinstance(error, TimeoutError | asyncio.TimeoutError):
@@ -168,16 +167,12 @@ class WebSocketTransport(Transport):
             await connection.send(stream_message(request))
             while not ended:
                 response = Response.from_bytes(_binary(await deadline.wait(connection.recv())))
-                ended = response.is_error or not response.parameters.get(STREAM_KEY)
                 if response.is_error:
                     raise error_of(response)
                 item = stream_item(response)
                 if item is not None:
                     yield item
-                elif STREAM_KEY not in response.parameters:
-                    raise NotSupportedError(
-                        f'the server at {self.address} does not stream over WebSocket', hint='use the gRPC protocol'
-                    )
+                ended = item is None
         except ConnectionClosed as error:
             raise closed_error(error, self.address) from error
         finally:

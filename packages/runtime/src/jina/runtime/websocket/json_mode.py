@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
-from jina.core.document_stream import STREAM_KEY
+from jina.core.document_stream import END, MORE, STREAM_KEY
 from jina.core.errors import ClientError, ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
@@ -253,7 +253,7 @@ class _Messages:
     def _message(self, data: list[Any], status: StatusProto | None = None, *, more: bool) -> bytes:
         message: dict[str, Any] = {
             'header': _header(self._header, status),
-            'parameters': {STREAM_KEY: more},
+            'parameters': {STREAM_KEY: MORE if more else END},
             'routes': [],
             'data': data,
         }
