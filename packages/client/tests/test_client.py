@@ -15,7 +15,7 @@ from docarray.documents import TextDoc
 from jina.client import AsyncGRPCClient, AsyncHTTPClient, BaseClient, Client, GRPCClient, HTTPClient
 from jina.client.options import ClientKeywords
 from jina.core.config import ClientOptions
-from jina.core.errors import ConfigError, NotSupportedError, RemoteError
+from jina.core.errors import ConfigError, RemoteError
 from jina.core.request import Response
 
 Texts = Callable[..., Any]

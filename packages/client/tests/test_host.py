@@ -5,7 +5,7 @@ from jina.client.host import address_of, resolve_address
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, NotSupportedError
+from jina.core.errors import ConfigError
 
 GRPC, HTTP = ProtocolType.GRPC, ProtocolType.HTTP
 

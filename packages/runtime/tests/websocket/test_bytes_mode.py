@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ class Talker(Executor):
 
     opened: asyncio.Event
     ended: list[str]
+    changed: asyncio.Event
     running = 0
     most = 0
 
@@ -32,6 +34,7 @@ class Talker(Executor):
         cls = type(self)
         cls.running += 1
         cls.most = max(cls.most, cls.running)
+        cls.changed.set()
         try:
             await self.opened.wait()
         except asyncio.CancelledError:
@@ -39,6 +42,7 @@ class Talker(Executor):
             raise
         finally:
             cls.running -= 1
+            cls.changed.set()
         return docs
 
     @requests(on='/count')
@@ -72,8 +76,15 @@ class Talker(Executor):
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    Talker.opened, Talker.ended = asyncio.Event(), []
+    Talker.opened, Talker.changed, Talker.ended = asyncio.Event(), asyncio.Event(), []
     Talker.running = Talker.most = 0
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Waits for something that a request of ``/hold`` does."""
+    while not happened():
+        Talker.changed.clear()
+        await Talker.changed.wait()
 
 
 @pytest.fixture(params=['deployment', 'flow'])
@@ -139,11 +150,9 @@ async def test_what_is_no_request_ends_the_connection(site: Any, message: Any) -
 async def test_work_ends_with_the_connection(site: Any, message_of: Any) -> None:
     async with site.connect() as connection:
         await connection.send(message_of('/hold', 'left'))
-        while not Talker.running:
-            await asyncio.sleep(0.01)
+        await until(lambda: Talker.running == 1)
         connection.transport.abort()
-    while Talker.ended != ['left']:
-        await asyncio.sleep(0.01)
+    await until(lambda: Talker.ended == ['left'])
 
 
 async def test_no_more_requests_than_prefetch_are_worked_on(sites: Any, message_of: Any) -> None:
@@ -151,8 +160,7 @@ async def test_no_more_requests_than_prefetch_are_worked_on(sites: Any, message_
     async with site.connect() as connection:
         for number in range(20):
             await connection.send(message_of('/hold', str(number)))
-        while Talker.running < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: Talker.running == 3)
         Talker.opened.set()
         for _ in range(20):
             await connection.recv()

@@ -174,7 +174,11 @@ async def test_a_failed_executor(site: Any) -> None:
     answer = await site.ask_json({'execEndpoint': '/fail', 'data': [{'text': 'a'}], 'header': {'requestId': 'x'}})
     assert answer['detail'] == "ValueError('boom')"
     status = answer['header']['status']
-    assert (status['code'], status['exception']['name'], status['exception']['executor']) == (1, 'ValueError', 'Speaker')
+    assert (status['code'], status['exception']['name'], status['exception']['executor']) == (
+        1,
+        'ValueError',
+        'Speaker',
+    )
     assert answer['data'] == []
 
 

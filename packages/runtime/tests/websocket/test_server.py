@@ -22,7 +22,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 class Echo(Executor):
     opened: asyncio.Event
-    running = 0
+    begun: asyncio.Event
 
     @requests(on='/echo')
     def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
@@ -30,14 +30,14 @@ class Echo(Executor):
 
     @requests(on='/hold')
     async def hold(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
-        type(self).running += 1
+        self.begun.set()
         await self.opened.wait()
         return docs
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    Echo.opened, Echo.running = asyncio.Event(), 0
+    Echo.opened, Echo.begun = asyncio.Event(), asyncio.Event()
 
 
 async def get(port: int, path: str, method: str = 'GET') -> tuple[int, dict[str, str], Any]:
@@ -60,11 +60,6 @@ async def start(**options: Any) -> PodServer:
     finally:
         await pod.stop(0)
     return pod
-
-
-async def running(count: int) -> None:
-    while Echo.running < count:
-        await asyncio.sleep(0.01)
 
 
 async def test_three_protocols_have_a_port_each(sites: Any) -> None:
@@ -164,7 +159,7 @@ async def test_stopping_answers_what_was_read(sites: Any, message_of: Any, texts
     site = await sites.deployment(Echo)
     async with site.connect() as connection:
         await connection.send(message_of('/hold', 'a'))
-        await running(1)
+        await Echo.begun.wait()
         stopping = asyncio.create_task(site.pod.stop(20))
         with pytest.raises(OSError):
             while True:
@@ -185,7 +180,7 @@ async def test_stopping_cuts_off_what_takes_too_long(sites: Any, message_of: Any
     site = await sites.deployment(Echo)
     async with site.connect() as connection:
         await connection.send(message_of('/hold', 'a'))
-        await running(1)
+        await Echo.begun.wait()
         await site.pod.stop(0.1)
         with pytest.raises(ConnectionClosed) as closed:
             await connection.recv()

@@ -98,7 +98,10 @@ _EXECUTOR = 'jina.core.executor:'
 _REQUEST = 'jina.core.request:'
 _HTTP_GATEWAY: dict[str, Home] = {'FastAPIBaseGateway': _CUSTOM_GATEWAYS, 'HTTPGateway': _CUSTOM_GATEWAYS}
 _GRPC_GATEWAY: dict[str, Home] = {'GRPCGateway': _CUSTOM_GATEWAYS, 'GRPCGatewayRuntime': _CUSTOM_GATEWAYS}
-_WEBSOCKET_GATEWAY: dict[str, Home] = {'WebSocketGateway': _CUSTOM_GATEWAYS, 'WebSocketGatewayRuntime': _CUSTOM_GATEWAYS}
+_WEBSOCKET_GATEWAY: dict[str, Home] = {
+    'WebSocketGateway': _CUSTOM_GATEWAYS,
+    'WebSocketGatewayRuntime': _CUSTOM_GATEWAYS,
+}
 
 ALIASES: dict[str, dict[str, Home]] = {
     'jina.clients': {'Client': 'jina.client:Client'},

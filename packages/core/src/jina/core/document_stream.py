@@ -16,7 +16,16 @@ from jina.core.protobuf_bytes import field
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.wire import DataRequestProto, HeaderProto, SingleDocumentRequestProto, StatusProto
 
-__all__ = ['END', 'MORE', 'STREAM_KEY', 'StreamWriter', 'asks_for_stream', 'stream_item', 'stream_message', 'stream_request']
+__all__ = [
+    'END',
+    'MORE',
+    'STREAM_KEY',
+    'StreamWriter',
+    'asks_for_stream',
+    'stream_item',
+    'stream_message',
+    'stream_request',
+]
 
 STREAM_KEY: Final = '__stream__'
 """Parameter of a request that wants a stream, and of each message of it."""
@@ -54,7 +63,9 @@ def stream_request(message: DataRequest) -> SingleDocumentRequest:
     """
     documents = list(iter_doc_bytes(message.raw_content))
     if len(documents) != 1:
-        raise InputError(f'a stream answers one document, and the request has {len(documents)}', hint='send one at a time')
+        raise InputError(
+            f'a stream answers one document, and the request has {len(documents)}', hint='send one at a time'
+        )
     request = SingleDocumentRequest(SingleDocumentRequestProto(header=message.header, document=documents[0]))
     request.parameters = {key: value for key, value in message.parameters.items() if key != STREAM_KEY}
     return request

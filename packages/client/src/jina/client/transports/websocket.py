@@ -237,7 +237,8 @@ class _Line:
         answer = self._waiting[request_id] = asyncio.get_running_loop().create_future()
         try:
             await self._connection.send(raw)
-            return await answer
+            response: Response = await answer
+            return response
         except ConnectionClosed as error:
             raise closed_error(error, self._address) from error
         finally:
@@ -321,7 +322,8 @@ class _Call:
         answer = line.request(request_id, raw)
         if self._options.timeout_s is None:
             return await answer
-        return await _Deadline(self._options.timeout_s, self._transport.address).wait(answer)
+        response: Response = await _Deadline(self._options.timeout_s, self._transport.address).wait(answer)
+        return response
 
     async def _open(self) -> _Line:
         async with self._opening:
