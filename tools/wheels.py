@@ -34,15 +34,19 @@ TEST_TOOLS = (
 TEST_TOOLS_OF = {
     'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
     'runtime': ('aiohttp>=3.10',),  # the HTTP client that its tests use
-    'orchestrate': ('jina-runtime[http]', 'jina-client[http]', 'jina-export'),  # its tests serve HTTP and draw Flows
+    'orchestrate': (  # its tests serve HTTP and WebSocket, and draw Flows
+        'jina-runtime[http,websocket]',
+        'jina-client[http,websocket]',
+        'jina-export',
+    ),
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
-EXTRAS = {'runtime': 'http,reload', 'client': 'http', 'orchestrate': 'reload'}
+EXTRAS = {'runtime': 'http,websocket,reload', 'client': 'http,websocket', 'orchestrate': 'reload'}
 """Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
-    'jina-runtime[http]',
-    'jina-client[http]',
+    'jina-runtime[http,websocket]',
+    'jina-client[http,websocket]',
     'jina-telemetry',
     'jina-export',
     'jina-orchestrate',

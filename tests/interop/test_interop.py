@@ -76,7 +76,7 @@ def expected(steps: list[str], protocol: str) -> dict[str, Any]:
         'result': {'results': {name: {'count': 2.0, 'name': 'peer'} for name in steps}, 'texts': ['a', 'b']},
         'fail': {'raised': True, 'mentions': True},
     }
-    if protocol == 'grpc':
+    if protocol != 'http':  # an HTTP error carries no status message
         answer['fail_status'] = {
             'code': 1,
             'description': "ValueError('boom', 7)",
@@ -90,32 +90,43 @@ def expected(steps: list[str], protocol: str) -> dict[str, Any]:
 
 def check(got: dict[str, Any], steps: list[str], protocol: str, cases: Sequence[str] = CASES) -> None:
     if protocol == 'http':
-        got.pop('fail_status')  # an HTTP error carries no status message
+        got.pop('fail_status')
     assert got == {case: answer for case, answer in expected(steps, protocol).items() if case in cases}
 
 
-def hangs(case: str, client: str, server: str) -> bool:
-    """Asked by its own client to keep the order, a busy server of the original at times never answers."""
-    return case == 'ordered' and client == server == ORIGINAL
+def unreliable(case: str, client: str, server: str, protocol: str) -> bool:
+    """What the original doesn't do each time, so that nothing can be compared with it."""
+    if case == 'ordered':  # asked by its own client to keep the order, a busy server of it at times never answers
+        return client == server == ORIGINAL
+    # over WebSocket its client often returns nothing where it should raise, from its own server too
+    return case == 'fail' and client == ORIGINAL and protocol == 'websocket'
 
 
 STEPS = {'deployment': ['peer/rep-0'], 'flow': ['first/rep-0', 'second/rep-0']}
 
 
-@pytest.mark.parametrize('protocol', ['grpc', 'http'])
-@pytest.mark.parametrize('kind', ['deployment', 'flow'])
-@pytest.mark.parametrize(('client', 'server'), [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)])
+@pytest.mark.parametrize(
+    ('client', 'server', 'kind', 'protocol'),
+    [
+        (client, server, kind, protocol)
+        for client, server in [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)]
+        for kind in ('deployment', 'flow')
+        for protocol in ('grpc', 'http', 'websocket')
+        # the original serves WebSocket from the gateway of a Flow only
+        if (server, kind, protocol) != (ORIGINAL, 'deployment', 'websocket')
+    ],
+)
 def test_client_and_server(client: str, server: str, kind: str, protocol: str) -> None:
-    cases = [case for case in CASES if not hangs(case, client, server)]
+    cases = [case for case in CASES if not unreliable(case, client, server, protocol)]
     with served(server, kind, protocol) as port:
         got = answers(client, port, protocol, cases)
     check(got, STEPS[kind], protocol, cases)
 
 
-@pytest.mark.parametrize('protocol', ['grpc', 'http'])
+@pytest.mark.parametrize('protocol', ['grpc', 'http', 'websocket'])
 @pytest.mark.parametrize(('flow', 'executor'), [(OURS, ORIGINAL), (ORIGINAL, OURS)])
 def test_external_executor(flow: str, executor: str, protocol: str) -> None:
-    cases = [case for case in CASES if not hangs(case, flow, flow)]
+    cases = [case for case in CASES if not unreliable(case, flow, flow, protocol)]
     with served(executor, 'deployment') as external, served(flow, 'flow', protocol, external=external) as port:
         check(answers(flow, port, protocol, cases), ['first/rep-0', 'peer/rep-0'], protocol, cases)
 
@@ -131,7 +142,7 @@ def test_replicas_of_both_sides_in_one_deployment() -> None:
         ) as flow,
     ):
         for client in (OURS, ORIGINAL):
-            cases = [case for case in CASES if not hangs(case, client, ORIGINAL)]
+            cases = [case for case in CASES if not unreliable(case, client, ORIGINAL, 'grpc')]
             check(answers(client, flow.port, cases=cases), ['peer/rep-0'], 'grpc', cases)
 
 

@@ -270,6 +270,93 @@ class HttpServer(Behaviour):
         self._thread.end()
 
 
+class SocketServer(Behaviour):
+    """A WebSocket server that answers requests as they are ready, and streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+        self.left: list[str] = []
+        self.messages: list[bytes] = []
+        self.close: tuple[int, str] | None = None
+        self._thread = ServerThread()
+        self.port = self._thread.call(self._start())
+
+    async def _start(self, port: int = 0) -> int:
+        from websockets.asyncio.server import serve
+
+        self._server = await serve(
+            self._converse, '127.0.0.1', port, subprotocols=['json', 'bytes'], max_size=None, compression=None
+        )
+        return next(iter(self._server.sockets)).getsockname()[1]
+
+    async def _converse(self, connection: Any) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        assert connection.subprotocol == 'bytes'
+        self.opened.append(connection.request.path)
+        self.metadata.append({key.lower(): value for key, value in connection.request.headers.raw_items()})
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            if connection.request.path == '/dry_run':
+                status = StatusMessage()
+                if not self.ready:
+                    status.set_exception(ConnectionError('executor0 is gone'))
+                await connection.send(status.to_bytes())
+                return
+            async for message in connection:
+                self.messages.append(message)
+                if self.outages > 0 or self.close:
+                    self.outages -= 1
+                    await connection.close(*(self.close or (1011, 'a short outage')))
+                    return
+                tasks.add(asyncio.create_task(self._serve(connection, DataRequest.from_bytes(message))))
+        except ConnectionClosed:
+            pass
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, connection: Any, request: DataRequest) -> None:
+        from jina.core.document_stream import STREAM_KEY, StreamWriter
+        from websockets.exceptions import ConnectionClosed
+
+        if request.exec_endpoint == '/down':
+            await connection.close(1011, 'Communication error with deployment e1')
+        elif not request.parameters.get(STREAM_KEY) or request.exec_endpoint == '/echo':
+            await connection.send((await self.answer(request)).to_bytes())
+        else:
+            writer = StreamWriter(request.header)
+            (document,) = request.docs
+            try:
+                await asyncio.sleep(request.parameters.get('delay_s', 0))
+                for number in range(int(request.parameters.get('count', 3))):
+                    item = SingleDocumentRequest()
+                    fields = {**document.model_dump(), 'text': f'{document.text} {number}'}
+                    item.document = type(document)(**fields)
+                    await connection.send(writer.item(item.raw_document))
+            except (asyncio.CancelledError, ConnectionClosed):
+                self.left.append(request.exec_endpoint)
+                raise
+            if request.exec_endpoint == '/fail':
+                request.add_exception(ValueError('boom'), 'MyExecutor')
+            await connection.send(writer.end(request.status if request.is_error else None))
+
+    def restart(self) -> None:
+        """Ends the server and starts one on the same port."""
+        self._thread.call(self._end())
+        self._thread.call(self._start(self.port))
+
+    async def _end(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    def stop(self) -> None:
+        self._thread.call(self._end())
+        self._thread.end()
+
+
 @pytest.fixture
 def wire_server() -> Iterator[WireServer]:
     server = WireServer()
@@ -285,16 +372,25 @@ def http_server() -> Iterator[HttpServer]:
     server.stop()
 
 
-@pytest.fixture(params=['grpc', 'http'])
+@pytest.fixture
+def socket_server() -> Iterator[SocketServer]:
+    pytest.importorskip('websockets')
+    server = SocketServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=['wire_server', 'http_server', 'socket_server'])
 def server(request: pytest.FixtureRequest) -> Behaviour:
     """The servers of all protocols, one after the other."""
-    return request.getfixturevalue({'grpc': 'wire_server', 'http': 'http_server'}[request.param])
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def options(server: Any) -> dict[str, Any]:
     """Options of a client for ``server``."""
-    return {'host': 'localhost', 'port': server.port, 'protocol': 'http' if isinstance(server, HttpServer) else 'grpc'}
+    protocol = {WireServer: 'grpc', HttpServer: 'http', SocketServer: 'websocket'}[type(server)]
+    return {'host': 'localhost', 'port': server.port, 'protocol': protocol}
 
 
 @pytest.fixture

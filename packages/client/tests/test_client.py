@@ -15,7 +15,7 @@ from docarray.documents import TextDoc
 from jina.client import AsyncGRPCClient, AsyncHTTPClient, BaseClient, Client, GRPCClient, HTTPClient
 from jina.client.options import ClientKeywords
 from jina.core.config import ClientOptions
-from jina.core.errors import ConfigError, NotSupportedError, RemoteError
+from jina.core.errors import ConfigError, RemoteError
 from jina.core.request import Response
 
 Texts = Callable[..., Any]
@@ -53,7 +53,6 @@ def test_classes_can_be_used_directly(wire_server: Any) -> None:
         ({'prot': 1}, ConfigError, "Client.prot: no such option; did you mean 'port'"),
         ({'host': 'grpc://a:1', 'port': 2}, ConfigError, 'two definitions of port'),
         ({'tracing': True}, ConfigError, "'tracing'"),
-        ({'protocol': 'websocket'}, (ConfigError, NotSupportedError), '(?i)websocket'),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], error: Any, text: str) -> None:

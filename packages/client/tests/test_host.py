@@ -5,7 +5,7 @@ from jina.client.host import address_of, resolve_address
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, NotSupportedError
+from jina.core.errors import ConfigError
 
 GRPC, HTTP = ProtocolType.GRPC, ProtocolType.HTTP
 
@@ -50,9 +50,9 @@ def test_unknown_scheme() -> None:
         resolve_address('ftp://a:1')
 
 
-def test_websocket_comes_later() -> None:
-    with pytest.raises(NotSupportedError, match='WebSocket'):
-        resolve_address('ws://a:1')
+def test_websocket() -> None:
+    assert str(resolve_address('ws://a:1')) == 'ws://a:1'
+    assert str(resolve_address('wss://a')) == 'wss://a:443'
 
 
 def test_default_protocol_can_be_chosen() -> None:

@@ -63,12 +63,6 @@ def test_refused_option_with_a_place() -> None:
     assert message_of({'tracing': True}, where='flow.yml: executors[0]') == f'flow.yml: executors[0]: {refusal}'
 
 
-def test_websocket_comes_later() -> None:
-    assert message_of({'protocol': 'websocket'}) == (
-        "protocol 'WEBSOCKET' of Deployment is not available in this version (it comes with WebSocket servers); remove it"
-    )
-
-
 @pytest.mark.parametrize(
     ('values', 'message'),
     [

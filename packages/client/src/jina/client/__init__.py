@@ -4,11 +4,13 @@ from jina.client.client import (
     AsyncClient,
     AsyncGRPCClient,
     AsyncHTTPClient,
+    AsyncWebSocketClient,
     BaseClient,
     Client,
     GRPCClient,
     HTTPClient,
     SyncClient,
+    WebSocketClient,
 )
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 
@@ -16,6 +18,7 @@ __all__ = [
     'AsyncClient',
     'AsyncGRPCClient',
     'AsyncHTTPClient',
+    'AsyncWebSocketClient',
     'BaseClient',
     'Client',
     'GRPCClient',
@@ -24,4 +27,5 @@ __all__ = [
     'PostMixin',
     'ProfileMixin',
     'SyncClient',
+    'WebSocketClient',
 ]

@@ -34,11 +34,13 @@ __all__ = [
     'AsyncClient',
     'AsyncGRPCClient',
     'AsyncHTTPClient',
+    'AsyncWebSocketClient',
     'BaseClient',
     'Client',
     'GRPCClient',
     'HTTPClient',
     'SyncClient',
+    'WebSocketClient',
 ]
 
 _T = TypeVar('_T')
@@ -53,7 +55,6 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
 
     Raises:
         ConfigError: An option is wrong, or given twice.
-        NotSupportedError: There is no client for the protocol.
     """
 
     protocol: ClassVar[ProtocolType]
@@ -237,8 +238,8 @@ class AsyncClient(AsyncCalls, BaseClient):
 
     @asynccontextmanager
     async def _lease(self) -> AsyncGenerator[Transport, None]:
-        """Yields a transport: the kept one, or a new one where nobody would close the kept HTTP session later."""
-        if self.protocol != ProtocolType.HTTP or self._entered or self.options.reuse_session:
+        """Yields a transport: the kept one, or a new one where nobody would close the kept connections later."""
+        if self.protocol == ProtocolType.GRPC or self._entered or self.options.reuse_session:
             yield self._open()
             return
         transport = open_transport(self.address, self.options)
@@ -286,11 +287,25 @@ class AsyncHTTPClient(AsyncClient):
     protocol = ProtocolType.HTTP
 
 
+class WebSocketClient(SyncClient):
+    """The synchronous client for WebSocket."""
+
+    protocol = ProtocolType.WEBSOCKET
+
+
+class AsyncWebSocketClient(AsyncClient):
+    """The asynchronous client for WebSocket."""
+
+    protocol = ProtocolType.WEBSOCKET
+
+
 _CLASSES: Final[dict[tuple[ProtocolType, bool], type[BaseClient]]] = {
     (ProtocolType.GRPC, False): GRPCClient,
     (ProtocolType.GRPC, True): AsyncGRPCClient,
     (ProtocolType.HTTP, False): HTTPClient,
     (ProtocolType.HTTP, True): AsyncHTTPClient,
+    (ProtocolType.WEBSOCKET, False): WebSocketClient,
+    (ProtocolType.WEBSOCKET, True): AsyncWebSocketClient,
 }
 
 
@@ -319,7 +334,6 @@ def Client(**options: Any) -> SyncClient | AsyncClient:
 
     Raises:
         ConfigError: An option is wrong, or given twice.
-        NotSupportedError: There is no client for the protocol.
     """
     checked = build(ClientOptions, options, where='Client')
     kind = _CLASSES[address_of(checked).protocol, checked.asyncio]
@@ -336,6 +350,10 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
         from jina.client.transports.http import HttpTransport  # noqa: PLC0415 - optional extra
 
         return HttpTransport(address)
+    if address.protocol == ProtocolType.WEBSOCKET:
+        from jina.client.transports.websocket import WebSocketTransport  # noqa: PLC0415 - optional extra
+
+        return WebSocketTransport(address)
     from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
 
     return GrpcTransport(address, options.grpc_channel_options)

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.address import parse_host
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, NotSupportedError
+from jina.core.errors import ConfigError
 
 __all__ = ['address_of', 'resolve_address']
 
@@ -25,7 +25,6 @@ def address_of(options: ClientOptions, default: ProtocolType = ProtocolType.GRPC
 
     Raises:
         ConfigError: Something is given twice, or can't be parsed.
-        NotSupportedError: The protocol has no client in this version.
     """
     given = options.model_fields_set
     return resolve_address(
@@ -55,7 +54,6 @@ def resolve_address(
 
     Raises:
         ConfigError: Something is given twice, or can't be parsed.
-        NotSupportedError: The protocol has no client in this version.
     """
     uri = parse_host(host)
     port = _only_one('port', port, uri.port, host)
@@ -63,11 +61,6 @@ def resolve_address(
     tls = _only_one('tls', tls, uri.tls, host)
     if protocol is None:
         protocol = default
-    if protocol == ProtocolType.WEBSOCKET:
-        raise NotSupportedError(
-            f'a client for WebSocket ({host!r}) is not available in this version',
-            hint='use a grpc or http port of the same server',
-        )
     if port is None:
         port = _DEFAULT_TLS_PORT if tls else _DEFAULT_PORT
     return PodAddress(protocol, uri.host, port, bool(tls))

@@ -86,7 +86,7 @@ async def profile_of(transport: Transport, address: PodAddress) -> Profile:
         NotSupportedError: The protocol's responses carry no routes.
         ServerError: The server failed.
     """
-    if address.protocol != ProtocolType.GRPC:
+    if address.protocol == ProtocolType.HTTP:
         raise NotSupportedError(f'responses of {address} do not tell their way', hint='profile over the gRPC protocol')
     request = DataRequest()
     request.exec_endpoint = DRY_RUN_ENDPOINT

@@ -54,7 +54,6 @@ class Internal(Later):
 Home = str | Later
 
 _CUSTOM_GATEWAYS = Later('custom gateways')
-_WEBSOCKET = Later('the WebSocket protocol')
 _ASYNC_FLOW = Later('asyncio orchestration')
 _SHARDS = Later('shards')
 _POD_OPTIONS = Internal('describe processes with the options of Deployment and Flow')
@@ -99,7 +98,10 @@ _EXECUTOR = 'jina.core.executor:'
 _REQUEST = 'jina.core.request:'
 _HTTP_GATEWAY: dict[str, Home] = {'FastAPIBaseGateway': _CUSTOM_GATEWAYS, 'HTTPGateway': _CUSTOM_GATEWAYS}
 _GRPC_GATEWAY: dict[str, Home] = {'GRPCGateway': _CUSTOM_GATEWAYS, 'GRPCGatewayRuntime': _CUSTOM_GATEWAYS}
-_WEBSOCKET_GATEWAY: dict[str, Home] = {'WebSocketGateway': _WEBSOCKET, 'WebSocketGatewayRuntime': _WEBSOCKET}
+_WEBSOCKET_GATEWAY: dict[str, Home] = {
+    'WebSocketGateway': _CUSTOM_GATEWAYS,
+    'WebSocketGatewayRuntime': _CUSTOM_GATEWAYS,
+}
 
 ALIASES: dict[str, dict[str, Home]] = {
     'jina.clients': {'Client': 'jina.client:Client'},
@@ -119,7 +121,10 @@ ALIASES: dict[str, dict[str, Home]] = {
         'PostMixin': 'jina.client.mixin:PostMixin',
         'ProfileMixin': 'jina.client.mixin:ProfileMixin',
     },
-    'jina.clients.websocket': {'AsyncWebSocketClient': _WEBSOCKET, 'WebSocketClient': _WEBSOCKET},
+    'jina.clients.websocket': {
+        'AsyncWebSocketClient': 'jina.client:AsyncWebSocketClient',
+        'WebSocketClient': 'jina.client:WebSocketClient',
+    },
     'jina.enums': {
         'DataInputType': _ENUMS + 'DataInputType',
         'DeploymentRoleType': _ENUMS + 'DeploymentRoleType',

@@ -28,7 +28,7 @@ from jina.orchestrate import banner, launcher
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
-from jina.orchestrate.server import HTTP_MODULES, referenced_classes, run_server
+from jina.orchestrate.server import referenced_classes, run_server, server_modules
 
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
@@ -58,7 +58,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     def __init__(self, **kwargs: Any) -> None:
         launcher.prepare()  # it starts while the options are read
         self._set_up(build(DeploymentOptions, kwargs, where='Deployment'))
-        launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.options.protocol else ())
+        launcher.prepare(server_modules(self.options.protocol))
 
     @classmethod
     def of_options(cls, options: DeploymentOptions) -> Deployment:

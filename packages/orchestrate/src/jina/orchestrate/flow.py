@@ -20,7 +20,7 @@ from jina.orchestrate.deployment import Deployment, gateway_addresses, make_clie
 from jina.orchestrate.export import ExportMixin, run_exporter
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
-from jina.orchestrate.server import HTTP_MODULES, run_server
+from jina.orchestrate.server import run_server, server_modules
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -330,7 +330,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         return twin
 
     def _prepare(self) -> None:
-        launcher.prepare(HTTP_MODULES if ProtocolType.HTTP in self.gateway_options.protocol else ())
+        launcher.prepare(server_modules(self.gateway_options.protocol))
 
     @property
     def logger(self) -> JinaLogger:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
+from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
 from jina.core.executor import BaseExecutor
 from jina.core.yaml import load_yaml, registered_class
@@ -14,8 +15,15 @@ from jina.core.yaml import load_yaml, registered_class
 if TYPE_CHECKING:
     from jina.orchestrate.podmain import Report
 
-HTTP_MODULES = ('jina.runtime.http', 'fastapi', 'uvicorn')
-"""What pods with an HTTP server need in addition; the zygote imports it once."""
+_SERVER_MODULES = {
+    ProtocolType.HTTP: ('jina.runtime.http.server', 'fastapi', 'uvicorn'),
+    ProtocolType.WEBSOCKET: ('jina.runtime.websocket.server', 'websockets'),
+}
+
+
+def server_modules(protocols: Sequence[ProtocolType]) -> tuple[str, ...]:
+    """What pods with servers for protocols beside gRPC need in addition; the zygote imports it once."""
+    return tuple(module for protocol in protocols for module in _SERVER_MODULES.get(protocol, ()))
 
 
 def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _classes: Sequence[type]) -> int:

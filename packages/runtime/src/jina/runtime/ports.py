@@ -1,7 +1,8 @@
-"""Ports that several processes share: each listens by itself, and the system spreads new connections over them."""
+"""Ports to listen on: any free one, a given one, or one that several processes share, which the system then spreads over."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 import socket
@@ -11,6 +12,8 @@ from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.core.environment import random_port_range
 from jina.core.errors import NotSupportedError, PortInUseError, StartupError
 
+BACKLOG: Final = 2048
+"""Connections that may wait to be accepted."""
 _TRIES: Final = 100
 
 
@@ -35,24 +38,38 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
         raise NotSupportedError(f'{name}: processes can not share a port on this system', hint='use one replica')
     if options.replica_id:
         return port
+    with listen(host, port, name) as listener:
+        found: int = listener.getsockname()[1]
+        return found
+
+
+def listen(host: str, port: int, name: str, *, shared: bool = False) -> socket.socket:
+    """Returns a socket that listens.
+
+    Args:
+        host: Address to listen on.
+        port: The port, 0 for any free one.
+        name: Name of the process, for errors.
+        shared: Other processes listen there too.
+
+    Raises:
+        PortInUseError: Another process listens there.
+        StartupError: The address isn't one of this machine.
+    """
     port_range = None if port else random_port_range()
     if port_range is None:
-        return _claim(host, port, name)
+        return _listen(host, port, name, shared)
     low, high = port_range
     for candidate in random.sample(range(low, high + 1), min(_TRIES, high + 1 - low)):
-        try:
-            return _claim(host, candidate, name)
-        except PortInUseError:
-            continue
+        with contextlib.suppress(PortInUseError):
+            return _listen(host, candidate, name, shared)
     raise PortInUseError(low, f'{name}, with all others up to {high}')
 
 
-def _claim(host: str, port: int, name: str) -> int:
+def _listen(host: str, port: int, name: str, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
-        with socket.create_server((host.strip('[]'), port), family=family) as listener:
-            found: int = listener.getsockname()[1]
-            return found
+        return socket.create_server((host.strip('[]'), port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(port, name) from error

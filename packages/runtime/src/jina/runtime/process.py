@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
@@ -34,9 +35,11 @@ _Result = TypeVar('_Result')
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from jina.runtime.http import HttpServer
+    from jina.runtime.http.server import HttpServer
     from jina.runtime.reload import ReloadingService
+    from jina.runtime.websocket.server import WebSocketServer
 
+    Server: TypeAlias = GrpcServer | HttpServer | WebSocketServer
     Service: TypeAlias = WorkerService | GatewayService | ReloadingService
 
 
@@ -58,7 +61,7 @@ class PodServer:
     def __init__(self, options: ExecutorOptions | GatewayOptions, *, open_channel: OpenChannel | None = None) -> None:
         self._options = options
         self._open_channel = open_channel
-        self._servers: list[GrpcServer | HttpServer] = []
+        self._servers: list[Server] = []
         self.logger = JinaLogger(
             options.runtime_name,
             log_config=options.log_config,
@@ -82,7 +85,7 @@ class PodServer:
         host = options.host if isinstance(options, GatewayOptions) else options.host[0]
         service = self.service = self._make_service()
         try:
-            ports: dict[GrpcServer | HttpServer, int] = {}
+            ports: dict[Server, int] = {}
             for index, protocol in enumerate(options.protocol):
                 server = self._make_server(protocol, host, self._port(index, host))
                 self._servers.append(server)
@@ -166,29 +169,47 @@ class PodServer:
         port = self._options.port[index] if self._options.port else 0
         return shared_port(self._options, host, port) if self._options.shares_port else port
 
-    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> GrpcServer | HttpServer:
-        options = self._options
+    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> Server:
         if protocol is ProtocolType.GRPC:
-            gateway = isinstance(options, GatewayOptions)
-            given = options.grpc_server_options or {}
-            return GrpcServer(
-                self.service,
-                host=host,
-                port=port,
-                port_range=random_port_range(),
-                options={**_SHARED_PORT, **given} if options.shares_port else given,
-                # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
-                compression=None if gateway else compression_of(options.compression),
-                prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
-            )
-        try:
-            from jina.runtime.http import HttpServer  # noqa: PLC0415 - an extra; workers inside a Flow don't need it
-        except ModuleNotFoundError as error:
-            if (error.name or 'jina').partition('.')[0] == 'jina':
-                raise
-            raise MissingExtraError('the HTTP server', install='jina-runtime[http]') from error
-        role: Literal['worker', 'gateway'] = 'gateway' if isinstance(options, GatewayOptions) else 'worker'
-        return HttpServer(self.service, options, role=role, logger=self.logger)
+            return self._make_grpc_server(host, port)
+        # Both are extras; workers inside a Flow don't need them.
+        if protocol is ProtocolType.HTTP:
+            with _extra('the HTTP server', 'http'):
+                from jina.runtime.http.server import HttpServer  # noqa: PLC0415
+            role: Literal['worker', 'gateway'] = 'gateway' if isinstance(self._options, GatewayOptions) else 'worker'
+            return HttpServer(self.service, self._options, role=role, host=host, port=port, logger=self.logger)
+        with _extra('the WebSocket server', 'websocket'):
+            from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
+        is_worker = not isinstance(self._options, GatewayOptions)
+        return WebSocketServer(
+            self.service, self._options, is_worker=is_worker, host=host, port=port, logger=self.logger
+        )
+
+    def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
+        options = self._options
+        given = options.grpc_server_options or {}
+        gateway = isinstance(options, GatewayOptions)
+        return GrpcServer(
+            self.service,
+            host=host,
+            port=port,
+            port_range=random_port_range(),
+            options={**_SHARED_PORT, **given} if options.shares_port else given,
+            # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
+            compression=None if gateway else compression_of(options.compression),
+            prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
+        )
+
+
+@contextlib.contextmanager
+def _extra(what: str, extra: str) -> Iterator[None]:
+    """Says how to install what an import misses."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or 'jina').partition('.')[0] == 'jina':
+            raise
+        raise MissingExtraError(what, install=f'jina-runtime[{extra}]') from error
 
 
 def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list[PodAddress]], None]) -> int:

@@ -150,6 +150,10 @@ class HttpTransport(Transport):
         message = f'the server at {self._address} answered {status} to {what}: {detail}'
         if status in (404, 405):
             return ClientError(message, hint='check the endpoint, and whether this is the right port')
+        if status == 426:
+            return ConnectError(
+                message, hint=f"use Client(protocol='websocket', port={self._address.port}) or another port"
+            )
         if status == 422:
             return InputError(message, hint='documents or parameters do not fit the schema of the endpoint')
         if status == 503:

@@ -214,7 +214,7 @@ class HttpServerOptions(Options):
     cors: bool = option(False)
     """Let pages of any origin call the server."""
     uvicorn_kwargs: Values | None = option(None)
-    """Settings passed on to the Uvicorn server."""
+    """Settings passed on to the Uvicorn server. A WebSocket server takes those whose names begin with ``ws_``."""
 
 
 class TlsServerOptions(Options):

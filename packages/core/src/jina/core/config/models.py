@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from jina.core.config.base import Options, option, unavailable
+from jina.core.config.base import Options, option
 from jina.core.config.batching import Batching
 from jina.core.config.groups import (
     ChannelOptions,
@@ -61,8 +61,6 @@ class ServedPodOptions(PodOptions):
 
     @model_validator(mode='after')
     def _check_protocols(self) -> Self:
-        if ProtocolType.WEBSOCKET in self.protocol:
-            raise unavailable("protocol 'WEBSOCKET'", self.owner, 'it comes with WebSocket servers')
         if len(set(self.protocol)) != len(self.protocol) or not self.protocol:
             names = ', '.join(map(str, self.protocol)) or 'none'
             raise PydanticCustomError(

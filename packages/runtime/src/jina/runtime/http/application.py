@@ -14,11 +14,12 @@ from fastapi.routing import APIRoute
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import PodRoleType
 from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import ConnectError, JinaError, RemoteError, SchemaError
+from jina.core.errors import ConnectError
 from jina.core.logging.logger import JinaLogger
-from jina.core.schema import EndpointSchema, remote_endpoints
+from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
-from jina.core.wire import DRY_RUN_ENDPOINT, StatusProto
+from jina.runtime.dry_run import dry_run_status
+from jina.runtime.endpoint_types import endpoint_types
 from jina.runtime.http.rendering import render_error, to_json
 from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, StreamHandler, send_json
 from jina.runtime.service import RequestService
@@ -165,26 +166,11 @@ class Application:
                 await asyncio.wait_for(asyncio.shield(self.refresh()), _DISCOVERY_WAIT_S)
 
     async def _refresh(self) -> None:
-        schemas = await self._find_schemas()
+        schemas = await endpoint_types(self._service, is_worker=self._is_worker, logger=self._logger)
         self._refreshed_at = asyncio.get_running_loop().time()
         if schemas != self._schemas:
             self._install(schemas)
             self._schemas = schemas
-
-    async def _find_schemas(self) -> dict[str, EndpointSchema]:
-        if self._is_worker:
-            own: dict[str, EndpointSchema] = self._service.endpoint_schemas  # type: ignore[attr-defined]
-            return own
-        endpoints = remote_endpoints(await self._service.endpoints())
-        schemas: dict[str, EndpointSchema] = {}
-        for name, endpoint in endpoints.items():
-            if name == DRY_RUN_ENDPOINT:
-                continue
-            try:
-                schemas[name] = endpoint.types()
-            except SchemaError as error:
-                self._logger.warning('endpoint %r has no HTTP route: %s', name, error)
-        return schemas
 
     def _install(self, schemas: dict[str, EndpointSchema]) -> None:
         """Replaces the routes of endpoints."""
@@ -236,20 +222,7 @@ class Application:
         return _json_response({'jina': system_facts(), 'envs': environment_facts()})
 
     async def _dry_run(self) -> Response:
-        try:
-            await self._service.dry_run()
-        except RemoteError as error:
-            exception = {
-                'name': error.name,
-                'args': list(error.remote_args),
-                'stacks': list(error.stacks),
-                'executor': error.executor,
-            }
-            return _json_response({'code': int(StatusProto.ERROR), 'description': str(error), 'exception': exception})
-        except JinaError as error:
-            exception = {'name': type(error).__name__, 'args': [str(error)], 'stacks': [], 'executor': ''}
-            return _json_response({'code': int(StatusProto.ERROR), 'description': str(error), 'exception': exception})
-        return _json_response({'code': int(StatusProto.SUCCESS), 'description': '', 'exception': None})
+        return _json_response((await dry_run_status(self._service)).to_dict())
 
     async def _openapi(self, request: Request) -> Response:
         if not self._is_worker:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import urandom
 from typing import Annotated, Any, Final, Optional, Union
 from urllib.parse import parse_qsl
 
 from docarray import BaseDoc
 from jina.core.annotations import ParametersType
+from jina.core.codec import encode_docs
 from jina.core.parameters import bind_parameters, parameters_for
+from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
+from jina.core.wire import DataRequestProto
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from typing_extensions import Required, TypedDict
@@ -33,6 +37,10 @@ class Header(BaseModel):
     )
 
 
+def _random_id() -> str:
+    return urandom(16).hex()
+
+
 @dataclass(frozen=True)
 class ParsedBody:
     """A valid body.
@@ -48,6 +56,33 @@ class ParsedBody:
     parameters: dict[str, Any]
     request_id: str = ''
     target_executor: str = ''
+
+    def to_request(
+        self, endpoint: str, schema: EndpointSchema, *, typed: bool, new_id: Callable[[], str] = _random_id
+    ) -> DataRequest:
+        """Makes a request of the body.
+
+        Args:
+            endpoint: The endpoint that it is for.
+            schema: Its types.
+            typed: An Executor of this process gets the documents; otherwise they are only passed on.
+            new_id: Gives the id of a request that came without one.
+        """
+        proto = DataRequestProto()
+        header = proto.header
+        header.exec_endpoint = endpoint
+        header.request_id = self.request_id or new_id()
+        if self.target_executor:
+            header.target_executor = self.target_executor
+        request = DataRequest(proto)
+        if self.parameters:
+            request.parameters = self.parameters
+        docs = schema.input_list(self.docs, validate_input_docs=False)
+        if typed:
+            request.docs = docs
+        else:
+            request.raw_content = encode_docs(docs)
+        return request
 
 
 class BodyError(Exception):

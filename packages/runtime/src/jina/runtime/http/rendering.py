@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
-from docarray import BaseDoc
+from docarray import BaseDoc, DocList
 from docarray.base_doc import AnyDoc
 from jina.core.errors import JinaError, TransportError
+from jina.core.request import DataRequest
 from jina.core.wire import StatusProto
 from pydantic import PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
@@ -34,6 +35,12 @@ def to_json(value: Any) -> bytes:
         return orjson.dumps(value, default=_plain, option=_OPTIONS)
     except TypeError:  # whole numbers above 64 bits, lone surrogates
         return json.dumps(value, default=_plain, ensure_ascii=True).encode()
+
+
+def untyped_docs(response: DataRequest) -> DocList[Any]:
+    """Returns the documents as they are on the wire: what passed through other types keeps all its fields."""
+    response.document_array_cls = DocList
+    return response.docs
 
 
 def _plain(value: Any) -> Any:

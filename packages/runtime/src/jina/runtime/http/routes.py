@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 from docarray import BaseDoc, DocList
 from fastapi.routing import APIRoute
-from jina.core.codec import append_docs, encode_docs
+from jina.core.codec import append_docs
 from jina.core.errors import ConnectError, JinaError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.protobuf_bytes import field
@@ -21,7 +21,7 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.wire import DataRequestProto, HeaderProto
 from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model, with_floats
-from jina.runtime.http.rendering import render_error, to_json
+from jina.runtime.http.rendering import render_error, to_json, untyped_docs
 from jina.runtime.service import Cancel, Finished, RequestService
 from starlette.types import Message, Receive, Scope, Send
 
@@ -128,23 +128,13 @@ class PostHandler(Handler):
             BodyError: It doesn't fit the endpoint.
         """
         body = self._body.parse(raw)
+        if self._is_worker or body.parameters or body.target_executor:
+            return body.to_request(self._name, self.schema, typed=self._is_worker, new_id=self._new_id)
         docs = self.schema.input_list(body.docs, validate_input_docs=False)
-        if not (self._is_worker or body.parameters or body.target_executor):
-            return self._serialised(body.request_id or f'{self._random_bits(128):032x}', docs)
-        proto = DataRequestProto()
-        header = proto.header
-        header.exec_endpoint = self._name
-        header.request_id = body.request_id or f'{self._random_bits(128):032x}'
-        if body.target_executor:
-            header.target_executor = body.target_executor
-        request = DataRequest(proto)
-        if body.parameters:
-            request.parameters = body.parameters
-        if self._is_worker:
-            request.docs = docs
-        else:
-            request.raw_content = encode_docs(docs)
-        return request
+        return self._serialised(body.request_id or self._new_id(), docs)
+
+    def _new_id(self) -> str:
+        return f'{self._random_bits(128):032x}'
 
     def _serialised(self, request_id: str, docs: DocList[Any]) -> DataRequest:
         """Makes a request of what it is on the wire: a gateway sends it on as it is, and needs no more of it."""
@@ -159,7 +149,7 @@ class PostHandler(Handler):
         """Returns status and body of the answer."""
         if response.is_error:
             return EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
-        answer: dict[str, Any] = {'data': response.docs if self._is_worker else _untyped(response)}
+        answer: dict[str, Any] = {'data': response.docs if self._is_worker else untyped_docs(response)}
         answer['parameters'] = with_floats(response.parameters)
         if self._with_header:
             answer['header'] = {'requestId': response.request_id, 'targetExecutor': response.target_executor}
@@ -389,12 +379,6 @@ async def send_json(send: Send, status: int, payload: bytes) -> None:
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})
-
-
-def _untyped(response: DataRequest) -> DocList[Any]:
-    """Returns the documents as they are on the wire: what passed through other types keeps all its fields."""
-    response.document_array_cls = DocList
-    return response.docs
 
 
 async def _with_pauses(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-import errno
 import inspect
 import logging
-import random
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -18,16 +16,15 @@ import uvicorn
 from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
-from jina.core.environment import log_level, random_port_range
-from jina.core.errors import ConfigError, PortInUseError, StartupError
+from jina.core.environment import log_level
+from jina.core.errors import ConfigError, StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.application import Application, Role
 from jina.runtime.http.direct import DirectProtocol, DirectRoutes
+from jina.runtime.ports import BACKLOG, listen
 from jina.runtime.service import RequestService
 
-_RANDOM_PORT_TRIES: Final = 100
 _OWN_SETTINGS: Final = ('app', 'host', 'port', 'fd', 'uds', 'reload', 'workers', 'factory')
-_BACKLOG: Final = 2048
 
 
 class _Server(uvicorn.Server):
@@ -96,7 +93,7 @@ class HttpServer:
             PortInUseError: Another process listens there.
             StartupError: uvicorn didn't start.
         """
-        listener = self._bind()
+        listener = listen(self._host, self._port, self._name, shared=self._shares_port)
         try:
             await self._application.start()
             self._server = _Server(self._config)
@@ -137,32 +134,6 @@ class HttpServer:
             if isinstance(connection, DirectProtocol):
                 connection.cut_off()
 
-    def _bind(self) -> socket.socket:
-        if self._port:
-            return self._bind_to(self._port)
-        port_range = random_port_range()
-        if port_range is None:
-            return self._bind_to(0)
-        low, high = port_range
-        for port in random.sample(range(low, high + 1), min(_RANDOM_PORT_TRIES, high + 1 - low)):
-            with contextlib.suppress(PortInUseError):
-                return self._bind_to(port)
-        raise PortInUseError(low, f'{self._name}, with all others up to {high}')
-
-    def _bind_to(self, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ':' in self._host else socket.AF_INET
-        try:
-            return socket.create_server(
-                (self._host.strip('[]'), port),
-                family=family,
-                backlog=_BACKLOG,
-                reuse_port=self._shares_port,
-            )
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUseError(port, self._name) from error
-            raise StartupError(f'{self._name} can not listen on {self._host}:{port}: {error}') from error
-
 
 def _port_of(options: ExecutorOptions | GatewayOptions) -> int:
     if not options.port or ProtocolType.HTTP not in options.protocol:
@@ -189,7 +160,7 @@ def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn
         'ws': 'none',
         'proxy_headers': False,
         'server_header': False,
-        'backlog': _BACKLOG,
+        'backlog': BACKLOG,
         **kwargs,
     }
     if settings.get('http', 'auto') in ('auto', 'httptools'):

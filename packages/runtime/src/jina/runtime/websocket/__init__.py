@@ -1,0 +1,1 @@
+"""The WebSocket server of workers and gateways. Needs the extra ``jina-runtime[websocket]``."""

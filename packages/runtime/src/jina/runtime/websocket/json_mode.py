@@ -1,0 +1,306 @@
+"""The subprotocol ``json``: each message is an object as in HTTP, with the endpoint in ``execEndpoint``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+from jina.core.document_stream import END, MORE, STREAM_KEY
+from jina.core.errors import ClientError, ConnectError, JinaError
+from jina.core.logging.logger import JinaLogger
+from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.schema import EndpointSchema
+from jina.core.status import StatusMessage, fill_status
+from jina.core.wire import DEFAULT_ENDPOINT, HeaderProto, StatusProto
+from jina.runtime.endpoint_types import endpoint_types
+from jina.runtime.http.bodies import BodyError, EndpointBody, with_floats
+from jina.runtime.http.rendering import to_json, untyped_docs
+from jina.runtime.service import RequestService
+from jina.runtime.websocket.mode import Reply, begin_stream, begin_task
+
+_DISCOVERY_WAIT_S: Final = 2.0
+_REFRESH_INTERVAL_S: Final = 1.0
+
+
+class _Known(NamedTuple):
+    """An endpoint and what reads its bodies."""
+
+    schema: EndpointSchema
+    body: EndpointBody
+
+
+class EndpointCatalog:
+    """The endpoints of a service, looked up again when somebody asks for one that isn't there.
+
+    Args:
+        service: What has them.
+        is_worker: It is an Executor itself.
+        logger: Logger of the process.
+    """
+
+    def __init__(self, service: RequestService, *, is_worker: bool, logger: JinaLogger) -> None:
+        self._service = service
+        self._is_worker = is_worker
+        self._logger = logger
+        self._known: dict[str, _Known] | None = None
+        self._refreshed_at = float('-inf')
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def find(self, name: str) -> _Known | None:
+        """Returns an endpoint, or the one that serves all others; None if neither is known."""
+        if self._known is None:
+            return None
+        return self._known.get(name) or self._known.get(f'/{name.lstrip("/")}') or self._known.get(DEFAULT_ENDPOINT)
+
+    async def look_again(self) -> None:
+        """Asks for the endpoints, unless that was done a moment ago."""
+        if asyncio.get_running_loop().time() - self._refreshed_at >= _REFRESH_INTERVAL_S:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.refresh()), _DISCOVERY_WAIT_S)
+
+    def refresh(self) -> asyncio.Task[None]:
+        """Starts to ask for the endpoints; the task ends when they are there."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+        return self._refreshing
+
+    async def close(self) -> None:
+        """Stops asking."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait((self._refreshing,))
+
+    async def _refresh(self) -> None:
+        types = await endpoint_types(self._service, is_worker=self._is_worker, logger=self._logger)
+        self._refreshed_at = asyncio.get_running_loop().time()
+        owner = self._service.name if self._is_worker else ''
+        self._known = {name: _Known(schema, EndpointBody(schema, owner)) for name, schema in types.items()}
+
+    def missing(self, name: str) -> JinaError:
+        """Returns the error of a request for an endpoint that isn't there."""
+        if self._known is None:
+            return ConnectError('the endpoints are not known yet: not every Executor has answered', hint='try again')
+        near = difflib.get_close_matches(name, self._known, 1)
+        hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(sorted(self._known))}'
+        return ClientError(f'there is no endpoint {name!r}', hint=hint)
+
+
+class JsonMode:
+    """Answers JSON with JSON.
+
+    Args:
+        service: What answers.
+        catalog: Its endpoints.
+        is_worker: It is an Executor itself.
+    """
+
+    is_text = True
+
+    def __init__(self, service: RequestService, catalog: EndpointCatalog, *, is_worker: bool) -> None:
+        self._service = service
+        self._catalog = catalog
+        self._is_worker = is_worker
+
+    def is_end(self, message: bytes | str) -> bool:
+        if len(message) > 16:
+            return False
+        text = message if isinstance(message, str) else message.decode('latin-1')
+        return ''.join(text.split()) == '{}'
+
+    def begin(self, message: bytes | str, reply: Reply) -> None:
+        asked = _Asked(message)
+        if asked.problem is not None:
+            reply.finish(_refusal(asked.header, asked.problem))
+            return
+        known = self._catalog.find(asked.endpoint)
+        if known is None:
+            begin_task(self._begin_later(asked, reply), reply)
+        else:
+            self._begin_known(known, asked, reply)
+
+    async def _begin_later(self, asked: _Asked, reply: Reply) -> None:
+        await self._catalog.look_again()
+        known = self._catalog.find(asked.endpoint)
+        if known is None:
+            reply.finish(_failure(asked.header, self._catalog.missing(asked.endpoint)))
+        else:
+            self._begin_known(known, asked, reply)
+
+    def _begin_known(self, known: _Known, asked: _Asked, reply: Reply) -> None:
+        header = asked.header
+        try:
+            request = known.body.parse(asked.raw).to_request(asked.endpoint, known.schema, typed=self._is_worker)
+        except BodyError as error:
+            reply.finish(_refusal(header, error))
+            return
+        except JinaError as error:
+            reply.finish(_failure(header, error))
+            return
+        header.CopyFrom(request.header)
+        if known.schema.is_generator or request.parameters.get(STREAM_KEY):
+            self._begin_stream(request, reply)
+            return
+
+        def finished(response: DataRequest | None, error: Exception | None) -> None:
+            if response is None:
+                reply.fail(error or RuntimeError('a request ended with nothing'))
+                return
+            try:
+                reply.finish(self._render(response))
+            except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
+                reply.finish(_failure(header, failure))
+
+        reply.cancel = self._service.begin_request(request, finished)
+
+    def _begin_stream(self, request: DataRequest, reply: Reply) -> None:
+        messages = _Messages(request.header)
+        docs = request.docs if self._is_worker else untyped_docs(request)
+        if len(docs) != 1:
+            detail = {
+                'type': 'one_document',
+                'loc': ['body', 'data'],
+                'msg': f'A stream answers one document, got {len(docs)}',
+            }
+            reply.finish(_refusal(request.header, BodyError([detail])))
+            return
+        single = SingleDocumentRequest()
+        single.header.CopyFrom(request.header)
+        single.parameters = {key: value for key, value in request.parameters.items() if key != STREAM_KEY}
+        single.document = docs[0]
+        begin_stream(self._service, single, messages, reply)
+
+    def _render(self, response: DataRequest) -> bytes:
+        answer: dict[str, Any] = {
+            'header': _header(response.header, response.status if response.is_error else None),
+            'parameters': with_floats(response.parameters),
+            'routes': [_route(route) for route in response.routes],
+            'data': [],
+        }
+        if response.is_error:
+            answer['detail'] = response.status.description
+        else:
+            answer['data'] = response.docs if self._is_worker else untyped_docs(response)
+        return to_json(answer)
+
+    def dry_run(self, status: StatusProto) -> bytes:
+        if status.code == StatusProto.SUCCESS:
+            return b'{}'
+        return to_json(StatusMessage(status).to_dict())
+
+
+class _Asked:
+    """What a message says before the types of its endpoint are known.
+
+    Args:
+        message: JSON.
+
+    Attributes:
+        raw: The body, to be read with the types of the endpoint.
+        header: As much of the header as there is.
+        problem: Why it is no request.
+    """
+
+    def __init__(self, message: bytes | str) -> None:
+        self.raw = message.encode() if isinstance(message, str) else message
+        self.header = HeaderProto()
+        self.problem: BodyError | None = None
+        self.endpoint = ''
+        try:
+            body: Any = orjson.loads(self.raw)
+        except orjson.JSONDecodeError as error:
+            self.problem = BodyError([{'type': 'json_invalid', 'loc': ['body'], 'msg': f'JSON decode error: {error}'}])
+            return
+        if not isinstance(body, Mapping):
+            self.problem = BodyError([{'type': 'dict_type', 'loc': ['body'], 'msg': 'Input should be an object'}])
+            return
+        header = body.get('header')
+        header = header if isinstance(header, Mapping) else {}
+        self.header.request_id = _text(header, 'requestId', 'request_id')
+        self.endpoint = (
+            _text(body, 'execEndpoint', 'exec_endpoint') or _text(header, 'execEndpoint', 'exec_endpoint') or '/'
+        )
+        self.header.exec_endpoint = self.endpoint
+        if body.get('data') is None:
+            self.raw = orjson.dumps({**body, 'data': []})
+
+
+def _text(values: Mapping[str, Any], *names: str) -> str:
+    """Returns the first of some values that is text and can be sent."""
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, str) and value:
+            return value.encode('utf-8', 'backslashreplace').decode()
+    return ''
+
+
+class _Messages:
+    """The messages of one stream."""
+
+    def __init__(self, header: HeaderProto) -> None:
+        self._header = header
+
+    def item(self, response: SingleDocumentRequest) -> bytes:
+        return self._message([response.document], more=True)
+
+    def end(self, status: StatusProto | None = None) -> bytes:
+        return self._message([], status, more=False)
+
+    def _message(self, data: list[Any], status: StatusProto | None = None, *, more: bool) -> bytes:
+        message: dict[str, Any] = {
+            'header': _header(self._header, status),
+            'parameters': {STREAM_KEY: MORE if more else END},
+            'routes': [],
+            'data': data,
+        }
+        if status is not None:
+            message['detail'] = status.description
+        return to_json(message)
+
+
+def _header(header: HeaderProto, status: StatusProto | None = None) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        'requestId': header.request_id,
+        'execEndpoint': header.exec_endpoint,
+        'targetExecutor': header.target_executor,
+    }
+    if status is not None:
+        values['status'] = StatusMessage(status).to_dict()
+    return values
+
+
+def _route(route: Any) -> dict[str, Any]:
+    return {
+        'executor': route.executor,
+        'startTime': _time(route.start_time) if route.HasField('start_time') else None,
+        'endTime': _time(route.end_time) if route.HasField('end_time') else None,
+    }
+
+
+def _time(value: Timestamp) -> str:
+    return f'{value.ToDatetime().isoformat(timespec="microseconds")}+00:00'
+
+
+def _refusal(header: HeaderProto, error: BodyError) -> bytes:
+    """Returns the answer to a body that doesn't fit."""
+    status = StatusProto(code=StatusProto.ERROR, description='the message does not fit the endpoint')
+    status.exception.name = 'ValidationError'
+    return to_json(
+        {'header': _header(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': error.details}
+    )
+
+
+def _failure(header: HeaderProto, error: Exception) -> bytes:
+    """Returns the answer to a request that failed outside of Executors."""
+    status = StatusProto()
+    fill_status(status, error)
+    if isinstance(error, JinaError):
+        status.description = str(error)
+        del status.exception.stacks[:]
+    return to_json(
+        {'header': _header(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': status.description}
+    )
