@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not a pack
 
 import bootstrap
 
-PROJECTS = ('orchestrate', 'client[http]', 'runtime[http]')
+PROJECTS = ('orchestrate', 'client[http,websocket]', 'runtime[http,websocket]')
 """Distributions that the tests use."""
 LARGEST_BYTES = 500_000_000
 """CPU builds have 200 MB, those with CUDA more than 500 MB even without the libraries that they require."""

@@ -118,6 +118,15 @@ def test_http(kind: str) -> None:
     assert raw['image'] == [[times, 2 * times]]
 
 
+def test_websocket() -> None:
+    with Flow(protocol='websocket').add(uses=Doubler) as flow:
+        (doc,) = flow.post('/double', features(), return_type=FeaturesList)
+        streamed = list(flow.client.stream_doc('/stream', features(), return_type=Features))
+    check(doc, 2)
+    for one, times in zip(streamed, (2, 4), strict=True):
+        check(one, times)
+
+
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
 @pytest.mark.parametrize('shape', [(), (0, 3), (2, 1, 3)])
 def test_dtypes_and_shapes(dtype: Any, shape: tuple[int, ...]) -> None:
