@@ -14,6 +14,7 @@ from jina import Executor, requests
 from jina.core import wire
 from jina.core.errors import DeadlineError, TransportError
 from jina.core.lane import Lane
+from jina.core.local_stream import LocalStream, open_door
 from jina.core.request import DataRequest
 from jina.runtime.connections import ConnectionSettings, PeerGroup
 
@@ -98,11 +99,12 @@ class Cable:
         writer.close()
 
 
-@pytest.fixture(params=[True, False], ids=['lane', 'unary'])
-def with_lane(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
-    if not request.param:
-        monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
-    return bool(request.param)
+@pytest.fixture(params=['local', 'lane', 'unary'])
+def way(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    off = {'lane': 'JINA_DISABLE_LOCAL_LANE', 'unary': 'JINA_DISABLE_FAST_LANE'}
+    if request.param in off:
+        monkeypatch.setenv(off[request.param], '1')
+    return str(request.param)
 
 
 Post = Callable[..., Any]
@@ -110,16 +112,19 @@ Make = Callable[..., DataRequest]
 
 
 @pytest.fixture
-async def connect(with_lane: bool) -> AsyncIterator[Callable[..., PeerGroup]]:
+async def connect(way: str, by_door: Any) -> AsyncIterator[Callable[..., Any]]:
     groups: list[PeerGroup] = []
 
-    def make(*addresses: str, **settings: Any) -> PeerGroup:
-        groups.append(PeerGroup('e1', addresses, ConnectionSettings(**settings)))
-        return groups[-1]
+    async def make(*addresses: str, direct: bool = True, **settings: Any) -> PeerGroup:
+        group = PeerGroup('e1', addresses, ConnectionSettings(**settings))
+        groups.append(group)
+        for peer in group._peers if way == 'local' and direct else ():
+            await by_door(peer._lane)
+        return group
 
     yield make
     for group in groups:
-        assert all(peer._lane.missing is not with_lane for peer in group._peers)
+        assert all(peer._lane.missing is (way == 'unary') for peer in group._peers)
         await group.close()
 
 
@@ -137,6 +142,11 @@ def post(request_of: Make) -> Post:
     return send
 
 
+def is_local(group: PeerGroup) -> bool:
+    session = group._peers[0]._lane._session
+    return session is not None and isinstance(session.lane._call, LocalStream)
+
+
 async def until(condition: Callable[[], Any]) -> None:
     async def poll() -> None:
         while not condition():  # noqa: ASYNC110 - of many kinds
@@ -147,7 +157,7 @@ async def until(condition: Callable[[], Any]) -> None:
 
 async def test_cancellation_reaches_the_executor(cluster: Any, connect: Any, post: Post) -> None:
     worker = await cluster.worker(Gated)
-    executor, group = worker.pod.service.executor, connect(worker.address)
+    executor, group = worker.pod.service.executor, await connect(worker.address)
     tasks = [asyncio.create_task(post(group, str(number))) for number in range(3)]
     await until(lambda: executor.running == 3)
     tasks[1].cancel()
@@ -160,7 +170,7 @@ async def test_cancellation_reaches_the_executor(cluster: Any, connect: Any, pos
 
 async def test_a_deadline_ends_the_work_and_no_further_try_begins(cluster: Any, connect: Any, post: Post) -> None:
     worker = await cluster.worker(Gated)
-    executor, group = worker.pod.service.executor, connect(worker.address)
+    executor, group = worker.pod.service.executor, await connect(worker.address)
     with pytest.raises(DeadlineError):
         await post(group, 'a', timeout=0.3)
     await until(lambda: executor.cancelled == 1)
@@ -172,7 +182,7 @@ async def test_a_deadline_ends_the_work_and_no_further_try_begins(cluster: Any, 
 async def test_the_limit_for_a_try_is_followed_by_another_replica(cluster: Any, connect: Any, post: Post) -> None:
     stuck, well = await cluster.worker(Gated), await cluster.worker(Gated)
     well.pod.service.executor.gate.set()
-    group = connect(stuck.address, well.address, timeout=0.5)
+    group = await connect(stuck.address, well.address, timeout=0.5)
     answers = await asyncio.gather(*(post(group, str(number)) for number in range(6)))
     assert answers == [str(number) for number in range(6)]
     assert sorted(well.pod.service.executor.began) == answers
@@ -181,7 +191,7 @@ async def test_the_limit_for_a_try_is_followed_by_another_replica(cluster: Any, 
 
 async def test_a_replica_that_stops_hands_its_requests_to_another(cluster: Any, connect: Any, post: Post) -> None:
     first, second = await cluster.worker(Gated), await cluster.worker(Gated)
-    group = connect(first.address, second.address)
+    group = await connect(first.address, second.address)
     tasks = [asyncio.create_task(post(group, str(number))) for number in range(20)]
     executors = [worker.pod.service.executor for worker in (first, second)]
     await until(lambda: [executor.running for executor in executors] == [10, 10])
@@ -195,9 +205,10 @@ async def test_a_broken_connection_is_made_again(cluster: Any, connect: Any, pos
     worker = await cluster.worker(Gated)
     executor = worker.pod.service.executor
     async with Cable(worker.address) as cable:
-        group = connect(cable.address)
+        group = await connect(cable.address, direct=False)
         tasks = [asyncio.create_task(post(group, str(number))) for number in range(10)]
         await until(lambda: executor.running == 10)
+        assert not is_local(group)  # who put something between the two wants it to be there
         cable.cut()
         await until(lambda: executor.cancelled == 10 and executor.running == 10)
         executor.gate.set()
@@ -207,10 +218,29 @@ async def test_a_broken_connection_is_made_again(cluster: Any, connect: Any, pos
         await group.close()
 
 
+async def test_a_connection_to_a_door_that_breaks_is_made_again(
+    cluster: Any, post: Post, by_door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await cluster.worker(Gated)
+    executor = worker.pod.service.executor
+    group = PeerGroup('e1', [worker.address], ConnectionSettings())
+    await by_door(group._peers[0]._lane)
+    tasks = [asyncio.create_task(post(group, str(number))) for number in range(10)]
+    await until(lambda: executor.running == 10)
+    assert is_local(group)
+    group._peers[0]._lane._session.lane._call._transport.abort()  # type: ignore[union-attr]
+    await until(lambda: executor.cancelled == 10 and executor.running == 10)
+    executor.gate.set()
+    assert await asyncio.gather(*tasks) == [str(number) for number in range(10)]
+    await until(lambda: not group._peers[0].down and is_local(group))
+    assert await post(group, 'after') == 'after'
+    await group.close()
+
+
 async def test_without_tries_left_the_client_learns_what_broke(cluster: Any, connect: Any, post: Post) -> None:
     worker = await cluster.worker(Gated)
     async with Cable(worker.address) as cable:
-        group = connect(cable.address, retries=0)
+        group = await connect(cable.address, direct=False, retries=0)
         task = asyncio.create_task(post(group, 'a'))
         await until(lambda: worker.pod.service.executor.running == 1)
         cable.cut()
@@ -222,15 +252,18 @@ async def test_without_tries_left_the_client_learns_what_broke(cluster: Any, con
 
 @pytest.mark.parametrize('kind', ['worker', 'flow'])
 async def test_a_client_that_reads_slowly_bounds_what_is_made_for_it(
-    cluster: Any, request_of: Make, with_lane: bool, kind: str
+    cluster: Any, request_of: Make, way: str, kind: str
 ) -> None:
+    with_lane = way != 'unary'
+
     server = await getattr(cluster, kind)(Gated)
     worker = server if kind == 'worker' else cluster.running[0]
     executor = worker.pod.service.executor
     raws = [request_of('/big', str(number)).to_bytes() for number in range(200)]
     found = 0
     if with_lane:
-        lane = Lane(cluster.channel(server.address).stream_stream(wire.FAST_LANE)(), 8)
+        door = await open_door(server.pod._servers[0]._door.name) if way == 'local' else None
+        lane = Lane(door or cluster.channel(server.address).stream_stream(wire.FAST_LANE)(), 8)
         for raw in raws:
             lane.send(raw)
         assert await lane.receive() == []  # the hello
@@ -239,7 +272,7 @@ async def test_a_client_that_reads_slowly_bounds_what_is_made_for_it(
         writer = asyncio.create_task(_write_all(call, raws))
     await until(lambda: len(executor.began) >= 8)
     seen = -1
-    while seen != (seen := len(executor.began)):
+    while seen != (seen := len(executor.began)):  # noqa: ASYNC110 - for the absence of an event
         await asyncio.sleep(0.5)  # long enough for some more, if nothing held them back
     # What the client's own buffers took, and one window.
     assert seen < 120
