@@ -121,7 +121,10 @@ class Everything(Executor):
 
 @pytest.fixture(scope='module')
 def deployment() -> Iterator[Deployment]:
-    with Deployment(uses=Everything, name='all', protocol=['grpc', 'http'], quiet_error=True) as running:
+    about = {'description': 'Does everything'}
+    with Deployment(
+        uses=Everything, name='all', protocol=['grpc', 'http'], quiet_error=True, uses_metas=about
+    ) as running:
         yield running
 
 
@@ -247,11 +250,13 @@ def test_parameters_over_http(deployment: Deployment, path: str, parameters: Any
 
 
 def test_openapi_says_what_each_endpoint_takes(deployment: Deployment) -> None:
-    schemas = http(deployment.port[1], '/openapi.json')['components']['schemas']
+    described = http(deployment.port[1], '/openapi.json')
+    assert described['info']['description'] == 'Does everything'
+    schemas = described['components']['schemas']
 
     def kinds(name: str, field: str) -> list[Any]:
-        described = schemas[f'{name}_input_model']['properties'][field]
-        return [part.get('$ref', part.get('type')) for part in described.get('anyOf', [described])]
+        schema = schemas[f'{name}_input_model']['properties'][field]
+        return [part.get('$ref', part.get('type')) for part in schema.get('anyOf', [schema])]
 
     text, options = '#/components/schemas/Text', '#/components/schemas/Options'
     assert kinds('another', 'data') == ['array', text], 'docs: a list first'

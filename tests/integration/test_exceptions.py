@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import DeadlineError, RemoteError, TransportError
 from jina.excepts import RuntimeFailToStart
 
+from tests.support.processes import peer
+
 
 class Text(BaseDoc):
     text: str = ''
@@ -30,13 +33,18 @@ class ModelIsBroken(LookupError):
 
 
 class Careless(Executor):
-    """Writes a file when it is closed."""
+    """Writes files when it is made and closed."""
 
     def __init__(self, folder: str, broken: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if broken:
-            raise ValueError('no model here')
         self.folder = Path(folder)
+        if broken:
+            while len(list(self.folder.glob('*.made'))) < 2:
+                time.sleep(0.01)
+            raise ValueError('no model here')
+
+    def warm_up(self) -> None:
+        (self.folder / f'{os.getpid()}.made').touch()
 
     @requests
     def work(self, docs: DocList[Text], **kwargs: Any) -> None:
@@ -52,7 +60,7 @@ class Careless(Executor):
         threading.Event().wait(5)
 
     def close(self) -> None:
-        (self.folder / str(os.getpid())).write_text('closed')
+        (self.folder / f'{os.getpid()}.closed').touch()
 
 
 def ask(running: Any, text: str = '') -> str:
@@ -71,7 +79,7 @@ def http(port: int, path: str) -> tuple[int, Any]:
 
 
 def closed(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.stem for path in folder.glob('*.closed')}
 
 
 def test_an_init_that_raises_fails_the_start_and_closes_the_others(tmp_path: Path) -> None:
@@ -124,6 +132,33 @@ def test_the_executor_is_closed_when_its_process_is_told_to_stop(tmp_path: Path)
         os.kill(int(pid), signal.SIGTERM)
         assert running.pods[0].wait(30)
         assert closed(tmp_path) == {pid}
+
+
+WAITS = """
+import threading
+from pathlib import Path
+from jina import Executor
+
+class Waits(Executor):
+    def warm_up(self):
+        Path('made').write_text('now')
+        threading.Event().wait(120)
+
+    def close(self):
+        Path('closed').touch()
+"""
+
+
+def test_the_executor_is_closed_when_it_is_told_to_stop_before_it_is_ready(tmp_path: Path) -> None:
+    (tmp_path / 'waits.py').write_text(WAITS)
+    os.mkfifo(tmp_path / 'made')
+    program = 'import sys; from jina.core.cli.main import main; sys.exit(main())'
+    options = ['executor', '--uses', 'Waits', '--py-modules', 'waits.py']
+    with peer([sys.executable, '-c', program, *options], cwd=tmp_path) as server:
+        assert (tmp_path / 'made').read_text() == 'now'  # comes when it is written
+        server.process.terminate()
+        assert server.process.wait(60) == 0, server.log()
+    assert (tmp_path / 'closed').exists()
 
 
 @pytest.mark.parametrize('fatal', ['ModelIsBroken', 'LookupError'])

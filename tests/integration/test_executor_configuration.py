@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jina import Deployment, Executor, Flow, requests
+from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import StartupError
+
+from tests.support.processes import free_port, peer, wait_for_port
 
 SOURCE = """
 from jina import Executor, requests
@@ -235,7 +238,18 @@ def test_packages_with_relative_imports_at_any_depth(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path / 'app')
     assert facts_of(uses='../config.yml') == {'said': ['something', 'something!']}
     with Flow(quiet=True, extra_search_paths=['..']).add(uses='config.yml').add(uses='config.yml') as flow:
-        assert list(facts(flow)) == ['executor0/rep-0', 'executor1/rep-0']
+        assert sorted(facts(flow)) == ['executor0/rep-0', 'executor1/rep-0']
+
+
+@pytest.mark.parametrize('options', [['--uses', 'Configured', '--py-modules', 'executor.py'], ['--uses', 'config.yml']])
+def test_the_command_line(folder: Path, options: list[str]) -> None:
+    port = free_port()
+    program = 'import sys; from jina.core.cli.main import main; sys.exit(main())'
+    settings = ['--uses-with', 'three:30', '--uses-metas', 'name: given', '--workspace', 'ws']
+    with peer([sys.executable, '-c', program, 'executor', '--port', str(port), *options, *settings], cwd=folder):
+        wait_for_port(port, timeout_s=90)
+        (found,) = facts(Client(port=port)).values()
+    assert (found['values'][2], found['metas']['name']) == (30, 'given')
 
 
 WRONG = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import Any, Optional, Union
 
 import pytest
@@ -161,6 +163,19 @@ def test_neighbours_that_do_not_fit(case: str) -> None:
     )
     assert isinstance(caught.value.__cause__, TopologyError)
     assert flow.num_pods == 0
+
+
+def test_openapi_of_a_flow_goes_from_the_first_input_to_the_last_output() -> None:
+    with Flow(quiet=True, protocol='http').add(uses=giver(Number)).add(uses=taker(Number)) as flow:
+        with urllib.request.urlopen(f'http://127.0.0.1:{flow.port}/openapi.json', timeout=60) as response:
+            schemas = json.load(response)['components']['schemas']
+
+        def kinds(name: str) -> str:
+            return json.dumps(schemas[name]['properties']['data'])
+
+        assert 'Text' in kinds('run_input_model')
+        assert 'Text' in kinds('run_output_model')
+        assert not [name for name in schemas if name.startswith('Number')]
 
 
 def test_branches_give_together_what_a_join_takes() -> None:

@@ -70,6 +70,8 @@ class PodServer:
         )
         self.exit_code = 0
         self.ended = asyncio.Event()
+        self.on_loaded: Callable[[], object] = lambda: None
+        """Called when the service is made; from then on there is something to close."""
 
     async def start(self) -> list[PodAddress]:
         """Loads the service, binds all ports, and serves.
@@ -85,6 +87,7 @@ class PodServer:
         host = options.host if isinstance(options, GatewayOptions) else options.host[0]
         service = self.service = self._make_service()
         try:
+            self.on_loaded()
             ports: dict[Server, int] = {}
             for index, protocol in enumerate(options.protocol):
                 server = self._make_server(protocol, host, self._port(index, host))
@@ -216,7 +219,7 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
     """Runs a pod until SIGTERM or SIGINT, or until an exception of ``exit_on_exceptions``.
 
     A first signal drains, a second one ends at once. Signals are handled only in the main thread, and only from the moment
-    when the pod is ready; before, SIGTERM kills the process as usual.
+    when the Executor is made, which is closed then in every case; before, SIGTERM kills the process as usual.
 
     Args:
         options: Options of an Executor, or of a gateway.
@@ -239,9 +242,17 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
 
 async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[list[PodAddress]], None]) -> int:
     pod = PodServer(options)
-    addresses = await pod.start()
     force = asyncio.Event()
-    _handle_signals(pod.ended, force)
+    pod.on_loaded = lambda: _handle_signals(pod.ended, force)
+    starting = asyncio.ensure_future(pod.start())
+    ended = asyncio.ensure_future(pod.ended.wait())
+    await asyncio.wait((starting, ended), return_when=asyncio.FIRST_COMPLETED)
+    ended.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return pod.exit_code
+    addresses = starting.result()
     # What was loaded stays: the collector needn't look at it again and again.
     gc.collect()
     gc.freeze()

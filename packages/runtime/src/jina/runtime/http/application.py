@@ -73,7 +73,8 @@ class Application:
 
     Args:
         service: What answers.
-        options: ``title``, ``description`` and ``cors`` are used, where the options have them.
+        options: ``title``, ``description`` and ``cors`` are used, where the options have them. Without ``description`` that in the
+            ``metas`` of the Executor counts.
         role: What the service is.
         logger: Logger of the process.
     """
@@ -87,7 +88,7 @@ class Application:
         http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
         self.app = FastAPI(
             title=http.title or DEFAULT_TITLE,
-            description=http.description or DEFAULT_DESCRIPTION,
+            description=http.description or _description_of(service) or DEFAULT_DESCRIPTION,
             version=__version__,
             docs_url=None,
             redoc_url=None,
@@ -254,3 +255,11 @@ class Application:
 
 def _json_response(value: Any) -> Response:
     return Response(to_json(value), media_type='application/json')
+
+
+def _description_of(service: RequestService) -> str:
+    """What the metas of a worker's Executor say about it."""
+    executor = getattr(service, 'executor', None)
+    return (
+        str(executor.metas.description or '') if executor is not None and hasattr(executor.metas, 'description') else ''
+    )
