@@ -224,7 +224,11 @@ async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[
     # What was loaded stays: the collector needn't look at it again and again.
     gc.collect()
     gc.freeze()
-    on_ready(addresses)
+    try:
+        on_ready(addresses)
+    except BaseException:
+        await pod.stop(0)
+        raise
     await pod.ended.wait()
     pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
     drain = asyncio.ensure_future(pod.stop())
