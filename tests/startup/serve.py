@@ -1,4 +1,4 @@
-"""Serves what the first argument says until it is killed: ``deployment``, ``flow``, ``http-flow`` or ``client PORT``."""
+"""Serves what the first argument says until it is killed: ``deployment``, ``flow``, ``http-flow``, ``websocket-flow`` or ``client PORT``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ else:
         'deployment': Deployment,
         'flow': lambda: Flow().add().add(),
         'http-flow': lambda: Flow(protocol='http').add(),
+        'websocket-flow': lambda: Flow(protocol='websocket').add(),
     }[sys.argv[1]]()
     with served:
         print(json.dumps({'port': served.port}), flush=True)

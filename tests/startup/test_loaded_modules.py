@@ -16,7 +16,16 @@ import pytest
 from tests.support.processes import Peer, free_port, peer, wait_for_port
 
 FOLDER = Path(__file__).parent
-SERVER_ONLY = {'docker', 'fastapi', 'opentelemetry.sdk', 'prometheus_client', 'starlette', 'strawberry', 'uvicorn'}
+SERVER_ONLY = {
+    'docker',
+    'fastapi',
+    'opentelemetry.sdk',
+    'prometheus_client',
+    'starlette',
+    'strawberry',
+    'uvicorn',
+    'websockets',
+}
 """What no path loads that doesn't use it."""
 DATA = {'docarray', 'google.protobuf', 'grpc', 'numpy', 'opentelemetry', 'pydantic', 'rich', 'yaml'}
 """What the definition of an Executor doesn't need either."""
@@ -137,6 +146,15 @@ def test_only_a_flow_with_http_loads_its_server(tmp_path: Path) -> None:
     assert name.startswith('gateway')
     assert {'fastapi', 'uvicorn'} <= gateway
     assert not {'docker', 'opentelemetry.sdk', 'strawberry'} & gateway
+    assert not SERVER_ONLY & own
+
+
+def test_a_flow_with_websocket_loads_no_http_server(tmp_path: Path) -> None:
+    with running(tmp_path, FOLDER / 'serve.py', 'websocket-flow') as (program, spy):
+        program.read_json()
+        (_, own), *_, (name, gateway) = spy.ask(program)
+    assert name.startswith('gateway')
+    assert SERVER_ONLY & gateway == {'websockets'}
     assert not SERVER_ONLY & own
 
 

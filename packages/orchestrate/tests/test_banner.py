@@ -18,6 +18,11 @@ def test_rows_of_grpc_and_http() -> None:
     ]
 
 
+def test_row_of_websocket() -> None:
+    ((_, rows),) = banner.rows([PodAddress(ProtocolType.WEBSOCKET, '0.0.0.0', 1)])
+    assert rows[:2] == [('⛓ Protocol', 'WEBSOCKET'), ('🏠 Local', '0.0.0.0:1')]
+
+
 def test_tls_is_shown() -> None:
     rows = dict(banner.rows([PodAddress(ProtocolType.HTTP, 'localhost', 3, tls=True)])[0][1])
     assert rows['⛓ Protocol'] == 'HTTPS'

@@ -69,7 +69,7 @@ print('after')
     assert output.index('ready to serve') < output.index('inside') < output.index('after')
 
 
-@pytest.mark.parametrize('protocol', ['grpc', 'http', ['grpc', 'http']])
+@pytest.mark.parametrize('protocol', ['grpc', 'http', 'websocket', ['grpc', 'http', 'websocket']])
 @pytest.mark.parametrize('kind', ['Deployment(uses=Shouter, protocol={0})', 'Flow(protocol={0}).add(uses=Shouter)'])
 def test_every_script_ends_by_itself(run_script: Callable[..., Any], kind: str, protocol: Any) -> None:
     source = kind.format(repr(protocol))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from docarray import BaseDoc, DocList
+from docarray.documents import TextDoc
 from docarray.typing import NdArray
 from jina.core.config import ExecutorOptions
 from jina.core.endpoints import requests
@@ -147,6 +148,18 @@ async def test_a_message_that_does_not_fit(site: Any, message: Any, location: li
         assert text in answer['detail'][0]['msg']
         await connection.send('{"execEndpoint": "/upper", "data": [{"text": "a"}]}')
         assert json.loads(await connection.recv())['data'][0]['text'] == 'A'
+
+
+async def test_a_tensor_that_is_none(sites: Any) -> None:
+    class Any_(Executor):
+        @requests(on='/any')
+        def any(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+            return docs
+
+    site = await sites.deployment(Any_)
+    answer = await site.ask_json({'execEndpoint': '/any', 'data': [{'embedding': {'a': 1}}]})
+    assert answer['detail'][0]['loc'] == ['body', 'data']
+    assert 'numpy.ndarray' in answer['detail'][0]['msg']
 
 
 async def test_parameters_that_do_not_fit(sites: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -187,6 +188,26 @@ async def test_stopping_cuts_off_what_takes_too_long(sites: Any, message_of: Any
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
     assert 'too long' in closed.value.rcvd.reason
+
+
+async def test_stopping_does_not_wait_for_what_was_not_read(sites: Any, message_of: Any) -> None:
+    site = await sites.flow(Echo, prefetch=1)
+    async with site.connect(write_limit=1 << 16) as connection:
+        large = message_of('/hold', 'x' * 500_000)
+
+        async def flood() -> None:
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await connection.send(large)
+
+        flooding = asyncio.create_task(flood())
+        await Echo.begun.wait()
+        Echo.opened.set()
+        began = asyncio.get_running_loop().time()
+        await site.pod.stop(30)
+        # without reading on, the server would wait 10 s for the client's consent
+        assert asyncio.get_running_loop().time() - began < 8
+        await flooding
 
 
 async def test_stopping_does_not_wait_for_silent_connections(sites: Any) -> None:

@@ -150,7 +150,7 @@ class PostMixin(_HasClient):
             on: The endpoint, for example ``'/generate'``.
             inputs: The document.
             return_type: Type of the documents that come back. Default: untyped ones.
-            parameters: Arguments for the Executor, a dict or a pydantic model. gRPC only.
+            parameters: Arguments for the Executor, a dict or a pydantic model. Not over HTTP.
             target_executor: Regular expression for the name of the Executor.
             extras: ``metadata``, ``compression``, ``timeout``: see ``PostExtras``.
 
@@ -209,7 +209,7 @@ class ProfileMixin(_HasClient):
             A ``jina.client.profiling.Profile``; with an asynchronous client a coroutine of it.
 
         Raises:
-            NotSupportedError: The protocol doesn't tell which way a request took.
+            NotSupportedError: The protocol, HTTP, doesn't tell which way a request took.
             TransportError: The network failed.
         """
         return self.client.make_profile(show=show_table)

@@ -39,7 +39,7 @@ class PostExtras(TypedDict, total=False):
     """Keywords of ``post`` and ``stream_doc`` about how a call travels."""
 
     metadata: Mapping[str, str] | Sequence[tuple[str, str]] | None
-    """gRPC metadata, or HTTP headers."""
+    """gRPC metadata, or headers of HTTP requests or of the request that opens a WebSocket."""
     headers: Mapping[str, str] | Sequence[tuple[str, str]] | None
     """The same as ``metadata``; both may be given."""
     compression: str | None

@@ -87,7 +87,9 @@ async def profile_of(transport: Transport, address: PodAddress) -> Profile:
         ServerError: The server failed.
     """
     if address.protocol == ProtocolType.HTTP:
-        raise NotSupportedError(f'responses of {address} do not tell their way', hint='profile over the gRPC protocol')
+        raise NotSupportedError(
+            f'responses of {address} do not tell their way', hint='profile over the gRPC or WebSocket protocol'
+        )
     request = DataRequest()
     request.exec_endpoint = DRY_RUN_ENDPOINT
     start = time.perf_counter()

@@ -133,6 +133,8 @@ class EndpointBody:
             body: Mapping[str, Any] = self._adapter.validate_json(raw)
         except ValidationError as error:
             raise BodyError(_details(error, ('body',), drop_alternatives=True)) from None
+        except TypeError as error:  # how docarray's tensors refuse what is no array
+            raise BodyError([{'type': 'type_error', 'loc': ['body', 'data'], 'msg': str(error)}]) from None
         data = body['data']
         header: Header = body.get('header') or _NO_HEADER
         parameters = with_floats(body.get('parameters') or {})

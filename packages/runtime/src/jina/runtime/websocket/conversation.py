@@ -70,7 +70,18 @@ class Conversation:
             for call in tuple(self._calls):
                 call.abandon()
         code, reason = self._end or (CloseCode.NORMAL_CLOSURE, '')
-        await self._connection.close(code, reason)
+        # The client's consent comes behind all that it has sent, and nothing comes while messages wait to be read.
+        discarding = asyncio.create_task(self._discard())
+        try:
+            await self._connection.close(code, reason)
+        finally:
+            discarding.cancel()
+            await asyncio.wait((discarding,))
+
+    async def _discard(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._connection.recv()
 
     def drain(self) -> None:
         """Reads no more; what was read is still answered, then the connection ends."""

@@ -138,7 +138,7 @@ class JsonMode:
         except BodyError as error:
             reply.finish(_refusal(header, error))
             return
-        except JinaError as error:
+        except Exception as error:  # noqa: BLE001 - what a client sent must not end its other requests
             reply.finish(_failure(header, error))
             return
         header.CopyFrom(request.header)
@@ -298,9 +298,9 @@ def _failure(header: HeaderProto, error: Exception) -> bytes:
     """Returns the answer to a request that failed outside of Executors."""
     status = StatusProto()
     fill_status(status, error)
+    del status.exception.stacks[:]
     if isinstance(error, JinaError):
         status.description = str(error)
-        del status.exception.stacks[:]
     return to_json(
         {'header': _header(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': status.description}
     )
