@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from jina.core.errors import RequestTypeError
+from jina.core.payloads import Assembly, Payload, Spliced, without_front
 from jina.core.wire import MESSAGE_BYTES
 
 __all__ = [
@@ -169,15 +170,27 @@ class FrameWriter:
     def __bool__(self) -> bool:
         return bool(self._small or self._large)
 
-    def add(self, kind: int, number: int, payload: bytes = b'', flags: int = 0) -> None:
-        """Queues a record."""
-        size = len(payload)
+    def add(self, kind: int, number: int, payload: Payload = b'', flags: int = 0, prefix: bytes = b'') -> None:
+        """Queues a record.
+
+        Args:
+            kind: Its kind.
+            number: The id of the request.
+            payload: The payload, which isn't copied if it is long.
+            flags: Its flags.
+            prefix: What stands before the payload.
+        """
+        size = len(prefix) + len(payload)
         if size > self._chunk_bytes:
-            self._large.append(_Large(kind, number, flags, memoryview(payload)))
+            self._large.append(_Large(kind, number, flags, prefix, payload))
             self.size += size
+            return
+        head = _HEAD.pack(kind, flags, number, size)
+        if type(payload) is Spliced:
+            self._small.append(b''.join((head, prefix, payload.front, payload.back)))
         else:
-            self._small.append(_HEAD.pack(kind, flags, number, size) + payload)
-            self.size += size + _HEAD_SIZE
+            self._small.append(head + prefix + payload if prefix else head + payload)  # type: ignore[operator]
+        self.size += size + _HEAD_SIZE
 
     def limit(self, message_bytes: int) -> list[tuple[int, int]]:
         """Keeps frames within a limit. To be called before the first one is taken.
@@ -190,11 +203,11 @@ class FrameWriter:
         self._frame_bytes = min(self._frame_bytes, third)
         self._chunk_bytes = min(self._chunk_bytes, third - _HEAD_SIZE)
         small, self._small = self._small, deque()
-        too_long = [large for large in self._large if len(large.rest) > message_bytes]
+        too_long = [large for large in self._large if large.left > message_bytes]
         for large in too_long:
             self._large.remove(large)
-        self.size = sum(len(large.rest) for large in self._large)
-        refused = [(large.number, len(large.rest)) for large in too_long]
+        self.size = sum(large.left for large in self._large)
+        refused = [(large.number, large.left) for large in too_long]
         for record in small:
             kind, flags, number, size = _HEAD.unpack_from(record)
             if kind == HELLO:
@@ -215,7 +228,7 @@ class FrameWriter:
         for large in self._large:
             if large.number == number:
                 self._large.remove(large)
-                self.size -= len(large.rest)
+                self.size -= large.left
                 return not large.started
         return False
 
@@ -243,29 +256,46 @@ class FrameWriter:
 
     def _add_chunk(self, parts: list[bytes | memoryview]) -> None:
         large = self._large.popleft()
-        chunk, large.rest = large.rest[: self._chunk_bytes], large.rest[self._chunk_bytes :]
         kind, flags = (CHUNK, 0) if large.started else (large.kind, large.flags)
-        large.started = True
-        self.size -= len(chunk)
-        if large.rest:
+        size, chunk = large.cut(self._chunk_bytes)
+        self.size -= size
+        if large.left:
             flags |= MORE
             # Takes turns with those that are under way, before those that have not begun.
             self._large.insert(min(_LARGE_AT_ONCE - 1, len(self._large)), large)
-        parts.append(_HEAD.pack(kind, flags, large.number, len(chunk)))
-        parts.append(chunk)
+        parts.append(_HEAD.pack(kind, flags, large.number, size))
+        parts += chunk
 
 
 class _Large:
     """A payload that is cut into chunks."""
 
-    __slots__ = ('flags', 'kind', 'number', 'rest', 'started')
+    __slots__ = ('_pieces', 'flags', 'kind', 'left', 'number', 'started')
 
-    def __init__(self, kind: int, number: int, flags: int, rest: memoryview) -> None:
+    def __init__(self, kind: int, number: int, flags: int, prefix: bytes, payload: Payload) -> None:
         self.kind = kind
         self.number = number
         self.flags = flags
-        self.rest = rest
         self.started = False
+        self.left = len(prefix) + len(payload)
+        pieces = (payload.front, payload.back) if type(payload) is Spliced else (payload,)
+        self._pieces = deque(memoryview(piece) for piece in (prefix, *pieces) if piece)
+
+    def cut(self, most: int) -> tuple[int, list[memoryview]]:
+        """Takes the next chunk: its size, and the pieces that it consists of."""
+        self.started = True
+        size = min(most, self.left)
+        self.left -= size
+        found: list[memoryview] = []
+        wanted = size
+        while wanted:
+            piece = self._pieces.popleft()
+            if len(piece) > wanted:
+                self._pieces.appendleft(piece[wanted:])
+                piece = piece[:wanted]
+            found.append(piece)
+            wanted -= len(piece)
+        return size, found
 
 
 class FrameReader:
@@ -325,31 +355,27 @@ class FrameReader:
         if kind != CHUNK:
             if number in self._parts:
                 raise _damaged(f'a second payload has the number {number} before the first is complete')
-            self._parts[number] = _Unfinished(kind, flags & ~MORE, part)
+            assembly = Assembly(part, _prefix_size(flags, part))
+            self._parts[number] = _Unfinished(kind, flags & ~MORE, assembly)
             return None
         found = self._parts.get(number)
         if found is None:
             return None  # of a request that was cancelled
-        found.parts.append(part)
-        found.size += len(part)
-        if found.size > self._message_bytes:
+        found.assembly.add(part)
+        if len(found.assembly) > self._message_bytes:
             raise _damaged(f'a payload is longer than {self._message_bytes} bytes')
         if flags & MORE:
             return None
         del self._parts[number]
-        return found.kind, number, found.flags, b''.join(found.parts)
+        return found.kind, number, found.flags, found.assembly.finish()
 
 
-class _Unfinished:
+class _Unfinished(NamedTuple):
     """A payload that has come in part."""
 
-    __slots__ = ('flags', 'kind', 'parts', 'size')
-
-    def __init__(self, kind: int, flags: int, part: memoryview) -> None:
-        self.kind = kind
-        self.flags = flags
-        self.parts = [part]
-        self.size = len(part)
+    kind: int
+    flags: int
+    assembly: Assembly
 
 
 def request_prefix(timeout: float | None, metadata: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
@@ -396,7 +422,16 @@ def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[t
             metadata = _read_metadata(payload[start:position])
     except Exception as error:
         raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
-    return timeout, metadata, payload[position:]
+    return timeout, metadata, without_front(payload, position)
+
+
+def _prefix_size(flags: int, start: memoryview) -> int:
+    """Returns how long what stands before a request is; anything if it is damaged."""
+    size = _LENGTH.size if flags & _DEADLINE else 0
+    if flags & _METADATA:
+        block = start[size : size + _LENGTH.size]
+        size += _LENGTH.size + (_LENGTH.unpack(block)[0] if len(block) == _LENGTH.size else 0)
+    return size
 
 
 @lru_cache(maxsize=1000)

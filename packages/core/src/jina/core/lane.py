@@ -37,6 +37,7 @@ from jina.core.frames import (
     message_too_long,
     request_prefix,
 )
+from jina.core.payloads import Payload
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 __all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
@@ -139,7 +140,7 @@ class Lane:
         return self._waiting.size > _WAITING_BYTES
 
     def send(
-        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self, raw: Payload, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
     ) -> int:
         """Queues a serialised request and returns its number.
 
@@ -151,14 +152,12 @@ class Lane:
             flags, prefix = request_prefix(timeout, metadata)
         if len(prefix) + len(raw) > self._most:
             raise self._too_long(len(raw))
-        if prefix:
-            raw = prefix + raw
         number = next(self._numbers)
         self._under_way += 1
         if number == LAST_NUMBER:
             self.used_up = True
             self.finish()
-        self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags)
+        self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags, prefix)
         self._wake()
         return number
 
@@ -314,7 +313,7 @@ class SharedLane:
         self._old: set[_Session] = set()
 
     async def request(
-        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self, raw: Payload, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
     ) -> bytes:
         """Sends a serialised request and returns the serialised response.
 
@@ -334,6 +333,7 @@ class SharedLane:
         if len(session.pending) >= session.lane.window:
             session = await self._wait_for_place(session, timeout)
         number = session.lane.send(raw, many=many, timeout=timeout, metadata=metadata)
+        del raw  # a large one goes when it is written, unless the caller keeps it
         future: asyncio.Future[bytes] = session.loop.create_future()
         session.pending[number] = future
         timer = None if timeout is None else session.loop.call_later(timeout, session.expire, number)
@@ -350,7 +350,7 @@ class SharedLane:
             del future
 
     def begin(
-        self, raw: bytes, done: Done, *, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self, raw: Payload, done: Done, *, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
     ) -> Callable[[], None] | None:
         """Sends a serialised request if that is possible at once, and calls ``done`` later.
 
@@ -505,15 +505,8 @@ class _Session:
         kind: type[LaneError] = LaneError
         code, details = grpc.StatusCode.UNAVAILABLE, 'the server ended the stream'
         try:
-            while (answers := await self.lane.receive()) is not None:
-                for number, raw, error in answers:
-                    future = self.pending.pop(number, None)
-                    if future is None or future.done():
-                        continue
-                    if error is None:
-                        future.set_result(raw)
-                    else:
-                        future.set_exception(error)
+            # Without a name for the answers: they may be large, and the next ones may be long in coming.
+            while self._hand_out(await self.lane.receive()):
                 if self.queue:
                     self.release()
         except LaneError as failure:
@@ -527,6 +520,20 @@ class _Session:
             self._on_end(self, kind is LaneMissingError)
             self._fail(kind, code, details)
             await self.lane.close()
+
+    def _hand_out(self, answers: list[Answer] | None) -> bool:
+        """Gives each answer to who waits for it; returns False at the end of the stream."""
+        if answers is None:
+            return False
+        for number, raw, error in answers:
+            future = self.pending.pop(number, None)
+            if future is None or future.done():
+                continue
+            if error is None:
+                future.set_result(raw)
+            else:
+                future.set_exception(error)
+        return True
 
     def release(self) -> None:
         """Lets as many wait no longer as there are places."""

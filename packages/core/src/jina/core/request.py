@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from jina.core import codec
 from jina.core.envelope import Envelope, fingerprint, read_envelope, route_bytes
 from jina.core.errors import InputError, RequestTypeError
+from jina.core.payloads import Payload, Spliced, as_bytes
 from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.status import StatusMessage, fill_status
 from jina.core.structs import dict_to_struct, struct_to_dict
@@ -320,6 +321,14 @@ class DataRequest(Request):
         Raises:
             InputError: It is longer than protobuf allows.
         """
+        return as_bytes(self.to_payload())
+
+    def to_payload(self) -> Payload:
+        """The same as ``to_bytes`` for the fast lane, which needs no single ``bytes`` object: untouched documents aren't copied.
+
+        Raises:
+            InputError: It is longer than protobuf allows.
+        """
         super()._synchronise()
         if self._docs is not None:
             if self._envelope is not None:
@@ -340,8 +349,8 @@ class DataRequest(Request):
         front = envelope + field_head(_DATA, len(raw) - start)
         _check_size(len(front) + len(raw) - start)
         if len(front) == start and raw.startswith(front):
-            return raw  # nothing has changed: a large request is passed on without a copy
-        return b''.join((front, memoryview(raw)[start:]))
+            return raw  # nothing has changed
+        return Spliced(front, memoryview(raw)[start:])
 
     def _synchronise(self) -> None:
         super()._synchronise()

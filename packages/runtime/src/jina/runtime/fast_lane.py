@@ -33,6 +33,7 @@ from jina.core.frames import (
     gather_s,
     message_too_long,
 )
+from jina.core.payloads import Payload
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 _UNWRITTEN_BYTES: Final = 8 << 20
@@ -49,7 +50,7 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 class Finish(Protocol):
     """Takes the outcome of a request, once: serialised response and whether it is an error, or what failed instead."""
 
-    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None: ...
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None: ...
 
 
 class Begin(Protocol):
@@ -69,10 +70,10 @@ class Begin(Protocol):
     ) -> Callable[[], object] | None: ...
 
 
-def begin_task(answer: Coroutine[Any, Any, tuple[bytes, bool]], finish: Finish) -> Callable[[], object]:
+def begin_task(answer: Coroutine[Any, Any, tuple[Payload, bool]], finish: Finish) -> Callable[[], object]:
     """Runs a coroutine that gives a serialised response and whether it is an error; returns what cancels it."""
 
-    def done(task: asyncio.Task[tuple[bytes, bool]]) -> None:
+    def done(task: asyncio.Task[tuple[Payload, bool]]) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -239,7 +240,7 @@ class LaneServer:
                 self._held -= len(record[3])
                 break
 
-    def answer(self, number: int, kind: int, payload: bytes) -> None:
+    def answer(self, number: int, kind: int, payload: Payload) -> None:
         """Sends the outcome of a request."""
         if kind == RESPONSE and len(payload) > self._most:
             kind, payload = ERROR, encode_error('RESOURCE_EXHAUSTED', message_too_long(len(payload), self._most))
@@ -294,7 +295,7 @@ class _Call:
         self.cancel: Callable[[], object] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
-    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None:
         if self._over:
             return
         self._over = True

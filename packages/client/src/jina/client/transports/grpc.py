@@ -104,11 +104,11 @@ class GrpcTransport(Transport):
         return exchange_one_by_one(send, source, options)
 
     async def _send(self, request: DataRequest, options: CallOptions) -> Response:
-        raw = request.to_bytes()
         attempt = 1
         while True:
             try:
-                return Response.from_bytes(await self._call(raw, options))
+                # Serialised for each attempt: a large request should not be kept until its response has come.
+                return Response.from_bytes(await self._call(request, options))
             except (grpc.aio.AioRpcError, LaneError) as error:
                 failure = self.translate(error, attempt)
                 if attempt >= options.retry.max_attempts or error.code() not in RETRIED:
@@ -116,16 +116,16 @@ class GrpcTransport(Transport):
             await options.retry.pause(attempt)
             attempt += 1
 
-    async def _call(self, raw: bytes, options: CallOptions) -> bytes:
+    async def _call(self, request: DataRequest, options: CallOptions) -> bytes:
         """Sends one request, on the fast lane that all single requests share if streams are wanted and there is one."""
         if options.stream and options.compression is None and not self._shared.missing:
             try:
-                return await self._shared.request(raw, timeout=options.timeout_s, metadata=options.metadata)
+                return await self._shared.request(request.to_payload(), timeout=options.timeout_s, metadata=options.metadata)
             except LaneMissingError:
                 self._shared.missing = True
         call = self._channel(options.retry.max_attempts > 1).unary_unary(wire.PROCESS_SINGLE_DATA)
         answer: bytes = await call(
-            raw,
+            request.to_bytes(),
             timeout=options.timeout_s,
             metadata=(*self._metadata, *options.metadata),
             compression=compression_of(options.compression),

@@ -1,0 +1,128 @@
+"""Serialised requests that aren't one ``bytes`` object: large ones exist once in a process, and are copied for nothing.
+
+Where such a payload meets code that insists on ``bytes`` (gRPC's unary calls, users), ``bytes(payload)`` makes them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias, cast
+
+from jina.core.errors import RequestTypeError
+from jina.core.protobuf_bytes import read_varint
+
+__all__ = ['Assembly', 'Buffer', 'Message', 'Payload', 'Spliced', 'as_bytes', 'without_front']
+
+_ALIGNMENT: Final = 64
+_NODE: Final = 0x32
+"""Tag of the field of a node that holds a tensor."""
+_BELOW_NODE: Final = 2
+"""Messages between that and the content of the tensor."""
+_DEPTH: Final = 64
+"""Messages within each other that are looked through for a tensor."""
+
+Buffer: TypeAlias = 'bytes | bytearray | memoryview'
+
+
+class Message(bytearray):
+    """A message in memory of its own, which what is decoded from it may keep and write to.
+
+    It reads as ``bytes`` do: its slices are ``bytes``, which can be keys.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        return bytes(item) if isinstance(key, slice) else item
+
+
+class Spliced:
+    """A message in two pieces that don't lie side by side.
+
+    Args:
+        front: What stands in front.
+        back: The rest.
+    """
+
+    __slots__ = ('back', 'front')
+
+    def __init__(self, front: bytes, back: memoryview) -> None:
+        self.front = front
+        self.back = back
+
+    def __len__(self) -> int:
+        return len(self.front) + len(self.back)
+
+    def __bytes__(self) -> bytes:
+        return b''.join((self.front, self.back))
+
+
+Payload: TypeAlias = 'bytes | Spliced'
+"""A ``Message`` counts as ``bytes``."""
+
+
+def as_bytes(payload: Payload) -> bytes:
+    """Returns a payload as one ``bytes`` object: the same, if it is one."""
+    return payload if type(payload) is bytes else bytes(payload)
+
+
+def without_front(payload: bytes, size: int) -> bytes:
+    """Returns a payload without its first bytes; a ``Message`` loses them itself, which is no copy."""
+    message: Any = payload
+    if type(message) is not Message:
+        return payload[size:]
+    del message[:size]
+    return payload
+
+
+class Assembly:
+    """Puts a message together from parts as they come; each part may be forgotten at once.
+
+    The content of its first large tensor comes to lie where processors like it, so that an array can be a mere view.
+
+    Args:
+        first: The first part.
+        skipped: Where the message begins in it.
+    """
+
+    __slots__ = ('_memory', '_pad')
+
+    def __init__(self, first: Buffer, skipped: int = 0) -> None:
+        self._pad = -_tensor_at(first, skipped) % _ALIGNMENT
+        self._memory = Message(self._pad)
+        self._memory += first
+
+    def __len__(self) -> int:
+        return len(self._memory) - self._pad
+
+    def add(self, part: Buffer) -> None:
+        """Appends a part."""
+        self._memory += part
+
+    def finish(self) -> bytes:
+        """Returns the ``Message``; nothing can be added any more."""
+        memory = self._memory
+        del memory[: self._pad]  # moves a pointer, not the message
+        return cast('bytes', memory)
+
+
+def _tensor_at(start: Buffer, position: int) -> int:
+    """Returns where the content of a tensor begins that reaches beyond the start of a message; 0 if there is none."""
+    data = cast('bytes', start)
+    end = len(start)
+    below = -1
+    try:
+        for _ in range(_DEPTH):
+            tag = data[position]
+            size, begin = read_varint(data, position + 1)
+            if begin + size <= end:
+                position = begin + size  # wholly in this part: too small to matter
+                continue
+            position = begin
+            if tag == _NODE:
+                below = 0
+            elif below >= 0:
+                below += 1
+                if below == _BELOW_NODE:
+                    return position
+    except (IndexError, RequestTypeError):
+        pass
+    return 0
