@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from jina.core.errors import RequestTypeError
+from jina.core.memory_file import FileId, MappedMessage, open_file
 from jina.core.payloads import Assembly, Payload, Spliced, without_front
 from jina.core.wire import MESSAGE_BYTES
 
@@ -33,6 +34,8 @@ __all__ = [
     'REQUEST',
     'REQUEST_MANY',
     'RESPONSE',
+    'SHARES',
+    'TAKEN',
     'FrameReader',
     'FrameWriter',
     'Hello',
@@ -61,6 +64,10 @@ CHUNK: Final = 7
 """The next part of a payload."""
 GOODBYE: Final = 8
 """The server answers what it has read, and nothing that comes later. No payload."""
+SHARES: Final = 9
+"""The sender can open memory files of the receiver. No payload."""
+TAKEN: Final = 10
+"""The sender has opened the memory file of a payload. No payload."""
 
 MORE: Final = 1
 """Flag: the payload goes on in a CHUNK."""
@@ -68,6 +75,8 @@ _DEADLINE: Final = 2
 """Flag: the payload starts with the milliseconds that the caller still waits."""
 _METADATA: Final = 4
 """Flag: metadata stand before the request, after the deadline."""
+_SHARED: Final = 8
+"""Flag: instead of the payload, a ``_FILE`` and what stands before the message, which lies in a memory file."""
 
 VERSION: Final = 1
 LAST_NUMBER: Final = (1 << 32) - 1
@@ -90,9 +99,11 @@ _CONTROL_BYTES: Final = 1 << 16
 _HEAD: Final = Struct('<BBII')
 _HEAD_SIZE: Final = _HEAD.size
 _LENGTH: Final = Struct('<I')
+_FILE: Final = Struct('<IQQQ')
+"""Number of the file in its process, its inode and its size, and where the message goes on in it."""
 _LONGEST_MS: Final = 0xFFFFFFFF
 
-Record: TypeAlias = 'tuple[int, int, int, bytes]'
+Record: TypeAlias = 'tuple[int, int, int, Any]'
 """Kind, id, flags, payload. The payload of a record that was cut into chunks is whole again."""
 
 
@@ -107,6 +118,7 @@ class Hello:
             requests under way that it allows, 0 for no limit.
         message_bytes: Bytes that it takes in a payload, and in a frame.
         door: Server: where clients of its machine find it, see ``jina.core.local_stream``.
+        probe: Number and inode of a memory file of this process, see ``jina.core.sharing``; None if it has none.
     """
 
     version: int = VERSION
@@ -114,6 +126,7 @@ class Hello:
     window: int | None = None
     message_bytes: int = MESSAGE_BYTES
     door: str = ''
+    probe: FileId | None = None
 
     def to_bytes(self) -> bytes:
         """Serialises it; fields that a later version adds are ignored by this one."""
@@ -135,6 +148,7 @@ class Hello:
                 None if window is None else max(0, int(window)),
                 max(0, int(found.get('message_bytes', MESSAGE_BYTES))),
                 str(found.get('door', '')),
+                FileId(*map(int, found['probe'])) if found.get('probe') else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error
@@ -158,10 +172,13 @@ class FrameWriter:
 
     Attributes:
         size: Bytes that wait.
+        shares: Whether the receiver opens memory files of this process.
     """
 
     def __init__(self, frame_bytes: int = FRAME_BYTES, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.size = 0
+        self.shares = False
+        self._lent: dict[int, Spliced] = {}
         self._frame_bytes = frame_bytes
         self._chunk_bytes = chunk_bytes
         self._small: deque[bytes] = deque()
@@ -180,6 +197,13 @@ class FrameWriter:
             flags: Its flags.
             prefix: What stands before the payload.
         """
+        if self.shares and isinstance(payload, Spliced) and isinstance(payload.owner, MappedMessage):
+            front = prefix + payload.front
+            if _FILE.size + len(front) <= self._chunk_bytes:
+                self._lent[number] = payload
+                file = payload.owner.file
+                prefix = _FILE.pack(file.number, file.inode, len(payload.owner), payload.start)
+                payload, flags = front, flags | _SHARED
         size = len(prefix) + len(payload)
         if size > self._chunk_bytes:
             self._large.append(_Large(kind, number, flags, prefix, payload))
@@ -191,6 +215,10 @@ class FrameWriter:
         else:
             self._small.append(head + prefix + payload if prefix else head + payload)  # type: ignore[operator]
         self.size += size + _HEAD_SIZE
+
+    def taken(self, number: int) -> None:
+        """Notes that the receiver has opened the memory file of a payload."""
+        self._lent.pop(number, None)
 
     def limit(self, message_bytes: int) -> list[tuple[int, int]]:
         """Keeps frames within a limit. To be called before the first one is taken.
@@ -303,10 +331,16 @@ class FrameReader:
 
     Args:
         message_bytes: Bytes that a payload may have, as the hello of this side says.
+
+    Attributes:
+        owner: Id of the process at the other end, whose memory files are opened; None if they can't be.
+        opened: Ids of payloads whose memory files were opened, to be told to the other end.
     """
 
     def __init__(self, message_bytes: int = MESSAGE_BYTES) -> None:
         self._message_bytes = max(message_bytes, _CONTROL_BYTES)
+        self.owner: int | None = None
+        self.opened: list[int] = []
         self._parts: dict[int, _Unfinished] = {}
 
     @property
@@ -337,7 +371,10 @@ class FrameReader:
                 else:
                     if kind == CANCEL:
                         self._parts.pop(number, None)
-                    records.append((kind, number, flags, frame[position:stop]))
+                    if flags & _SHARED:
+                        records.append((kind, number, flags & ~_SHARED, self._open(number, frame[position:stop])))
+                    else:
+                        records.append((kind, number, flags, frame[position:stop]))
                 position = stop
         except ValueError as error:
             raise _damaged(str(error)) from error
@@ -350,6 +387,18 @@ class FrameReader:
     def drop(self, number: int) -> None:
         """Forgets what has come of a long payload; its other chunks are left out."""
         self._parts.pop(number, None)
+
+    def _open(self, number: int, payload: bytes) -> Spliced:
+        """Returns a payload that lies in a memory file."""
+        file, inode, size, start = _FILE.unpack_from(payload)
+        if self.owner is None or start > size or size - start > self._message_bytes:
+            raise _damaged(f'a memory file of {size} bytes is not wanted')
+        try:
+            owner = open_file(self.owner, FileId(file, inode), size)
+        except OSError as error:
+            raise _damaged(f'a memory file is not there: {error}') from error
+        self.opened.append(number)
+        return Spliced(payload[_FILE.size :], cast('bytes', owner), start)
 
     def _collect(self, kind: int, flags: int, number: int, part: memoryview) -> Record | None:
         if kind != CHUNK:
@@ -401,7 +450,7 @@ def _metadata_block(metadata: tuple[tuple[str, str], ...]) -> bytes:
     return _LENGTH.pack(len(block)) + block
 
 
-def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[tuple[str, str]], bytes]:
+def decode_request(flags: int, payload: Payload) -> tuple[float | None, Sequence[tuple[str, str]], Payload]:
     """Reads a request: timeout in seconds, metadata, and the serialised request itself.
 
     Raises:
@@ -412,14 +461,15 @@ def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[t
     timeout: float | None = None
     metadata: Sequence[tuple[str, str]] = ()
     position = 0
+    front = payload.front if isinstance(payload, Spliced) else payload
     try:
         if flags & _DEADLINE:
-            timeout = _LENGTH.unpack_from(payload)[0] / 1000
+            timeout = _LENGTH.unpack_from(front)[0] / 1000
             position = _LENGTH.size
         if flags & _METADATA:
             start = position + _LENGTH.size
-            position = start + _LENGTH.unpack_from(payload, position)[0]
-            metadata = _read_metadata(payload[start:position])
+            position = start + _LENGTH.unpack_from(front, position)[0]
+            metadata = _read_metadata(front[start:position])
     except Exception as error:
         raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
     return timeout, metadata, without_front(payload, position)

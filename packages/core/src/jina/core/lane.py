@@ -38,6 +38,7 @@ from jina.core.frames import (
     request_prefix,
 )
 from jina.core.payloads import Payload
+from jina.core.sharing import Sharing
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 __all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
@@ -112,7 +113,9 @@ class Lane:
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(HELLO, 0, Hello(window=window, message_bytes=limits.receive).to_bytes())
+        self._sharing = Sharing(call, self._reader, self._waiting)
+        hello = Hello(window=window, message_bytes=limits.receive, probe=self._sharing.probe)
+        self._waiting.add(HELLO, 0, hello.to_bytes())
         self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
 
     @property
@@ -140,7 +143,12 @@ class Lane:
         return self._waiting.size > _WAITING_BYTES
 
     def send(
-        self, raw: Payload, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self,
+        raw: Payload,
+        *,
+        many: bool = False,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Queues a serialised request and returns its number.
 
@@ -210,6 +218,8 @@ class Lane:
         except RequestTypeError as error:
             self.abort()
             raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
+        if self._sharing.acknowledge():
+            self._wake()
         self._under_way -= len(answers)
         return answers
 
@@ -249,10 +259,13 @@ class Lane:
                 raise LaneMissingError(
                     grpc.StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
                 )
+            self._sharing.greet(self._server)
             if not self._greeted.done():
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
             self.finish()
+        else:
+            self._sharing.take(kind, number)
 
     def _too_long(self, size: int) -> LaneError:
         return LaneError(grpc.StatusCode.RESOURCE_EXHAUSTED, message_too_long(size, self._most))
@@ -313,7 +326,12 @@ class SharedLane:
         self._old: set[_Session] = set()
 
     async def request(
-        self, raw: Payload, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self,
+        raw: Payload,
+        *,
+        many: bool = False,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> bytes:
         """Sends a serialised request and returns the serialised response.
 

@@ -77,6 +77,11 @@ class LocalStream(asyncio.BufferedProtocol):
         """Tells whether another user is on the other side."""
         return _is_stranger(self._transport.get_extra_info('socket'))
 
+    @property
+    def process(self) -> int | None:
+        """Id of the process on the other side; None if it can't be seen from here."""
+        return _credentials(self._transport.get_extra_info('socket'))[0] or None
+
     # What lanes use.
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
@@ -280,9 +285,15 @@ async def open_door(name: str) -> LocalStream | None:
 
 
 def _is_stranger(connection: Any) -> bool:
+    _, user = _credentials(connection)
+    return user != os.geteuid()
+
+
+def _credentials(connection: Any) -> tuple[int, int]:
+    """Returns the ids of the process on the other side and of its user."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(raw)
-    return bool(user != os.geteuid())
+    process, user, _ = _CREDENTIALS.unpack(raw)
+    return process, user
 
 
 def _set(future: asyncio.Future[None] | None) -> None:

@@ -5,13 +5,18 @@ Where such a payload meets code that insists on ``bytes`` (gRPC's unary calls, u
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, cast
 
+from jina.core import memory_file
 from jina.core.errors import RequestTypeError
 from jina.core.protobuf_bytes import read_varint
 
-__all__ = ['Assembly', 'Buffer', 'Message', 'Payload', 'Spliced', 'as_bytes', 'without_front']
+__all__ = ['Assembly', 'Buffer', 'Message', 'Payload', 'Spliced', 'as_bytes', 'without_front', 'written']
 
+HUGE: Final = 1 << 22
+"""Bytes from which on fresh memory costs more than it takes to do without it."""
 _ALIGNMENT: Final = 64
 _NODE: Final = 0x32
 """Tag of the field of a node that holds a tensor."""
@@ -30,8 +35,7 @@ class Message(bytearray):
     """
 
     def __getitem__(self, key: Any) -> Any:
-        item = super().__getitem__(key)
-        return bytes(item) if isinstance(key, slice) else item
+        return bytes(memoryview(self)[key]) if isinstance(key, slice) else super().__getitem__(key)
 
 
 class Spliced:
@@ -39,24 +43,31 @@ class Spliced:
 
     Args:
         front: What stands in front.
-        back: The rest.
+        owner: What holds the rest, and ends with it.
+        start: Where the rest begins in it.
     """
 
-    __slots__ = ('back', 'front')
+    __slots__ = ('front', 'owner', 'start')
 
-    def __init__(self, front: bytes, back: memoryview) -> None:
+    def __init__(self, front: bytes, owner: bytes, start: int) -> None:
         self.front = front
-        self.back = back
+        self.owner = owner
+        self.start = start
+
+    @property
+    def back(self) -> memoryview:
+        """The rest."""
+        return memoryview(self.owner)[self.start :]
 
     def __len__(self) -> int:
-        return len(self.front) + len(self.back)
+        return len(self.front) + len(self.owner) - self.start
 
     def __bytes__(self) -> bytes:
         return b''.join((self.front, self.back))
 
 
 Payload: TypeAlias = 'bytes | Spliced'
-"""A ``Message`` counts as ``bytes``."""
+"""A ``Message`` and a ``MappedMessage`` count as ``bytes``."""
 
 
 def as_bytes(payload: Payload) -> bytes:
@@ -64,13 +75,39 @@ def as_bytes(payload: Payload) -> bytes:
     return payload if type(payload) is bytes else bytes(payload)
 
 
-def without_front(payload: bytes, size: int) -> bytes:
+def without_front(payload: Payload, size: int) -> Payload:
     """Returns a payload without its first bytes; a ``Message`` loses them itself, which is no copy."""
     message: Any = payload
+    if isinstance(message, Spliced):
+        return Spliced(message.front[size:], message.owner, message.start)
     if type(message) is not Message:
-        return payload[size:]
+        return cast('bytes', message[size:])
     del message[:size]
     return payload
+
+
+def written(parts: Sequence[Any], front: bytes) -> Payload | None:
+    """Writes the pieces of a large message to a memory file, so that neighbours need no copy of it.
+
+    The content of its first large tensor comes to lie at the beginning of a page.
+
+    Args:
+        parts: The pieces.
+        front: What stands before them, outside of the file.
+
+    Returns:
+        None if there are no memory files here.
+    """
+    before = 0
+    for part in parts:
+        if len(part) >= HUGE:
+            break
+        before += len(part)
+    pad = -before % mmap.PAGESIZE
+    try:
+        return Spliced(front, cast('bytes', memory_file.write([bytes(pad), *parts])), pad)
+    except OSError:
+        return None
 
 
 class Assembly:

@@ -11,7 +11,7 @@ import json
 import marshal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_origin
 from uuid import uuid4
 
@@ -297,7 +297,14 @@ class DataRequest(Request):
         self._content: tuple[bytes, int] | None = None
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Self:
+    def from_bytes(cls, raw: Payload) -> Self:
+        if isinstance(raw, Spliced):
+            head = field_head(_DATA, len(raw.owner) - raw.start)
+            if not raw.front.endswith(head) or len(raw) > MESSAGE_BYTES:
+                return cls.from_bytes(bytes(raw))
+            request = super().from_bytes(raw.front[: -len(head)])
+            request._content = (raw.owner, raw.start)
+            return request
         # An envelope keeps its bytes: a large request has to let go of them when its documents are decoded.
         envelope = read_envelope(raw) if len(raw) < _LARGE else None
         if envelope is not None:
@@ -321,7 +328,7 @@ class DataRequest(Request):
         Raises:
             InputError: It is longer than protobuf allows.
         """
-        return as_bytes(self.to_payload())
+        return as_bytes(self._serialise(codec.append_docs))
 
     def to_payload(self) -> Payload:
         """The same as ``to_bytes`` for the fast lane, which needs no single ``bytes`` object: untouched documents aren't copied.
@@ -329,15 +336,18 @@ class DataRequest(Request):
         Raises:
             InputError: It is longer than protobuf allows.
         """
+        return self._serialise(codec.append_docs_payload)
+
+    def _serialise(self, append_docs: Callable[[bytes, int, DocList[Any]], Payload]) -> Payload:
         super()._synchronise()
         if self._docs is not None:
             if self._envelope is not None:
-                serialised = codec.append_docs(self._envelope.head, _DATA, self._docs)
-                _check_size(len(serialised))
-                return serialised
-            self._proto.ClearField('data')
-            self._content = None
-            serialised = codec.append_docs(self._proto.SerializeToString(), _DATA, self._docs)
+                head = self._envelope.head
+            else:
+                self._proto.ClearField('data')
+                self._content = None
+                head = self._proto.SerializeToString()
+            serialised = append_docs(head, _DATA, self._docs)
             _check_size(len(serialised))
             return serialised
         if self._envelope is not None:
@@ -350,7 +360,7 @@ class DataRequest(Request):
         _check_size(len(front) + len(raw) - start)
         if len(front) == start and raw.startswith(front):
             return raw  # nothing has changed
-        return Spliced(front, memoryview(raw)[start:])
+        return Spliced(front, raw, start)
 
     def _synchronise(self) -> None:
         super()._synchronise()

@@ -16,7 +16,8 @@ from docarray.typing.abstract_type import AbstractType
 from docarray.typing.proto_register import _PROTO_TYPE_NAME_TO_CLASS
 from docarray.typing.tensor.abstract_tensor import AbstractTensor
 
-from jina.core.payloads import Message
+from jina.core.memory_file import MappedMessage
+from jina.core.payloads import HUGE, Message
 from jina.core.protobuf_bytes import UNUSUAL, field_head, payload, read_varint, whole
 from jina.core.skeletons import Convert, Locate
 
@@ -25,7 +26,6 @@ Reader = Callable[[bytes, int, int, int], Any]
 
 _CACHE_SIZE: Final = 256
 _LARGE: Final = 1 << 14
-_HUGE: Final = 1 << 22
 _ALIGNMENT: Final = 16
 """Of the largest numbers; numpy itself aligns no further."""
 _UNIONS: Final[tuple[tuple[Any, Any], ...]] = (
@@ -137,10 +137,14 @@ def _build(data: bytes, position: int, stop: int, frame: Frame) -> Any:
 
 def _copy(data: bytes, start: int, stop: int) -> Any:
     """Returns writable memory with a part of the data."""
-    if stop - start < _HUGE:
+    if stop - start < HUGE:
         return bytearray(memoryview(data)[start:stop])
     content = np.frombuffer(data, np.uint8, stop - start, start)
-    if isinstance(data, Message) and 2 * len(content) >= len(data) and not content.ctypes.data % _ALIGNMENT:
+    if (
+        isinstance(data, (Message, MappedMessage))
+        and 2 * len(content) >= len(data)
+        and not content.ctypes.data % _ALIGNMENT
+    ):
         return content
     # numpy asks the system for large pages: the copy is five times as fast as one to fresh small ones.
     return content.copy()

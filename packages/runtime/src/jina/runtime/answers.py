@@ -5,18 +5,18 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from jina.core import wire
 from jina.core.errors import JinaError, RequestTypeError
-from jina.core.payloads import Payload
+from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 
 
-def read_many(raw: bytes) -> list[DataRequest]:
+def read_many(raw: Payload) -> list[DataRequest]:
     """Parses a ``DataRequestListProto``.
 
     Raises:
         RequestTypeError: The bytes are something else.
     """
     try:
-        batch = wire.DataRequestListProto.FromString(raw)
+        batch = wire.DataRequestListProto.FromString(as_bytes(raw))
     except DecodeError as error:
         raise RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}') from error
     return [DataRequest(proto) for proto in batch.requests]

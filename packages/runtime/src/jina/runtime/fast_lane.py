@@ -34,6 +34,7 @@ from jina.core.frames import (
     message_too_long,
 )
 from jina.core.payloads import Payload
+from jina.core.sharing import Sharing
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 _UNWRITTEN_BYTES: Final = 8 << 20
@@ -61,7 +62,7 @@ class Begin(Protocol):
 
     def __call__(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -122,6 +123,7 @@ class LaneServer:
         self._most = limits.send
         self._reader = FrameReader(limits.receive)
         self._waiting = FrameWriter()
+        self._sharing = Sharing(context, self._reader, self._waiting)
         self._greeted = False
         self._ended = False
         self._draining = False
@@ -130,7 +132,9 @@ class LaneServer:
 
     async def run(self) -> None:
         """Serves until the client's last request is answered, or until the server drains."""
-        hello = Hello(window=self._allowed, message_bytes=self._limits.receive, door=self._door)
+        hello = Hello(
+            window=self._allowed, message_bytes=self._limits.receive, door=self._door, probe=self._sharing.probe
+        )
         self._waiting.add(HELLO, 0, hello.to_bytes())
         reader = asyncio.create_task(self._read())
         try:
@@ -160,6 +164,8 @@ class LaneServer:
                     self._take(
                         records.pop()
                     )  # no name for it: it may be large, and the next frame may be long in coming
+                if self._sharing.acknowledge():
+                    self._wake()
                 while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
@@ -189,6 +195,8 @@ class LaneServer:
             self._cancel(record[1])
         elif kind == HELLO:
             self._greet(Hello.from_bytes(record[3]))
+        elif self._sharing.take(kind, record[1]):
+            return
         elif kind not in (REQUEST, REQUEST_MANY) or not self._greeted:
             raise RequestTypeError(f'the fast lane has no use for a record of kind {kind} here')
         elif self._draining:
@@ -207,6 +215,8 @@ class LaneServer:
         self._greeted = True
         self._most = min(self._most, client.message_bytes)
         self._waiting.limit(self._most)
+        self._sharing.greet(client)
+        self._wake()
         if client.window is not None:
             self._limit = min(client.window or _AT_MOST, _AT_MOST)
 

@@ -207,7 +207,7 @@ class GrpcServer:
 
     def _begin_task(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -219,12 +219,12 @@ class GrpcServer:
         return begin_task(answer, finish)
 
     async def _answer(
-        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+        self, raw: Payload, metadata: Sequence[tuple[str, str]], timeout: float | None
     ) -> tuple[Payload, bool]:
         return serialise(await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout))
 
     async def _answer_many(
-        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
+        self, raw: Payload, metadata: Sequence[tuple[str, str]], timeout: float | None
     ) -> tuple[Payload, bool]:
         if not isinstance(self._service, JoiningService):
             raise NotSupportedError(f'{self._service.name} takes no lists of requests')

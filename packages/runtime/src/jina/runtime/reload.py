@@ -83,7 +83,7 @@ class ReloadingService:
 
     def begin(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,

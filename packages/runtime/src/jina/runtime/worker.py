@@ -99,7 +99,7 @@ class WorkerService:
 
     def begin(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
