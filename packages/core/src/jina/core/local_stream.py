@@ -17,9 +17,11 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc.aio
+
+from jina.core.payloads import Message
 
 __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
 
@@ -184,8 +186,8 @@ class LocalStream(asyncio.BufferedProtocol):
             return
         self._large_filled += size
         if self._large_filled == len(self._large):
-            frame, self._large = self._large, None
-            self._add(bytes(frame))
+            frame, self._large = self._large.obj, None
+            self._add(cast('bytes', frame))
 
     def _take_all(self) -> None:
         """Takes the frames that are whole, and leaves the beginning of the next one at the start of the buffer."""
@@ -201,7 +203,7 @@ class LocalStream(asyncio.BufferedProtocol):
                     self.cancel()
                     return
                 if size > _BUFFER_BYTES - _LENGTH_SIZE:
-                    self._large = memoryview(bytearray(size))
+                    self._large = memoryview(Message(size))
                     self._large_filled = filled - start
                     self._large[: self._large_filled] = buffer[start:filled]
                     position = filled
