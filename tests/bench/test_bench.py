@@ -147,13 +147,12 @@ def test_codec(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_large_arrays_take_little_memory_in_an_executor(tmp_path: Path) -> None:
+def test_large_arrays_take_little_memory_in_every_process(tmp_path: Path) -> None:
     file = tmp_path / 'large.json'
     command = [sys.executable, '-m', 'tests.bench.large', '--quick', '--json', str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row['name']: row for row in json.loads(file.read_text())}
-    executors = [rows['deployment']['memory']['executor/rep-0']]
-    executors += [rows['flow']['memory'][name] for name in ('step0/rep-0', 'step1/rep-0')]
-    # Its request, its response, and the documents; what stays from one request to the next would add up.
-    assert max(executors) < 3.6, rows
+    # What stays from one request to the next would add up. The first ones may have gone through gRPC, which takes more.
+    assert {'Client', 'step0/rep-0', 'step1/rep-0'} <= set(rows['flow']['memory'])
+    assert max(share for row in rows.values() for share in row['memory'].values()) < 3.5, rows

@@ -17,7 +17,7 @@ from jina.core import codec
 from jina.core.errors import CallbackError, InputError
 from jina.core.parameters import RESULTS_KEY
 from jina.core.request import DataRequest, Response
-from jina.core.wire import DataRequestProto, varint
+from jina.core.wire import DataRequestProto
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _ID_LENGTH: Final = 32
 _IDS_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 1 << 18
 """Requests are made until they have this size, before the first of them is sent."""
-_DATA_TAG: Final = bytes([DataRequestProto.DATA_FIELD_NUMBER << 3 | 2])
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ class _Requests(RequestSource):
         self._ids: list[str] = []
         mark = '\x00' * _ID_LENGTH
         template.request_id = mark
-        before, _, after = template.to_bytes().partition(mark.encode())
-        self._head, self._tail = before, after + _DATA_TAG
+        self._head, _, self._tail = template.to_bytes().partition(mark.encode())
 
     def _next_id(self) -> str:
         if not self._ids:
@@ -177,8 +175,9 @@ class _Requests(RequestSource):
         return messages
 
     def _message(self, docs: DocList[Any]) -> tuple[str, bytes]:
-        request_id, content = self._next_id(), codec.encode_docs(docs)
-        return request_id, b''.join((self._head, request_id.encode(), self._tail, varint(len(content)), content))
+        request_id = self._next_id()
+        envelope = self._head + request_id.encode() + self._tail
+        return request_id, codec.append_docs(envelope, DataRequestProto.DATA_FIELD_NUMBER, docs)
 
     async def __anext__(self) -> DataRequest:
         docs = await self._batches.__anext__()

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from google.protobuf.message import DecodeError, EncodeError
 
 from jina.core.errors import RequestTypeError, SchemaError
+from jina.core.memory_file import AVAILABLE
+from jina.core.payloads import HUGE, Payload, written
 from jina.core.protobuf_bytes import field, field_head, fields, read_varint
 
 if TYPE_CHECKING:
@@ -77,6 +79,20 @@ def append_docs(message: bytes, number: int, docs: DocList[Any]) -> bytes:
 
     try:
         return cast('bytes', _writer().write_docs(docs, head))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
+        return message + field(number, _encode_as_docarray(docs))
+
+
+def append_docs_payload(message: bytes, number: int, docs: DocList[Any]) -> Payload:
+    """The same as ``append_docs`` for the fast lane: a large message is written to a memory file, if there are such."""
+    try:
+        parts, size = _writer().docs_parts(docs)
+        parts[0] = inner = field_head(_DOCS, size)
+        front = message + field_head(number, len(inner) + size)
+        payload = written(parts, front) if AVAILABLE and size >= HUGE else None
+        return b''.join((front, *parts)) if payload is None else payload
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong

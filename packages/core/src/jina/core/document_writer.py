@@ -62,6 +62,19 @@ _ID_TAIL: Final = field(13, b'id')
 _BOOLS: Final = {False: b'\x20\x00', True: b'\x20\x01'}
 
 
+def docs_parts(docs: DocList[Any]) -> tuple[Parts, int]:
+    """Returns the pieces of documents as a ``DocListProto``, after an empty one, and their size.
+
+    Raises:
+        NotImplementedError: docarray has to do it.
+        Exception: A value can't be encoded; docarray's own error is better.
+    """
+    if not _is_plain_list(type(docs)):
+        raise NotImplementedError
+    parts: Parts = [b'']
+    return parts, _write_documents(docs, parts, 0)
+
+
 def write_docs(docs: DocList[Any], front: Callable[[int], bytes] | None = None) -> bytes:
     """Returns documents as a ``DocListProto``.
 
@@ -73,10 +86,7 @@ def write_docs(docs: DocList[Any], front: Callable[[int], bytes] | None = None) 
         NotImplementedError: docarray has to do it.
         Exception: A value can't be encoded; docarray's own error is better.
     """
-    if not _is_plain_list(type(docs)):
-        raise NotImplementedError
-    parts: Parts = [b'']
-    size = _write_documents(docs, parts, 0)
+    parts, size = docs_parts(docs)
     if front is not None:
         parts[0] = front(size)
     return b''.join(parts)

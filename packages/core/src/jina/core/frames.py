@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from jina.core.errors import RequestTypeError
+from jina.core.memory_file import FileId, MappedMessage, open_file
+from jina.core.payloads import Assembly, Payload, Spliced, without_front
 from jina.core.wire import MESSAGE_BYTES
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     'REQUEST',
     'REQUEST_MANY',
     'RESPONSE',
+    'SHARES',
+    'TAKEN',
     'FrameReader',
     'FrameWriter',
     'Hello',
@@ -60,6 +64,10 @@ CHUNK: Final = 7
 """The next part of a payload."""
 GOODBYE: Final = 8
 """The server answers what it has read, and nothing that comes later. No payload."""
+SHARES: Final = 9
+"""The sender can open memory files of the receiver. No payload."""
+TAKEN: Final = 10
+"""The sender has opened the memory file of a payload. No payload."""
 
 MORE: Final = 1
 """Flag: the payload goes on in a CHUNK."""
@@ -67,6 +75,8 @@ _DEADLINE: Final = 2
 """Flag: the payload starts with the milliseconds that the caller still waits."""
 _METADATA: Final = 4
 """Flag: metadata stand before the request, after the deadline."""
+_SHARED: Final = 8
+"""Flag: instead of the payload, a ``_FILE`` and what stands before the message, which lies in a memory file."""
 
 VERSION: Final = 1
 LAST_NUMBER: Final = (1 << 32) - 1
@@ -89,9 +99,11 @@ _CONTROL_BYTES: Final = 1 << 16
 _HEAD: Final = Struct('<BBII')
 _HEAD_SIZE: Final = _HEAD.size
 _LENGTH: Final = Struct('<I')
+_FILE: Final = Struct('<IQQQ')
+"""Number of the file in its process, its inode and its size, and where the message goes on in it."""
 _LONGEST_MS: Final = 0xFFFFFFFF
 
-Record: TypeAlias = 'tuple[int, int, int, bytes]'
+Record: TypeAlias = 'tuple[int, int, int, Any]'
 """Kind, id, flags, payload. The payload of a record that was cut into chunks is whole again."""
 
 
@@ -106,6 +118,7 @@ class Hello:
             requests under way that it allows, 0 for no limit.
         message_bytes: Bytes that it takes in a payload, and in a frame.
         door: Server: where clients of its machine find it, see ``jina.core.local_stream``.
+        probe: Number and inode of a memory file of this process, see ``jina.core.sharing``; None if it has none.
     """
 
     version: int = VERSION
@@ -113,6 +126,7 @@ class Hello:
     window: int | None = None
     message_bytes: int = MESSAGE_BYTES
     door: str = ''
+    probe: FileId | None = None
 
     def to_bytes(self) -> bytes:
         """Serialises it; fields that a later version adds are ignored by this one."""
@@ -134,6 +148,7 @@ class Hello:
                 None if window is None else max(0, int(window)),
                 max(0, int(found.get('message_bytes', MESSAGE_BYTES))),
                 str(found.get('door', '')),
+                FileId(*map(int, found['probe'])) if found.get('probe') else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error
@@ -157,10 +172,13 @@ class FrameWriter:
 
     Attributes:
         size: Bytes that wait.
+        shares: Whether the receiver opens memory files of this process.
     """
 
     def __init__(self, frame_bytes: int = FRAME_BYTES, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.size = 0
+        self.shares = False
+        self._lent: dict[int, Spliced] = {}
         self._frame_bytes = frame_bytes
         self._chunk_bytes = chunk_bytes
         self._small: deque[bytes] = deque()
@@ -169,15 +187,38 @@ class FrameWriter:
     def __bool__(self) -> bool:
         return bool(self._small or self._large)
 
-    def add(self, kind: int, number: int, payload: bytes = b'', flags: int = 0) -> None:
-        """Queues a record."""
-        size = len(payload)
+    def add(self, kind: int, number: int, payload: Payload = b'', flags: int = 0, prefix: bytes = b'') -> None:
+        """Queues a record.
+
+        Args:
+            kind: Its kind.
+            number: The id of the request.
+            payload: The payload, which isn't copied if it is long.
+            flags: Its flags.
+            prefix: What stands before the payload.
+        """
+        if self.shares and isinstance(payload, Spliced) and isinstance(payload.owner, MappedMessage):
+            front = prefix + payload.front
+            if _FILE.size + len(front) <= self._chunk_bytes:
+                self._lent[number] = payload
+                file = payload.owner.file
+                prefix = _FILE.pack(file.number, file.inode, len(payload.owner), payload.start)
+                payload, flags = front, flags | _SHARED
+        size = len(prefix) + len(payload)
         if size > self._chunk_bytes:
-            self._large.append(_Large(kind, number, flags, memoryview(payload)))
+            self._large.append(_Large(kind, number, flags, prefix, payload))
             self.size += size
+            return
+        head = _HEAD.pack(kind, flags, number, size)
+        if type(payload) is Spliced:
+            self._small.append(b''.join((head, prefix, payload.front, payload.back)))
         else:
-            self._small.append(_HEAD.pack(kind, flags, number, size) + payload)
-            self.size += size + _HEAD_SIZE
+            self._small.append(head + prefix + payload if prefix else head + payload)  # type: ignore[operator]
+        self.size += size + _HEAD_SIZE
+
+    def taken(self, number: int) -> None:
+        """Notes that the receiver has opened the memory file of a payload."""
+        self._lent.pop(number, None)
 
     def limit(self, message_bytes: int) -> list[tuple[int, int]]:
         """Keeps frames within a limit. To be called before the first one is taken.
@@ -190,11 +231,11 @@ class FrameWriter:
         self._frame_bytes = min(self._frame_bytes, third)
         self._chunk_bytes = min(self._chunk_bytes, third - _HEAD_SIZE)
         small, self._small = self._small, deque()
-        too_long = [large for large in self._large if len(large.rest) > message_bytes]
+        too_long = [large for large in self._large if large.left > message_bytes]
         for large in too_long:
             self._large.remove(large)
-        self.size = sum(len(large.rest) for large in self._large)
-        refused = [(large.number, len(large.rest)) for large in too_long]
+        self.size = sum(large.left for large in self._large)
+        refused = [(large.number, large.left) for large in too_long]
         for record in small:
             kind, flags, number, size = _HEAD.unpack_from(record)
             if kind == HELLO:
@@ -215,7 +256,7 @@ class FrameWriter:
         for large in self._large:
             if large.number == number:
                 self._large.remove(large)
-                self.size -= len(large.rest)
+                self.size -= large.left
                 return not large.started
         return False
 
@@ -243,29 +284,46 @@ class FrameWriter:
 
     def _add_chunk(self, parts: list[bytes | memoryview]) -> None:
         large = self._large.popleft()
-        chunk, large.rest = large.rest[: self._chunk_bytes], large.rest[self._chunk_bytes :]
         kind, flags = (CHUNK, 0) if large.started else (large.kind, large.flags)
-        large.started = True
-        self.size -= len(chunk)
-        if large.rest:
+        size, chunk = large.cut(self._chunk_bytes)
+        self.size -= size
+        if large.left:
             flags |= MORE
             # Takes turns with those that are under way, before those that have not begun.
             self._large.insert(min(_LARGE_AT_ONCE - 1, len(self._large)), large)
-        parts.append(_HEAD.pack(kind, flags, large.number, len(chunk)))
-        parts.append(chunk)
+        parts.append(_HEAD.pack(kind, flags, large.number, size))
+        parts += chunk
 
 
 class _Large:
     """A payload that is cut into chunks."""
 
-    __slots__ = ('flags', 'kind', 'number', 'rest', 'started')
+    __slots__ = ('_pieces', 'flags', 'kind', 'left', 'number', 'started')
 
-    def __init__(self, kind: int, number: int, flags: int, rest: memoryview) -> None:
+    def __init__(self, kind: int, number: int, flags: int, prefix: bytes, payload: Payload) -> None:
         self.kind = kind
         self.number = number
         self.flags = flags
-        self.rest = rest
         self.started = False
+        self.left = len(prefix) + len(payload)
+        pieces = (payload.front, payload.back) if type(payload) is Spliced else (payload,)
+        self._pieces = deque(memoryview(piece) for piece in (prefix, *pieces) if piece)
+
+    def cut(self, most: int) -> tuple[int, list[memoryview]]:
+        """Takes the next chunk: its size, and the pieces that it consists of."""
+        self.started = True
+        size = min(most, self.left)
+        self.left -= size
+        found: list[memoryview] = []
+        wanted = size
+        while wanted:
+            piece = self._pieces.popleft()
+            if len(piece) > wanted:
+                self._pieces.appendleft(piece[wanted:])
+                piece = piece[:wanted]
+            found.append(piece)
+            wanted -= len(piece)
+        return size, found
 
 
 class FrameReader:
@@ -273,10 +331,16 @@ class FrameReader:
 
     Args:
         message_bytes: Bytes that a payload may have, as the hello of this side says.
+
+    Attributes:
+        owner: Id of the process at the other end, whose memory files are opened; None if they can't be.
+        opened: Ids of payloads whose memory files were opened, to be told to the other end.
     """
 
     def __init__(self, message_bytes: int = MESSAGE_BYTES) -> None:
         self._message_bytes = max(message_bytes, _CONTROL_BYTES)
+        self.owner: int | None = None
+        self.opened: list[int] = []
         self._parts: dict[int, _Unfinished] = {}
 
     @property
@@ -307,7 +371,10 @@ class FrameReader:
                 else:
                     if kind == CANCEL:
                         self._parts.pop(number, None)
-                    records.append((kind, number, flags, frame[position:stop]))
+                    if flags & _SHARED:
+                        records.append((kind, number, flags & ~_SHARED, self._open(number, frame[position:stop])))
+                    else:
+                        records.append((kind, number, flags, frame[position:stop]))
                 position = stop
         except ValueError as error:
             raise _damaged(str(error)) from error
@@ -321,35 +388,43 @@ class FrameReader:
         """Forgets what has come of a long payload; its other chunks are left out."""
         self._parts.pop(number, None)
 
+    def _open(self, number: int, payload: bytes) -> Spliced:
+        """Returns a payload that lies in a memory file."""
+        file, inode, size, start = _FILE.unpack_from(payload)
+        if self.owner is None or start > size or size - start > self._message_bytes:
+            raise _damaged(f'a memory file of {size} bytes is not wanted')
+        try:
+            owner = open_file(self.owner, FileId(file, inode), size)
+        except OSError as error:
+            raise _damaged(f'a memory file is not there: {error}') from error
+        self.opened.append(number)
+        return Spliced(payload[_FILE.size :], cast('bytes', owner), start)
+
     def _collect(self, kind: int, flags: int, number: int, part: memoryview) -> Record | None:
         if kind != CHUNK:
             if number in self._parts:
                 raise _damaged(f'a second payload has the number {number} before the first is complete')
-            self._parts[number] = _Unfinished(kind, flags & ~MORE, part)
+            assembly = Assembly(part, _prefix_size(flags, part))
+            self._parts[number] = _Unfinished(kind, flags & ~MORE, assembly)
             return None
         found = self._parts.get(number)
         if found is None:
             return None  # of a request that was cancelled
-        found.parts.append(part)
-        found.size += len(part)
-        if found.size > self._message_bytes:
+        found.assembly.add(part)
+        if len(found.assembly) > self._message_bytes:
             raise _damaged(f'a payload is longer than {self._message_bytes} bytes')
         if flags & MORE:
             return None
         del self._parts[number]
-        return found.kind, number, found.flags, b''.join(found.parts)
+        return found.kind, number, found.flags, found.assembly.finish()
 
 
-class _Unfinished:
+class _Unfinished(NamedTuple):
     """A payload that has come in part."""
 
-    __slots__ = ('flags', 'kind', 'parts', 'size')
-
-    def __init__(self, kind: int, flags: int, part: memoryview) -> None:
-        self.kind = kind
-        self.flags = flags
-        self.parts = [part]
-        self.size = len(part)
+    kind: int
+    flags: int
+    assembly: Assembly
 
 
 def request_prefix(timeout: float | None, metadata: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
@@ -375,7 +450,7 @@ def _metadata_block(metadata: tuple[tuple[str, str], ...]) -> bytes:
     return _LENGTH.pack(len(block)) + block
 
 
-def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[tuple[str, str]], bytes]:
+def decode_request(flags: int, payload: Payload) -> tuple[float | None, Sequence[tuple[str, str]], Payload]:
     """Reads a request: timeout in seconds, metadata, and the serialised request itself.
 
     Raises:
@@ -386,17 +461,27 @@ def decode_request(flags: int, payload: bytes) -> tuple[float | None, Sequence[t
     timeout: float | None = None
     metadata: Sequence[tuple[str, str]] = ()
     position = 0
+    front = payload.front if isinstance(payload, Spliced) else payload
     try:
         if flags & _DEADLINE:
-            timeout = _LENGTH.unpack_from(payload)[0] / 1000
+            timeout = _LENGTH.unpack_from(front)[0] / 1000
             position = _LENGTH.size
         if flags & _METADATA:
             start = position + _LENGTH.size
-            position = start + _LENGTH.unpack_from(payload, position)[0]
-            metadata = _read_metadata(payload[start:position])
+            position = start + _LENGTH.unpack_from(front, position)[0]
+            metadata = _read_metadata(front[start:position])
     except Exception as error:
         raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
-    return timeout, metadata, payload[position:]
+    return timeout, metadata, without_front(payload, position)
+
+
+def _prefix_size(flags: int, start: memoryview) -> int:
+    """Returns how long what stands before a request is; anything if it is damaged."""
+    size = _LENGTH.size if flags & _DEADLINE else 0
+    if flags & _METADATA:
+        block = start[size : size + _LENGTH.size]
+        size += _LENGTH.size + (_LENGTH.unpack(block)[0] if len(block) == _LENGTH.size else 0)
+    return size
 
 
 @lru_cache(maxsize=1000)

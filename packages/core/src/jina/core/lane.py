@@ -37,6 +37,8 @@ from jina.core.frames import (
     message_too_long,
     request_prefix,
 )
+from jina.core.payloads import Payload
+from jina.core.sharing import Sharing
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 __all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
@@ -111,7 +113,9 @@ class Lane:
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(HELLO, 0, Hello(window=window, message_bytes=limits.receive).to_bytes())
+        self._sharing = Sharing(call, self._reader, self._waiting)
+        hello = Hello(window=window, message_bytes=limits.receive, probe=self._sharing.probe)
+        self._waiting.add(HELLO, 0, hello.to_bytes())
         self._task: asyncio.Task[None] | None = asyncio.create_task(self._write())
 
     @property
@@ -139,7 +143,12 @@ class Lane:
         return self._waiting.size > _WAITING_BYTES
 
     def send(
-        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self,
+        raw: Payload,
+        *,
+        many: bool = False,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Queues a serialised request and returns its number.
 
@@ -151,14 +160,12 @@ class Lane:
             flags, prefix = request_prefix(timeout, metadata)
         if len(prefix) + len(raw) > self._most:
             raise self._too_long(len(raw))
-        if prefix:
-            raw = prefix + raw
         number = next(self._numbers)
         self._under_way += 1
         if number == LAST_NUMBER:
             self.used_up = True
             self.finish()
-        self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags)
+        self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags, prefix)
         self._wake()
         return number
 
@@ -211,6 +218,8 @@ class Lane:
         except RequestTypeError as error:
             self.abort()
             raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
+        if self._sharing.acknowledge():
+            self._wake()
         self._under_way -= len(answers)
         return answers
 
@@ -250,10 +259,13 @@ class Lane:
                 raise LaneMissingError(
                     grpc.StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
                 )
+            self._sharing.greet(self._server)
             if not self._greeted.done():
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
             self.finish()
+        else:
+            self._sharing.take(kind, number)
 
     def _too_long(self, size: int) -> LaneError:
         return LaneError(grpc.StatusCode.RESOURCE_EXHAUSTED, message_too_long(size, self._most))
@@ -314,7 +326,12 @@ class SharedLane:
         self._old: set[_Session] = set()
 
     async def request(
-        self, raw: bytes, *, many: bool = False, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self,
+        raw: Payload,
+        *,
+        many: bool = False,
+        timeout: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> bytes:
         """Sends a serialised request and returns the serialised response.
 
@@ -334,6 +351,7 @@ class SharedLane:
         if len(session.pending) >= session.lane.window:
             session = await self._wait_for_place(session, timeout)
         number = session.lane.send(raw, many=many, timeout=timeout, metadata=metadata)
+        del raw  # a large one goes when it is written, unless the caller keeps it
         future: asyncio.Future[bytes] = session.loop.create_future()
         session.pending[number] = future
         timer = None if timeout is None else session.loop.call_later(timeout, session.expire, number)
@@ -350,7 +368,7 @@ class SharedLane:
             del future
 
     def begin(
-        self, raw: bytes, done: Done, *, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
+        self, raw: Payload, done: Done, *, timeout: float | None = None, metadata: Sequence[tuple[str, str]] = ()
     ) -> Callable[[], None] | None:
         """Sends a serialised request if that is possible at once, and calls ``done`` later.
 
@@ -505,15 +523,8 @@ class _Session:
         kind: type[LaneError] = LaneError
         code, details = grpc.StatusCode.UNAVAILABLE, 'the server ended the stream'
         try:
-            while (answers := await self.lane.receive()) is not None:
-                for number, raw, error in answers:
-                    future = self.pending.pop(number, None)
-                    if future is None or future.done():
-                        continue
-                    if error is None:
-                        future.set_result(raw)
-                    else:
-                        future.set_exception(error)
+            # Without a name for the answers: they may be large, and the next ones may be long in coming.
+            while self._hand_out(await self.lane.receive()):
                 if self.queue:
                     self.release()
         except LaneError as failure:
@@ -527,6 +538,20 @@ class _Session:
             self._on_end(self, kind is LaneMissingError)
             self._fail(kind, code, details)
             await self.lane.close()
+
+    def _hand_out(self, answers: list[Answer] | None) -> bool:
+        """Gives each answer to who waits for it; returns False at the end of the stream."""
+        if answers is None:
+            return False
+        for number, raw, error in answers:
+            future = self.pending.pop(number, None)
+            if future is None or future.done():
+                continue
+            if error is None:
+                future.set_result(raw)
+            else:
+                future.set_exception(error)
+        return True
 
     def release(self) -> None:
         """Lets as many wait no longer as there are places."""

@@ -17,9 +17,11 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc.aio
+
+from jina.core.payloads import Message
 
 __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
 
@@ -76,6 +78,11 @@ class LocalStream(asyncio.BufferedProtocol):
     def is_stranger(self) -> bool:
         """Tells whether another user is on the other side."""
         return _is_stranger(self._transport.get_extra_info('socket'))
+
+    @property
+    def process(self) -> int | None:
+        """Id of the process on the other side; None if it can't be seen from here."""
+        return _credentials(self._transport.get_extra_info('socket'))[0] or None
 
     # What lanes use.
 
@@ -179,8 +186,8 @@ class LocalStream(asyncio.BufferedProtocol):
             return
         self._large_filled += size
         if self._large_filled == len(self._large):
-            frame, self._large = self._large, None
-            self._add(bytes(frame))
+            frame, self._large = self._large.obj, None
+            self._add(cast('bytes', frame))
 
     def _take_all(self) -> None:
         """Takes the frames that are whole, and leaves the beginning of the next one at the start of the buffer."""
@@ -196,7 +203,7 @@ class LocalStream(asyncio.BufferedProtocol):
                     self.cancel()
                     return
                 if size > _BUFFER_BYTES - _LENGTH_SIZE:
-                    self._large = memoryview(bytearray(size))
+                    self._large = memoryview(Message(size))
                     self._large_filled = filled - start
                     self._large[: self._large_filled] = buffer[start:filled]
                     position = filled
@@ -280,9 +287,15 @@ async def open_door(name: str) -> LocalStream | None:
 
 
 def _is_stranger(connection: Any) -> bool:
+    _, user = _credentials(connection)
+    return user != os.geteuid()
+
+
+def _credentials(connection: Any) -> tuple[int, int]:
+    """Returns the ids of the process on the other side and of its user."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(raw)
-    return bool(user != os.geteuid())
+    process, user, _ = _CREDENTIALS.unpack(raw)
+    return process, user
 
 
 def _set(future: asyncio.Future[None] | None) -> None:

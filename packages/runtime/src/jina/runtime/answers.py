@@ -5,35 +5,36 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from jina.core import wire
 from jina.core.errors import JinaError, RequestTypeError
+from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 
 
-def read_many(raw: bytes) -> list[DataRequest]:
+def read_many(raw: Payload) -> list[DataRequest]:
     """Parses a ``DataRequestListProto``.
 
     Raises:
         RequestTypeError: The bytes are something else.
     """
     try:
-        batch = wire.DataRequestListProto.FromString(raw)
+        batch = wire.DataRequestListProto.FromString(as_bytes(raw))
     except DecodeError as error:
         raise RequestTypeError(f'{len(raw)} bytes are no DataRequestListProto: {error}') from error
     return [DataRequest(proto) for proto in batch.requests]
 
 
-def serialise(response: DataRequest) -> tuple[bytes, bool]:
-    """Returns the bytes of a response and whether it is an error.
+def serialise(response: DataRequest) -> tuple[Payload, bool]:
+    """Returns a response for the fast lane, and whether it is an error.
 
     A result that has no form on the wire is the Executor's mistake: the response becomes an error without documents.
     """
     try:
-        return response.to_bytes(), response.is_error
+        return response.to_payload(), response.is_error
     except JinaError as error:
         return _bare_error(DataRequest(), response.header, error), True
 
 
 def serialise_document(response: SingleDocumentRequest) -> tuple[bytes, bool]:
-    """The same as :func:`serialise` for one document of a stream."""
+    """Returns the bytes of a response of a stream, and whether it is an error."""
     try:
         return response.to_bytes(), response.is_error
     except JinaError as error:

@@ -21,6 +21,7 @@ from jina.core.environment import fast_lane_disabled, local_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
 from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
+from jina.core.payloads import Payload, as_bytes
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
@@ -136,7 +137,7 @@ class Peer:
         self._watch: asyncio.Task[None] | None = None
 
     async def process(
-        self, raw: bytes, *, own: Metadata, more: Metadata, timeout: float | None = None, many: bool = False
+        self, raw: Payload, *, own: Metadata, more: Metadata, timeout: float | None = None, many: bool = False
     ) -> bytes:
         """Sends one request and returns the response.
 
@@ -157,10 +158,10 @@ class Peer:
             except LaneMissingError:
                 self._lane.missing = True  # this peer doesn't have it: nothing has happened to the request yet
         call = self._unary_many if many else self._unary
-        return await call(raw, timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
+        return await call(as_bytes(raw), timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
 
     def begin(
-        self, raw: bytes, done: Done, *, more: Metadata, timeout: float | None = None
+        self, raw: Payload, done: Done, *, more: Metadata, timeout: float | None = None
     ) -> Callable[[], None] | None:
         """Sends one request on the fast lane and calls ``done`` later; None if ``process`` has to be awaited."""
         return None if self._lane.missing else self._lane.begin(raw, done, timeout=timeout, metadata=more)
@@ -234,7 +235,7 @@ class PeerGroup:
         return [peer.address for peer in self._peers]
 
     async def process(
-        self, raw: bytes, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
+        self, raw: Payload, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
     ) -> bytes:
         """Sends one serialised request to one replica and returns its serialised response.
 
@@ -266,7 +267,7 @@ class PeerGroup:
         return await self._retry(send, (peer, failure), deadline)
 
     def begin(
-        self, raw: bytes, endpoint: str, done: GroupDone, *, metadata: Metadata = (), timeout: float | None = None
+        self, raw: Payload, endpoint: str, done: GroupDone, *, metadata: Metadata = (), timeout: float | None = None
     ) -> Callable[[], object] | None:
         """Sends one serialised request to one replica if that is possible at once, and calls ``done`` later.
 

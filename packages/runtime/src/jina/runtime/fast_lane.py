@@ -33,6 +33,8 @@ from jina.core.frames import (
     gather_s,
     message_too_long,
 )
+from jina.core.payloads import Payload
+from jina.core.sharing import Sharing
 from jina.core.wire import NO_LIMITS, MessageLimits
 
 _UNWRITTEN_BYTES: Final = 8 << 20
@@ -49,7 +51,7 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 class Finish(Protocol):
     """Takes the outcome of a request, once: serialised response and whether it is an error, or what failed instead."""
 
-    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None: ...
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None: ...
 
 
 class Begin(Protocol):
@@ -60,7 +62,7 @@ class Begin(Protocol):
 
     def __call__(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -69,10 +71,10 @@ class Begin(Protocol):
     ) -> Callable[[], object] | None: ...
 
 
-def begin_task(answer: Coroutine[Any, Any, tuple[bytes, bool]], finish: Finish) -> Callable[[], object]:
+def begin_task(answer: Coroutine[Any, Any, tuple[Payload, bool]], finish: Finish) -> Callable[[], object]:
     """Runs a coroutine that gives a serialised response and whether it is an error; returns what cancels it."""
 
-    def done(task: asyncio.Task[tuple[bytes, bool]]) -> None:
+    def done(task: asyncio.Task[tuple[Payload, bool]]) -> None:
         if task.cancelled():
             return
         error = task.exception()
@@ -121,6 +123,7 @@ class LaneServer:
         self._most = limits.send
         self._reader = FrameReader(limits.receive)
         self._waiting = FrameWriter()
+        self._sharing = Sharing(context, self._reader, self._waiting)
         self._greeted = False
         self._ended = False
         self._draining = False
@@ -129,7 +132,9 @@ class LaneServer:
 
     async def run(self) -> None:
         """Serves until the client's last request is answered, or until the server drains."""
-        hello = Hello(window=self._allowed, message_bytes=self._limits.receive, door=self._door)
+        hello = Hello(
+            window=self._allowed, message_bytes=self._limits.receive, door=self._door, probe=self._sharing.probe
+        )
         self._waiting.add(HELLO, 0, hello.to_bytes())
         reader = asyncio.create_task(self._read())
         try:
@@ -159,6 +164,8 @@ class LaneServer:
                     self._take(
                         records.pop()
                     )  # no name for it: it may be large, and the next frame may be long in coming
+                if self._sharing.acknowledge():
+                    self._wake()
                 while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
                     await self._room
@@ -188,6 +195,8 @@ class LaneServer:
             self._cancel(record[1])
         elif kind == HELLO:
             self._greet(Hello.from_bytes(record[3]))
+        elif self._sharing.take(kind, record[1]):
+            return
         elif kind not in (REQUEST, REQUEST_MANY) or not self._greeted:
             raise RequestTypeError(f'the fast lane has no use for a record of kind {kind} here')
         elif self._draining:
@@ -206,6 +215,8 @@ class LaneServer:
         self._greeted = True
         self._most = min(self._most, client.message_bytes)
         self._waiting.limit(self._most)
+        self._sharing.greet(client)
+        self._wake()
         if client.window is not None:
             self._limit = min(client.window or _AT_MOST, _AT_MOST)
 
@@ -239,7 +250,7 @@ class LaneServer:
                 self._held -= len(record[3])
                 break
 
-    def answer(self, number: int, kind: int, payload: bytes) -> None:
+    def answer(self, number: int, kind: int, payload: Payload) -> None:
         """Sends the outcome of a request."""
         if kind == RESPONSE and len(payload) > self._most:
             kind, payload = ERROR, encode_error('RESOURCE_EXHAUSTED', message_too_long(len(payload), self._most))
@@ -294,7 +305,7 @@ class _Call:
         self.cancel: Callable[[], object] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
-    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None:
         if self._over:
             return
         self._over = True

@@ -13,6 +13,7 @@ from jina.core.config import GatewayOptions
 from jina.core.environment import DEFAULT_TIMEOUT_CTRL
 from jina.core.errors import InputError, JinaError, MissingDeploymentError, NotSupportedError, RemoteError
 from jina.core.logging.logger import JinaLogger
+from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
@@ -112,7 +113,7 @@ class GatewayService:
 
     def begin(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,

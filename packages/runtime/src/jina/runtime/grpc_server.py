@@ -20,6 +20,7 @@ from jina.core import wire
 from jina.core.environment import environment_facts, fast_lane_disabled, local_lane_disabled, system_facts
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.local_stream import LocalStream, is_loopback
+from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.status import StatusMessage
 from jina.runtime import reflection
@@ -202,11 +203,11 @@ class GrpcServer:
             await abort(context, error)
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
-        return answer
+        return as_bytes(answer)
 
     def _begin_task(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -218,13 +219,13 @@ class GrpcServer:
         return begin_task(answer, finish)
 
     async def _answer(
-        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
-    ) -> tuple[bytes, bool]:
+        self, raw: Payload, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[Payload, bool]:
         return serialise(await self._service.process(DataRequest.from_bytes(raw), metadata=metadata, timeout=timeout))
 
     async def _answer_many(
-        self, raw: bytes, metadata: Sequence[tuple[str, str]], timeout: float | None
-    ) -> tuple[bytes, bool]:
+        self, raw: Payload, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> tuple[Payload, bool]:
         if not isinstance(self._service, JoiningService):
             raise NotSupportedError(f'{self._service.name} takes no lists of requests')
         return serialise(await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout))
@@ -270,7 +271,7 @@ class GrpcServer:
             )
             serialised, failed = serialise(response)
             any_failed |= failed
-            return serialised
+            return as_bytes(serialised)
 
         stream = CallStream(
             answer,
@@ -337,11 +338,11 @@ class _Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         await context.abort(grpc.StatusCode.UNAVAILABLE, 'the Executor is warming up')
 
 
-async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[bytes, bool]:
+async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[Payload, bool]:
     """Begins a request and returns what it finishes with; cancels it with the caller."""
-    future: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[tuple[Payload, bool]] = asyncio.get_running_loop().create_future()
 
-    def finish(raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+    def finish(raw: Payload, failed: bool, error: JinaError | None = None) -> None:
         if future.done():
             return
         if error is None:

@@ -12,6 +12,7 @@ from jina.core.config import ExecutorOptions
 from jina.core.errors import JinaError, MissingExtraError
 from jina.core.executor import BaseExecutor
 from jina.core.logging.logger import JinaLogger
+from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.wire import EndpointsProto
@@ -82,7 +83,7 @@ class ReloadingService:
 
     def begin(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -262,7 +263,7 @@ class _Call:
         self._over = False
         generation.enter()
 
-    def __call__(self, raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None:
         self._leave()
         self._finish(raw, failed, error)
 

@@ -17,6 +17,7 @@ from jina.core.codec import content_of_doc_bytes, decode_docs, iter_doc_bytes, m
 from jina.core.errors import DeadlineError, InputError
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY
+from jina.core.payloads import Payload
 from jina.core.request import DataRequest
 from jina.core.schema import doc_list_of
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
@@ -36,14 +37,14 @@ class State:
 
     __slots__ = ('_raw', 'request')
 
-    def __init__(self, request: DataRequest, raw: bytes | None = None) -> None:
+    def __init__(self, request: DataRequest, raw: Payload | None = None) -> None:
         self.request = request
         self._raw = raw
 
     @property
-    def raw(self) -> bytes:
+    def raw(self) -> Payload:
         if self._raw is None:
-            self._raw = self.request.to_bytes()
+            self._raw = self.request.to_payload()
         return self._raw
 
 

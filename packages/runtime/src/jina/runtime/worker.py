@@ -17,6 +17,7 @@ from jina.core.executor import BaseExecutor
 from jina.core.loader import load_executor
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY, parameters_for
+from jina.core.payloads import Payload
 from jina.core.request import DataRequest, Request, SingleDocumentRequest
 from jina.core.schema import EndpointSchema, legacy_document
 from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
@@ -98,7 +99,7 @@ class WorkerService:
 
     def begin(
         self,
-        raw: bytes,
+        raw: Payload,
         finish: Finish,
         *,
         many: bool = False,
@@ -174,7 +175,7 @@ class WorkerService:
         exists once, as bytes.
         """
 
-        def answer() -> tuple[bytes, bool]:
+        def answer() -> tuple[Payload, bool]:
             docs = _decode(request, endpoint)
             returned = endpoint.function(**self._arguments(endpoint, request, docs, None, None))
             self._keep(request, docs, *endpoint.collect(returned, docs))
@@ -185,7 +186,7 @@ class WorkerService:
 
         return self._threads.submit(answer, done).cancel
 
-    async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[bytes, bool]:
+    async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[Payload, bool]:
         return serialise(await answer)
 
     async def process(

@@ -12,9 +12,10 @@ from jina.client.transports.base import CallOptions, RequestSource, Transport, e
 from jina.client.transports.streams import RETRIED, StreamExchange
 from jina.core import wire
 from jina.core.config import PodAddress
-from jina.core.environment import fast_lane_disabled
+from jina.core.environment import fast_lane_disabled, local_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, NotSupportedError, ServerError, TransportError
 from jina.core.lane import Lane, LaneError, LaneMissingError, SharedLane
+from jina.core.local_stream import LocalStream, may_enter, open_door
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.status import StatusMessage
 
@@ -61,7 +62,9 @@ class GrpcTransport(Transport):
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
         self._limits = wire.message_limits(wire.merge_grpc_options(self._options))
-        self._shared = SharedLane(self._connect, self._limits)
+        # What every call is to carry, and TLS, are gRPC's.
+        is_local = not (metadata or address.tls or local_lane_disabled())
+        self._shared = SharedLane(self._connect, self._limits, self._enter if is_local else None)
         self._shared.missing = fast_lane_disabled()
 
     def _channel(self, retry: bool = False) -> _Channel:
@@ -104,11 +107,11 @@ class GrpcTransport(Transport):
         return exchange_one_by_one(send, source, options)
 
     async def _send(self, request: DataRequest, options: CallOptions) -> Response:
-        raw = request.to_bytes()
         attempt = 1
         while True:
             try:
-                return Response.from_bytes(await self._call(raw, options))
+                # Serialised for each attempt: a large request should not be kept until its response has come.
+                return Response.from_bytes(await self._call(request, options))
             except (grpc.aio.AioRpcError, LaneError) as error:
                 failure = self.translate(error, attempt)
                 if attempt >= options.retry.max_attempts or error.code() not in RETRIED:
@@ -116,21 +119,26 @@ class GrpcTransport(Transport):
             await options.retry.pause(attempt)
             attempt += 1
 
-    async def _call(self, raw: bytes, options: CallOptions) -> bytes:
+    async def _call(self, request: DataRequest, options: CallOptions) -> bytes:
         """Sends one request, on the fast lane that all single requests share if streams are wanted and there is one."""
         if options.stream and options.compression is None and not self._shared.missing:
             try:
-                return await self._shared.request(raw, timeout=options.timeout_s, metadata=options.metadata)
+                return await self._shared.request(
+                    request.to_payload(), timeout=options.timeout_s, metadata=options.metadata
+                )
             except LaneMissingError:
                 self._shared.missing = True
         call = self._channel(options.retry.max_attempts > 1).unary_unary(wire.PROCESS_SINGLE_DATA)
         answer: bytes = await call(
-            raw,
+            request.to_bytes(),
             timeout=options.timeout_s,
             metadata=(*self._metadata, *options.metadata),
             compression=compression_of(options.compression),
         )
         return answer
+
+    async def _enter(self, door: str) -> LocalStream | None:
+        return await open_door(door) if may_enter(door, self._address.target) else None
 
     def _connect(self) -> _StreamCall:
         return self._channel().stream_stream(wire.FAST_LANE)(metadata=self._metadata)

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from jina.core.document_stream import StreamWriter, asks_for_stream, stream_request
 from jina.core.errors import InputError, JinaError, RequestTypeError
+from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.wire import StatusProto
 from jina.runtime.fast_lane import Begin
@@ -47,9 +48,9 @@ class BytesMode:
             self._begin_stream(message, reply)
             return
 
-        def finish(raw: bytes, failed: bool, error: JinaError | None = None) -> None:
+        def finish(raw: Payload, failed: bool, error: JinaError | None = None) -> None:
             if error is None:
-                reply.finish(raw)
+                reply.finish(as_bytes(raw))
             elif isinstance(error, RequestTypeError):
                 reply.refuse(str(error))
             else:
