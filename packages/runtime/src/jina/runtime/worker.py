@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,18 +19,19 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY, parameters_for
 from jina.core.request import DataRequest, Request, SingleDocumentRequest
 from jina.core.schema import EndpointSchema, legacy_document
-from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
+from jina.core.wire import EndpointsProto
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.service import Cancel, Finished, begin_by_task
+from jina.runtime.stream_items import DocumentItem, StreamItem, failed_item
+from jina.runtime.threaded_generator import ThreadedGenerator
 from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
-    from docarray import BaseDoc, DocList
+    from docarray import DocList
 
 QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
-_END: Final = object()
 _LARGE: Final = 1 << 14
 """Bytes from which on documents are decoded and encoded in the thread."""
 
@@ -235,7 +236,7 @@ class WorkerService:
 
     async def stream(
         self, request: SingleDocumentRequest, *, timeout: float | None = None
-    ) -> AsyncIterator[SingleDocumentRequest]:
+    ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with those that a generator endpoint yields.
 
         Args:
@@ -250,18 +251,14 @@ class WorkerService:
             items = endpoint.function(
                 **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
             )
-            documents: Any = items if endpoint.is_async else self._iterate(items)
+            documents: Any = items if endpoint.is_async else ThreadedGenerator(self._threads, items).read()
+            declared = endpoint.schema.output_model
             async with contextlib.aclosing(documents):
                 async for item in documents:
-                    response = SingleDocumentRequest(SingleDocumentRequestProto())
-                    response.document = endpoint.check_yielded(item)
-                    yield response
+                    yield DocumentItem(item if type(item) is declared else endpoint.check_yielded(item))
         except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
             self._log(error)
-            failure = SingleDocumentRequest(SingleDocumentRequestProto())
-            failure.header.CopyFrom(request.header)
-            failure.add_exception(error, self._class_name)
-            yield failure
+            yield failed_item(request, error, self._class_name)
             self._end_if_fatal(error)
 
     async def endpoints(self) -> EndpointsProto:
@@ -340,17 +337,6 @@ class WorkerService:
             return [await endpoint.function(**one) for one in arguments]
         return await self._threads.run(lambda: [endpoint.function(**one) for one in arguments])
 
-    async def _iterate(self, items: Iterator[BaseDoc]) -> AsyncIterator[Any]:
-        """Runs a synchronous generator in the thread, one document at a time."""
-        try:
-            while (item := await self._threads.run(lambda: next(items, _END))) is not _END:
-                yield item
-        finally:
-            close = getattr(items, 'close', None)
-            if close is not None:
-                # Not awaited: the thread closes it after the step that may be running now.
-                self._threads.run(close).add_done_callback(_ignore_outcome)
-
     def _arguments(
         self,
         endpoint: Endpoint,
@@ -409,8 +395,3 @@ def _merge_parameters(requests: Sequence[DataRequest]) -> None:
             results.update(found)
     if results:
         requests[0].parameters[RESULTS_KEY] = results
-
-
-def _ignore_outcome(future: Any) -> None:
-    if not future.cancelled():
-        future.exception()
