@@ -21,7 +21,6 @@ from jina.core.version import __version__
 from jina.core.wire import DRY_RUN_ENDPOINT, StatusProto
 from jina.runtime.http.events import StreamHandler
 from jina.runtime.http.rendering import render_error, to_json
-from jina.runtime.http.events import StreamHandler
 from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, send_json
 from jina.runtime.service import RequestService
 from pydantic import BaseModel
