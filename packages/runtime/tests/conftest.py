@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -100,6 +101,20 @@ def make_request(endpoint: str, *texts: str, parameters: dict[str, Any] | None =
 def request_of() -> Callable[..., DataRequest]:
     """``make_request``."""
     return make_request
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Returns when a condition that nobody tells of is met."""
+    deadline = asyncio.get_running_loop().time() + 20
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], Any]:
+    """``wait_until``."""
+    return wait_until
 
 
 @pytest.fixture
