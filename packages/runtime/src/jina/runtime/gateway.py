@@ -21,7 +21,7 @@ from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
 from jina.runtime.service import Cancel, Finished, begin_by_task
-from jina.runtime.stream_items import StreamItem
+from jina.runtime.stream_items import Render, StreamItem, wire_item
 from jina.runtime.stream_route import StreamRoutes
 from jina.runtime.walker import State, Walker
 
@@ -192,18 +192,19 @@ class GatewayService:
         return await self._walker.walk(request, metadata, timeout)
 
     def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
     ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with those that the last Executor of the graph yields.
 
         Args:
             request: The document and the endpoint.
             timeout: Seconds that the caller still waits; None for no limit.
+            render: Turns documents into what is sent.
 
         Raises:
             TransportError: An Executor can't be reached, or the stream broke.
         """
-        return self._streams.stream(request, timeout)
+        return self._streams.stream(request, timeout, render)
 
     async def endpoints(self) -> EndpointsProto:
         """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""

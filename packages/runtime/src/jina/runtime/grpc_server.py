@@ -26,7 +26,6 @@ from jina.runtime.call_stream import CallStream
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.service import RequestService
-from jina.runtime.stream_items import serialise_item
 from jina.runtime.stream_writer import StreamWriter
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
@@ -274,9 +273,8 @@ class GrpcServer:
             request = SingleDocumentRequest.from_bytes(raw)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
-                    answer, failed = serialise_item(request, item)
-                    ahead = writer.put(answer)
-                    if failed:
+                    ahead = writer.put(item.to_bytes())
+                    if item.is_error:
                         context.set_trailing_metadata(_IS_ERROR)
                         break
                     if not ahead:

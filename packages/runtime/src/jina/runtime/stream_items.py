@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from jina.core.codec import decode_doc, encode_doc
-from jina.core.errors import JinaError, RequestTypeError
+from jina.core.errors import RequestTypeError
 from jina.core.protobuf_bytes import field, fields
 from jina.core.request import SingleDocumentRequest
 from jina.core.wire import MESSAGE_BYTES, SingleDocumentRequestProto, StatusProto
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 _DOCUMENT: Final = 4
 """Number of the field with the document in a ``SingleDocumentRequestProto``."""
 _DOCUMENT_TAG: Final = _DOCUMENT << 3 | 2
+
+
+Render: TypeAlias = 'Callable[[StreamItem], StreamItem]'
+"""Turns a document into what a server sends, at the moment when it is yielded: its Executor may change it for the next."""
 
 
 class StreamItem(Protocol):
@@ -37,7 +42,7 @@ class StreamItem(Protocol):
         ...
 
     def to_bytes(self) -> bytes:
-        """Returns the serialised ``SingleDocumentRequestProto``.
+        """Returns what is sent: a serialised ``SingleDocumentRequestProto``, or what ``Render`` has made of it.
 
         Raises:
             JinaError: The document has no form on the wire.
@@ -100,6 +105,18 @@ class WireItem:
         return self._raw
 
 
+def wire_item(item: StreamItem) -> StreamItem:
+    """Returns an item as it is sent over gRPC: its document may change afterwards.
+
+    Args:
+        item: A document.
+
+    Raises:
+        JinaError: It has no form on the wire.
+    """
+    return WireItem(item.to_bytes()) if type(item) is DocumentItem else item
+
+
 def received_item(raw: bytes) -> StreamItem:
     """Returns a response that another process sent.
 
@@ -125,14 +142,3 @@ def failed_item(request: SingleDocumentRequest, error: Exception, executor: str 
     failure.header.CopyFrom(request.header)
     failure.add_exception(error, executor)
     return failure
-
-
-def serialise_item(request: SingleDocumentRequest, item: StreamItem) -> tuple[bytes, bool]:
-    """Returns the bytes of a response and whether it is the error that ends the stream.
-
-    A document that has no form on the wire is the Executor's mistake: an error takes its place.
-    """
-    try:
-        return item.to_bytes(), item.is_error
-    except JinaError as error:
-        return failed_item(request, error).to_bytes(), True

@@ -14,7 +14,7 @@ from jina.core.topology import REQUEST, Plan, Step
 from jina.core.wire import DataRequestProto, SingleDocumentRequestProto
 from jina.runtime.connections import PeerGroup
 from jina.runtime.discovery import Directory
-from jina.runtime.stream_items import StreamItem, failed_item, received_item
+from jina.runtime.stream_items import Render, StreamItem, failed_item, received_item, wire_item
 from jina.runtime.walker import State, Visit, Walker, merge_states
 
 
@@ -36,13 +36,14 @@ class StreamRoutes:
         self._walkers: dict[int, Walker] = {}
 
     async def stream(
-        self, request: SingleDocumentRequest, timeout: float | None = None
+        self, request: SingleDocumentRequest, timeout: float | None = None, render: Render = wire_item
     ) -> AsyncGenerator[StreamItem, None]:
         """Yields what the last Executor yields for the document, or for each that those before it have made of it.
 
         Args:
             request: The document and the endpoint.
             timeout: Seconds that the caller still waits; None for no limit.
+            render: Turns documents into what is sent.
 
         Raises:
             TransportError: An Executor can't be reached, takes too long, or its stream broke.
@@ -70,9 +71,10 @@ class StreamRoutes:
             async with contextlib.aclosing(responses):
                 async for raw in responses:
                     item = received_item(raw)
-                    yield item
                     if item.is_error:
+                        yield item
                         return
+                    yield render(item)
 
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no stream waited for.

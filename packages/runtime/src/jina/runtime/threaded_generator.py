@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from time import perf_counter
 from typing import Any, Final
 
@@ -25,11 +25,14 @@ class ThreadedGenerator:
     Args:
         threads: Where it runs.
         items: The generator.
+        form: Takes each item as soon as it is made, in the thread, and gives what is read: the generator may change it
+            for the next one.
     """
 
-    def __init__(self, threads: CallThreads, items: Iterator[Any]) -> None:
+    def __init__(self, threads: CallThreads, items: Iterator[Any], form: Callable[[Any], Any]) -> None:
         self._threads = threads
         self._items = items
+        self._form = form
         self._loop = asyncio.get_running_loop()
         self._made: deque[Any] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -40,8 +43,8 @@ class ThreadedGenerator:
         self._woken = False
         self._error: Exception | None = None
 
-    async def read(self) -> AsyncIterator[Any]:
-        """Yields what the generator yields, and raises what it raises. Who leaves closes the generator."""
+    async def read(self) -> AsyncGenerator[Any, None]:
+        """Yields what the generator yields, formed, and raises what it raises. Who leaves closes the generator."""
         try:
             while True:
                 over = self._over  # asked first: the last item comes before it
@@ -76,16 +79,16 @@ class ThreadedGenerator:
                 except StopIteration:
                     self._over = True
                     return
-                except BaseException as error:  # noqa: BLE001 - raised where the items are read
-                    self._error = bearable(error)
-                    self._over = True
-                    return
-                self._made.append(item)
+                self._made.append(self._form(item))
+                del item
                 if self._waiter is not None and not self._woken:
                     self._woken = True
                     self._loop.call_soon_threadsafe(self._wake)
                 if len(self._made) >= _AHEAD or perf_counter() - began > _VISIT_S:
                     return
+        except BaseException as error:  # noqa: BLE001 - raised where the items are read
+            self._error = bearable(error)
+            self._end()  # nothing to do, unless the item couldn't be formed
         finally:
             with self._lock:
                 self._running = False
@@ -111,7 +114,9 @@ class ThreadedGenerator:
             self._threads.submit(self._end, lambda _, __: None)
 
     def _end(self) -> None:
-        self._over = True
         close = getattr(self._items, 'close', None)
-        if close is not None:
-            close()
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._over = True

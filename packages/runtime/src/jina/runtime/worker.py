@@ -24,7 +24,7 @@ from jina.runtime.answers import read_many, serialise
 from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.service import Cancel, Finished, begin_by_task
-from jina.runtime.stream_items import DocumentItem, StreamItem, failed_item
+from jina.runtime.stream_items import DocumentItem, Render, StreamItem, failed_item, wire_item
 from jina.runtime.threaded_generator import ThreadedGenerator
 from jina.runtime.threads import CallThreads
 
@@ -235,13 +235,14 @@ class WorkerService:
         return await self._answer(first, matrix, dict(zip(names, matrix, strict=True)))
 
     async def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
     ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with those that a generator endpoint yields.
 
         Args:
             request: The document and the endpoint.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
+            render: Turns documents into what is sent.
         """
         endpoint = self._table.lookup(request.exec_endpoint)
         try:
@@ -251,11 +252,19 @@ class WorkerService:
             items = endpoint.function(
                 **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
             )
-            documents: Any = items if endpoint.is_async else ThreadedGenerator(self._threads, items).read()
             declared = endpoint.schema.output_model
-            async with contextlib.aclosing(documents):
-                async for item in documents:
-                    yield DocumentItem(item if type(item) is declared else endpoint.check_yielded(item))
+
+            def form(item: Any) -> StreamItem:
+                return render(DocumentItem(item if type(item) is declared else endpoint.check_yielded(item)))
+
+            if endpoint.is_async:
+                async with contextlib.aclosing(items):
+                    async for item in items:
+                        yield form(item)
+            else:
+                async with contextlib.aclosing(ThreadedGenerator(self._threads, items, form).read()) as formed:
+                    async for item in formed:
+                        yield item
         except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
             self._log(error)
             yield failed_item(request, error, self._class_name)

@@ -15,6 +15,7 @@ from jina.runtime.http.bodies import BodyError, ParsedBody, StreamBody
 from jina.runtime.http.rendering import to_json
 from jina.runtime.http.routes import EVENT_STREAM, EXECUTOR_ERROR, Handler, send_json, while_connected
 from jina.runtime.service import RequestService
+from jina.runtime.stream_items import StreamItem, WireItem
 from jina.runtime.stream_writer import StreamWriter
 from starlette.types import Receive, Scope, Send
 
@@ -64,12 +65,12 @@ class StreamHandler(Handler):
         events = _Events(send)
         writer = events.writer
         try:
-            async with contextlib.aclosing(self._service.stream(request)) as items:
+            async with contextlib.aclosing(self._service.stream(request, render=_event_item)) as items:
                 async for item in items:
                     if item.is_error:
                         error = EXECUTOR_ERROR, orjson.dumps({'detail': item.status.description})
                         break
-                    if not writer.put(b'event: update\r\ndata: %b\r\n\r\n' % to_json(item.document)):
+                    if not writer.put(item.to_bytes()):
                         await writer.room()
                 else:
                     writer.put(_END)
@@ -79,6 +80,10 @@ class StreamHandler(Handler):
             await events.finish(self.failure(failure, request.request_id))
         finally:
             events.abandon()
+
+
+def _event_item(item: StreamItem) -> StreamItem:
+    return WireItem(b'event: update\r\ndata: %b\r\n\r\n' % to_json(item.document))
 
 
 class _Events:
