@@ -16,7 +16,7 @@ from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import ClientError, InputError, NotSupportedError, RemoteError, TransportError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Text(BaseDoc):
@@ -27,11 +27,11 @@ class Rich(BaseDoc):
     text: str = ''
     number: float = 0.5
     vector: NdArray = np.zeros(3, dtype=np.float32)
-    logits: Optional[NdArray[2, 2]] = None
-    inner: Optional[Text] = None
+    logits: Optional[NdArray[2, 2]] = None  # noqa: UP045 - docarray on 3.10 reads no other form
+    inner: Optional[Text] = None  # noqa: UP045
     parts: DocList[Text] = DocList[Text]()
-    tags: dict[str, Any] = {}
-    words: list[str] = []
+    tags: dict[str, Any] = Field(default_factory=dict)
+    words: list[str] = Field(default_factory=list)
 
 
 class Settings(BaseModel):
@@ -88,7 +88,7 @@ class Streams(Executor):
                 await asyncio.sleep(0.01)
                 yield Text(text='x')
         finally:
-            Path(doc.text).touch()
+            Path(doc.text).touch()  # noqa: ASYNC240 - for a test
 
     @requests(on='/endless-sync')
     def endless_sync(self, doc: Text, **kwargs: Any) -> Iterator[Text]:

@@ -160,7 +160,7 @@ async def test_types_are_checked_before_the_stream_too(cluster: Cluster) -> None
         def numbers(self, docs: DocList[Text], **kwargs: Any) -> DocList[Other]:
             return DocList[Other]([Other()])
 
-    with pytest.raises(TopologyError, match="'e1' gives Other.*'e2' takes Text"):
+    with pytest.raises(TopologyError, match=r"'e1' gives Other.*'e2' takes Text"):
         await cluster.flow(Numbers, Count)
 
 
