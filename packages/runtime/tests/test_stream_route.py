@@ -107,7 +107,9 @@ async def read(
         ((Shout, Split, Count), ['A 0', 'A 1', 'B 0', 'B 1']),
     ],
 )
-async def test_the_last_executor_streams(cluster: Cluster, chain: tuple[type[Executor], ...], expected: list[str]) -> None:
+async def test_the_last_executor_streams(
+    cluster: Cluster, chain: tuple[type[Executor], ...], expected: list[str]
+) -> None:
     flow = await cluster.flow(*chain)
     assert await read(cluster, flow.address) == expected
 

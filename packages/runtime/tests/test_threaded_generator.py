@@ -19,7 +19,9 @@ def threads(request: pytest.FixtureRequest) -> Iterator[CallThreads]:
 
 
 async def test_all_items_come_in_order(threads: CallThreads) -> None:
-    assert [item async for item in ThreadedGenerator(threads, iter(range(1000)), lambda item: item).read()] == list(range(1000))
+    assert [item async for item in ThreadedGenerator(threads, iter(range(1000)), lambda item: item).read()] == list(
+        range(1000)
+    )
 
 
 async def test_an_item_comes_before_the_next_is_made(threads: CallThreads) -> None:
