@@ -224,3 +224,10 @@ def _read_two_events(port: int, resume: threading.Event) -> int:
         while connection.recv(1 << 16):
             pass
     return received.count(b'event: update') if blocked else 0
+
+
+async def test_pages_of_other_origins(sites: Any) -> None:
+    site = await sites.deployment(Streams, cors=True)
+    answer = await site.get('/plain?text=a', headers={'origin': 'http://elsewhere'})
+    assert answer.headers['access-control-allow-origin'] == 'http://elsewhere'
+    assert texts(answer) == ['a 0 NoneType']
