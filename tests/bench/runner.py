@@ -23,6 +23,7 @@ from tests.support.requirements import ROOT, bootstrap
 
 START_TIMEOUT_S = 90.0
 Report = Callable[[str], None]
+_JSON = {'Content-Type': 'application/json'}
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,17 @@ def _start(stack: ExitStack, scenario: LoadScenario, contender: Contender, paylo
     wait_for_port(port, timeout_s=START_TIMEOUT_S)
     if scenario.load == 'http':
         # some listen before they can answer; wrk would count those answers
-        _wait_for_answer(port, getattr(payloads, contender.payload).read_bytes())
+        _wait_for_answer(Request(_url(scenario, port), getattr(payloads, contender.payload).read_bytes(), _JSON))
+    elif scenario.load == 'http-stream':
+        _wait_for_answer(Request(_url(scenario, port)))
     return process, port
 
 
-def _wait_for_answer(port: int, body: bytes) -> None:
-    request = Request(f'http://127.0.0.1:{port}/echo', body, {'Content-Type': 'application/json'})
+def _url(scenario: LoadScenario, port: int) -> str:
+    return f'http://127.0.0.1:{port}/{"stream?text=hello" if scenario.load == "http-stream" else "echo"}'
+
+
+def _wait_for_answer(request: Request) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -154,7 +160,7 @@ def _wait_for_answer(port: int, body: bytes) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise TimeoutError(f'no answer on port {port} after {START_TIMEOUT_S} s: {error}') from error
+                raise TimeoutError(f'no answer of {request.full_url} after {START_TIMEOUT_S} s: {error}') from error
             time.sleep(0.1)
 
 
@@ -196,13 +202,13 @@ def _drive(
     """Runs the load generator of a scenario and returns its JSON object."""
     payload: Path = getattr(payloads, contender.payload)
     address = ['--port', str(port), '--callers', str(level), '--seconds', str(seconds)]
-    if scenario.load == 'http':
+    if scenario.load.startswith('http'):
         # wrk takes whole seconds only
         duration = f'{max(1, round(seconds))}s'
-        script = SERVERS.parent / 'load' / 'post.lua'
+        script = SERVERS.parent / 'load' / 'wrk.lua'
         threads = ['-t1', f'-c{level}', f'-d{duration}', '--timeout', '30s', '-s', str(script)]
-        command: list[str | Path] = ['wrk', *threads, f'http://127.0.0.1:{port}/echo']
-        return _output(command, seconds + 60, {'BENCH_PAYLOAD': str(payload)})
+        command: list[str | Path] = ['wrk', *threads, _url(scenario, port)]
+        return _output(command, seconds + 60, {'BENCH_PAYLOAD': str(payload)} if scenario.load == 'http' else None)
     if scenario.load == 'own-client':
         return _output(contender.side.command('load/own_client.py', *address), seconds + 60, contender.side.variables)
     stream = ['--stream'] if scenario.load == 'grpc-stream' else []

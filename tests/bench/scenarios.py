@@ -13,7 +13,7 @@ from typing import Literal
 from tests.bench.payload import BATCH, STREAM_ITEMS
 from tests.bench.sides import BARE, BUFFER, JINA, ONE_ECHO, ORIGINAL, PEERS, Side
 
-Load = Literal['grpc', 'grpc-stream', 'http', 'own-client']
+Load = Literal['grpc', 'grpc-stream', 'http', 'http-stream', 'own-client']
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,16 @@ LOADS = (
         (*_framework('deployment', '--executor', 'Stream', payload='stream'), _bare_grpc('stream', payload='stream')),
         levels=(1, 16),
         unit='items/s',
+    ),
+    LoadScenario(
+        'http-stream',
+        f'streaming endpoint, {STREAM_ITEMS} items a stream, HTTP Deployment (bare: StreamingResponse of FastAPI)',
+        'http-stream',
+        (*_framework('deployment', '--executor', 'Stream', '--protocol', 'http', payload='http'), _bare_http()),
+        levels=(1, 16),
+        level_name='connections',
+        unit='items/s',
+        per_operation=STREAM_ITEMS,
     ),
     LoadScenario(
         'callers',

@@ -150,6 +150,8 @@ TARGETS = (
     ),
     _against('http echo @64 vs bare FastAPI', 'http-echo', 64, 2.0),
     _against('http Flow of two @64 vs bare FastAPI echo', 'http-flow', 64, 1.0, other='http-echo'),
+    _against('stream @16 vs bare grpc.aio', 'stream', 16, 0.8),
+    _against('server-sent events @16 vs bare FastAPI', 'http-stream', 16, 0.6),
     *(_against(f'http echo @64 vs {side.name}', 'http-echo-peers', 64, 1.0, side.name) for side in PEERS),
     Target(
         'start of a Flow of three vs original',

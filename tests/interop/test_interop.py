@@ -123,6 +123,20 @@ def test_client_and_server(client: str, server: str, kind: str, protocol: str) -
     check(got, STEPS[kind], protocol, cases)
 
 
+@pytest.mark.parametrize('protocol', ['grpc', 'http'])
+@pytest.mark.parametrize(('client', 'server'), [(ORIGINAL, OURS), (OURS, ORIGINAL), (ORIGINAL, ORIGINAL)])
+def test_streams(client: str, server: str, protocol: str) -> None:
+    # When a generator raises, a server of the original begins again over gRPC, and never ends the response over HTTP.
+    cases = ['stream', 'stream_fail'] if server == OURS else ['stream']
+    with served(server, 'deployment', protocol) as port:
+        got = answers(client, port, protocol, cases)
+    assert got['stream'] == [[str(number), f'token {number}'] for number in range(50)]
+    if server == OURS and protocol == 'grpc':
+        assert got['stream_fail'] == {'raised': True, 'mentions': True}
+    elif server == OURS:  # its client knows no event for errors
+        assert got['stream_fail'] == [['0', 'break 0'], ['1', 'break 1']]
+
+
 @pytest.mark.parametrize('protocol', ['grpc', 'http', 'websocket'])
 @pytest.mark.parametrize(('flow', 'executor'), [(OURS, ORIGINAL), (ORIGINAL, OURS)])
 def test_external_executor(flow: str, executor: str, protocol: str) -> None:

@@ -187,6 +187,15 @@ class WireServer(Behaviour):
         self._thread.end()
 
 
+STREAMS = {
+    '/generate': b'event: end\r\n\r\n',
+    '/large': b'event: end\r\n\r\n',
+    '/cut': b'',
+    '/broken': b'event: error\r\ndata: {"detail": "ValueError(\'no more\')"}\r\n\r\n',
+}
+"""Streaming endpoints of the HTTP server, and how their streams end."""
+
+
 class HttpServer(Behaviour):
     """An HTTP server with the routes that a client uses."""
 
@@ -221,13 +230,17 @@ class HttpServer(Behaviour):
         if path in self.status:
             return web.json_response({'detail': 'refused'}, status=self.status[path])
         if path == '/openapi.json':
-            return web.json_response({'paths': {path: {'post': {}} for path in self.paths}})
+            streaming = {'get': {'responses': {'200': {'content': {'text/event-stream': {}}}}}, 'post': {}}
+            paths = {path: {'post': {}} for path in self.paths} | dict.fromkeys(STREAMS, streaming)
+            return web.json_response({'paths': paths})
         if path == '/':
             return web.json_response({})
         if path == '/dry_run':
             return web.json_response({'code': 0 if self.ready else 1, 'description': '' if self.ready else 'gone'})
         if request.method == 'GET':
             return await self._stream(request)
+        if path in STREAMS:  # as with the original, documents come by GET alone
+            return web.json_response({'detail': 'Method Not Allowed'}, status=405)
         if path not in self.paths:
             return web.json_response({'detail': 'Not Found'}, status=404)
         return await self._post(request)
@@ -253,7 +266,7 @@ class HttpServer(Behaviour):
     async def _stream(self, request: Any) -> Any:
         from aiohttp import web
 
-        if request.path not in ('/generate', '/large'):
+        if request.path not in STREAMS:
             return web.json_response({'detail': 'Method Not Allowed'}, status=405)
         document = await request.json()
         answer = web.StreamResponse(headers={'Content-Type': 'text/event-stream'})
@@ -262,7 +275,7 @@ class HttpServer(Behaviour):
         for number in range(3):
             text = f'{document["text"]} {number}' * size
             await answer.write(f': ping\r\nevent: update\r\ndata: {{"text": "{text}"}}\r\n\r\n'.encode())
-        await answer.write(b'event: end\r\n\r\n')
+        await answer.write(STREAMS[request.path])
         return answer
 
     def stop(self) -> None:

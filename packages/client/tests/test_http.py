@@ -17,6 +17,7 @@ from jina.core.errors import (
     DeadlineError,
     InputError,
     NotSupportedError,
+    RemoteError,
     ServerError,
     TransportError,
 )
@@ -100,9 +101,29 @@ def test_long_events(client: Any) -> None:
     assert [len(doc.text) for doc in docs] == [900_000] * 3
 
 
-def test_streams_take_no_parameters(client: Any) -> None:
-    with pytest.raises(NotSupportedError, match='parameters'):
+def test_a_server_whose_streams_take_no_parameters(client: Any) -> None:
+    with pytest.raises(NotSupportedError, match='takes no parameters'):
         list(client.stream_doc('/generate', TextDoc(text='x'), parameters={'a': 1}))
+
+
+def test_a_stream_that_breaks_off(client: Any) -> None:
+    docs = client.stream_doc('/cut', TextDoc(text='x'), return_type=TextDoc)
+    assert [next(docs).text for _ in range(3)] == ['x 0', 'x 1', 'x 2']
+    with pytest.raises(TransportError, match="broke off the stream of '/cut'"):
+        next(docs)
+
+
+def test_a_stream_that_fails(client: Any) -> None:
+    docs = client.stream_doc('/broken', TextDoc(text='x'), return_type=TextDoc)
+    assert [next(docs).text for _ in range(3)] == ['x 0', 'x 1', 'x 2']
+    with pytest.raises(RemoteError, match='no more') as caught:
+        next(docs)
+    assert caught.value.name == 'ValueError'
+
+
+def test_a_streaming_endpoint_takes_no_post(client: Any) -> None:
+    with pytest.raises(NotSupportedError, match=r"'/generate' streams documents.*stream_doc"):
+        client.post('/generate', TextDoc(text='x'))
 
 
 def test_no_streaming_endpoint(client: Any) -> None:

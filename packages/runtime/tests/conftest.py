@@ -119,6 +119,20 @@ def request_of() -> Callable[..., DataRequest]:
     return make_request
 
 
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Returns when a condition that nobody tells of is met."""
+    deadline = asyncio.get_running_loop().time() + 20
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], Any]:
+    """``wait_until``."""
+    return wait_until
+
+
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
     """Starts pods and calls them."""

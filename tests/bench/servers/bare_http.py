@@ -11,7 +11,10 @@ from pathlib import Path
 import grpc
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+
+STREAM_ITEMS = 100
 
 
 class Doc(BaseModel):
@@ -57,6 +60,16 @@ def application(length: int, port: int) -> FastAPI:
         for call in calls:
             passed = await call(passed)
         return Answer(data=Body.model_validate_json(passed).data, parameters={})
+
+    @app.get('/stream')
+    async def stream(text: str) -> StreamingResponse:
+        async def events():
+            for index in range(STREAM_ITEMS):
+                doc = Doc(id=str(index), text=f'{text} {index}')
+                yield f'event: update\r\ndata: {doc.model_dump_json()}\r\n\r\n'
+            yield 'event: end\r\n\r\n'
+
+        return StreamingResponse(events(), media_type='text/event-stream')
 
     return app
 

@@ -1,6 +1,7 @@
 """Calls every endpoint of a served documents.Peer and prints what came back as one JSON object."""
 
 import argparse
+import asyncio
 import json
 import sys
 from typing import Any, Callable, Dict
@@ -109,6 +110,24 @@ def fail_status(client: Any) -> Any:
     }
 
 
+async def streamed(client: Any, text: str) -> Any:
+    """Needs an asynchronous client: the original has no other for this."""
+    documents = client.stream_doc(on='/stream', inputs=TextDoc(id='x', text=text), return_type=TextDoc)
+    return [[doc.id, doc.text] async for doc in documents]
+
+
+async def stream(client: Any) -> Any:
+    return await streamed(client, 'token')
+
+
+async def stream_fail(client: Any) -> Any:
+    try:
+        return await streamed(client, 'break')
+    except Exception as error:
+        return {'raised': True, 'mentions': 'no more' in str(error)}
+
+
+STREAMS: Dict[str, Callable[[Any], Any]] = {'stream': stream, 'stream_fail': stream_fail}
 CASES: Dict[str, Callable[[Any], Any]] = {
     'echo': echo,
     'unordered': unordered,
@@ -128,11 +147,15 @@ def main() -> None:
     parser.add_argument('--protocol', default='grpc')
     parser.add_argument('--cases', nargs='*', default=list(CASES))
     options = parser.parse_args()
-    client = Client(host='127.0.0.1', port=options.port, protocol=options.protocol)
+    address = {'host': '127.0.0.1', 'port': options.port, 'protocol': options.protocol}
+    client = Client(**address)
     answers = {}
     for name in options.cases:
         try:
-            answers[name] = CASES[name](client)
+            if name in STREAMS:
+                answers[name] = asyncio.run(STREAMS[name](Client(**address, asyncio=True)))
+            else:
+                answers[name] = CASES[name](client)
         except Exception as error:
             answers[name] = {'error': f'{type(error).__name__}: {error}'}
     print(json.dumps({'answers': answers}), flush=True)

@@ -71,3 +71,10 @@ class Peer(Executor):
     @requests(on='/fail')
     def fail(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
         raise ValueError('boom', 7)
+
+    @requests(on='/stream')
+    async def stream(self, doc: TextDoc, **kwargs: Any) -> TextDoc:
+        for number in range(50):
+            yield TextDoc(id=str(number), text=f'{doc.text} {number}')
+            if doc.text == 'break' and number == 1:
+                raise ValueError('no more')

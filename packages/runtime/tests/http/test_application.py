@@ -91,7 +91,7 @@ async def test_openapi_describes_all_endpoints(sites: Any, kind: str) -> None:
     assert methods == {
         '/generate': ['post'],
         '/batch': ['post'],
-        '/tokens': ['get'],
+        '/tokens': ['get', 'post'],
         '/default': ['post'],
         '/': ['get'],
         '/status': ['get'],

@@ -11,7 +11,7 @@ from docarray import BaseDoc, DocList
 from docarray.typing import NdArray
 from jina.core.endpoints import requests
 from jina.core.executor import Executor
-from jina.runtime.http import routes
+from jina.runtime.http import events, routes
 from pydantic import BaseModel
 
 
@@ -182,13 +182,21 @@ async def test_parameters_that_do_not_fit_the_model(sites: Any) -> None:
 async def test_unknown_paths_and_methods(site: Any) -> None:
     assert (await site.post('/nowhere', {'data': []})).status == 404
     assert (await site.get('/typed')).status == 405
-    assert (await site.post('/stream', {'data': []})).status == 405
+    assert (await site.request('PUT', '/stream', {'data': []})).status == 405
     assert (await site.request('PUT', '/typed', {'data': []})).status == 405
 
 
-@pytest.mark.parametrize(('path', 'body'), [('/stream?text=q', None), ('/stream', {'text': 'q'})])
-async def test_a_streaming_endpoint_sends_events(site: Any, path: str, body: Any) -> None:
-    answer = await site.get(path, body)
+@pytest.mark.parametrize(
+    ('method', 'path', 'body'),
+    [
+        ('GET', '/stream?text=q', None),
+        ('GET', '/stream', {'text': 'q'}),
+        ('POST', '/stream', {'data': {'text': 'q'}}),
+        ('POST', '/stream', {'data': [{'text': 'q'}]}),
+    ],
+)
+async def test_a_streaming_endpoint_sends_events(site: Any, method: str, path: str, body: Any) -> None:
+    answer = await site.request(method, path, body)
     assert (answer.status, answer.headers['content-type']) == (200, 'text/event-stream; charset=utf-8')
     assert (answer.headers['cache-control'], answer.headers['x-accel-buffering']) == ('no-cache', 'no')
     *events, end, rest = answer.body.split(b'\r\n\r\n')
@@ -216,7 +224,7 @@ async def test_a_stream_with_a_bad_document_is_422(site: Any) -> None:
 
 
 async def test_a_silent_stream_is_kept_alive(sites: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, 'PING_INTERVAL_S', 0.05)
+    monkeypatch.setattr(events, 'PING_INTERVAL_S', 0.05)
     resume = asyncio.Event()
 
     class Slow(Executor):

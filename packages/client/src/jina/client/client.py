@@ -14,6 +14,7 @@ from jina.client.host import address_of
 from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 from jina.client.profiling import Profile, profile_of
+from jina.client.read_ahead import ReadAhead
 from jina.client.results import read_document
 from jina.client.signatures import AsyncCalls, SyncCalls
 from jina.core.config import ClientOptions, PodAddress
@@ -160,8 +161,8 @@ class SyncClient(SyncCalls, BaseClient):
     def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Generator[BaseDoc, None, None]:
         loop = self.background()
 
-        async def start(_: Caller) -> AsyncGenerator[BaseDoc, None]:
-            return self._documents(self._open(), request, options)
+        async def start(_: Caller) -> ReadAhead[BaseDoc]:
+            return ReadAhead(self._documents(self._open(), request, options))
 
         return _iterate(loop, loop.run(start))
 
@@ -365,18 +366,11 @@ def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:
         loop.spawn(transport.close())
 
 
-def _iterate(loop: BackgroundLoop, items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
-    """Turns an asynchronous generator on the background loop into a generator."""
-
-    async def step(_: Caller) -> _T | None:
-        return await anext(items, None)
-
-    async def close(_: Caller) -> None:
-        await items.aclose()
-
+def _iterate(loop: BackgroundLoop, items: ReadAhead[_T]) -> Generator[_T, None, None]:
+    """Turns what is read on the background loop into an iterator."""
     with loop.busy():
         try:
-            while (item := loop.run(step)) is not None:
-                yield item
+            while ready := loop.run(lambda _: items.take()):
+                yield from ready
         finally:
-            loop.run(close)
+            loop.run(lambda _: items.close())

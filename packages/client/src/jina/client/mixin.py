@@ -150,7 +150,7 @@ class PostMixin(_HasClient):
             on: The endpoint, for example ``'/generate'``.
             inputs: The document.
             return_type: Type of the documents that come back. Default: untyped ones.
-            parameters: Arguments for the Executor, a dict or a pydantic model. Not over HTTP.
+            parameters: Arguments for the Executor, a dict or a pydantic model.
             target_executor: Regular expression for the name of the Executor.
             extras: ``metadata``, ``compression``, ``timeout``: see ``PostExtras``.
 

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from jina.core import wire
 from jina.core.errors import JinaError, RequestTypeError
 from jina.core.payloads import Payload, as_bytes
-from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.request import DataRequest
 
 
 def read_many(raw: Payload) -> list[DataRequest]:
@@ -30,18 +30,11 @@ def serialise(response: DataRequest) -> tuple[Payload, bool]:
     try:
         return response.to_payload(), response.is_error
     except JinaError as error:
-        return _bare_error(DataRequest(), response.header, error), True
+        return _bare_error(response.header, error), True
 
 
-def serialise_document(response: SingleDocumentRequest) -> tuple[bytes, bool]:
-    """Returns the bytes of a response of a stream, and whether it is an error."""
-    try:
-        return response.to_bytes(), response.is_error
-    except JinaError as error:
-        return _bare_error(SingleDocumentRequest(), response.header, error), True
-
-
-def _bare_error(empty: DataRequest | SingleDocumentRequest, header: wire.HeaderProto, error: JinaError) -> bytes:
+def _bare_error(header: wire.HeaderProto, error: JinaError) -> bytes:
+    empty = DataRequest()
     empty.header.CopyFrom(header)
     empty.add_exception(error)
     return empty.to_bytes()

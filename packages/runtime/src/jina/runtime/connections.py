@@ -50,6 +50,7 @@ _RETRIED: Final = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
+_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
 _NOTICE_S: Final = 0.1
@@ -62,6 +63,11 @@ _CHANNEL_OPTIONS: Final[dict[str, object]] = {
     # Proxies of the environment are for the internet, Executors are neighbours.
     'grpc.enable_http_proxy': 0,
 }
+
+
+async def _read(call: Any, limit: float | None) -> Any:
+    """Returns the next response of a stream."""
+    return await (call.read() if limit is None else asyncio.wait_for(call.read(), limit))
 
 
 @dataclass(frozen=True)
@@ -314,11 +320,12 @@ class PeerGroup:
     ) -> AsyncGenerator[bytes, None]:
         """Sends one serialised document request and yields the serialised responses of its stream.
 
-        Another replica is tried only as long as nothing was received.
+        Another replica is tried only as long as nothing was received. The limit for one try holds for each response.
 
         Raises:
             TransportError: No try succeeded, or the stream broke.
         """
+        limit = self._settings.timeout
         sent = self._own_metadata(endpoint) + self._metadata + metadata
         tried: list[Peer] = []
         while True:
@@ -328,10 +335,17 @@ class PeerGroup:
             peer.in_flight += 1
             call = peer.stream_doc(raw, timeout=timeout, metadata=sent)
             try:
-                async for response in call:
+                while (response := await _read(call, limit)) is not _EOF:
                     started = True
                     yield response
                 return
+            except asyncio.TimeoutError as error:
+                if started or len(tried) >= self._tries:
+                    raise DeadlineError(
+                        f'no document from {peer.address} ({self.name}) within {limit} s',
+                        hint='raise timeout_send of the gateway',
+                        code='DEADLINE_EXCEEDED',
+                    ) from error
             except grpc.aio.AioRpcError as error:
                 self._note_failure(peer, error)
                 if started or len(tried) >= self._tries or error.code() not in _RETRIED:

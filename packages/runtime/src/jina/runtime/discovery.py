@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from jina.core.errors import TopologyError, TransportError
+from jina.core.errors import NotSupportedError, TopologyError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import RemoteEndpoint, remote_endpoints, schemas_compatible
 from jina.core.structs import dict_to_struct
@@ -37,6 +38,7 @@ class Directory:
         self._complete = asyncio.Event()
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._following: asyncio.Task[None] | None = None
+        self._warned: set[str] = set()
 
     async def start(self) -> None:
         """Asks every Executor once; who doesn't answer is asked again in the background.
@@ -87,6 +89,54 @@ class Directory:
             return None
         return table.get(endpoint) or (None if endpoint == DRY_RUN_ENDPOINT else table.get(DEFAULT_ENDPOINT))
 
+    def stream_step(self, endpoint: str, target: re.Pattern[str] | None = None) -> Step:
+        """Returns the Executor that answers a streaming request: the last one that the request concerns.
+
+        Args:
+            endpoint: The endpoint.
+            target: Matches the names of the Executors that the request is for; None for all.
+
+        Raises:
+            NotSupportedError: The Executor that streams isn't the last one, or there are several.
+            ValueError: It doesn't stream.
+        """
+        plan = self._plan
+        if len(plan.outputs) != 1:
+            raise NotSupportedError(
+                f'a stream has to come from one Executor, and {len(plan.outputs)} end this Flow',
+                hint='stream from a Flow that ends in the streaming Executor',
+            )
+        concerned = [
+            step
+            for step in plan.steps
+            if self.serves(step.name, endpoint) and (target is None or target.match(step.name))
+        ]
+        last = plan.steps[plan.outputs[0]]
+        while last not in concerned and len(last.sources) == 1 and last.sources[0] != REQUEST:
+            last = plan.steps[last.sources[0]]
+        found = self.lookup(last.name, endpoint)
+        streaming = [step for step in concerned if (at := self.lookup(step.name, endpoint)) and at.is_generator]
+        after = {last.index}
+        for step in plan.steps:
+            if after.intersection(step.sources):
+                after.add(step.index)
+        others = [step for step in streaming if step is not last]
+        behind = [step for step in concerned if step.index in after and step is not last]
+        if others or (behind and streaming):
+            early, late = (others[0], last) if others else (last, behind[0])
+            raise NotSupportedError(
+                f'Executor {early.name!r} streams at {endpoint!r}, and Executor {late.name!r} of this Flow comes after it',
+                hint='put the streaming Executor last, or let the others not serve this endpoint',
+            )
+        if last not in concerned and target is not None:
+            raise NotSupportedError(
+                f'no Executor that target_executor {target.pattern!r} matches streams at {endpoint!r}',
+                hint='let it match the Executor that streams',
+            )
+        if last not in concerned or (found is not None and not found.is_generator):
+            raise ValueError('endpoint must be generator')
+        return last
+
     def check(self) -> None:
         """Compares the documents that Executors give with those that the next ones take.
 
@@ -94,6 +144,8 @@ class Directory:
             TopologyError: They don't fit.
         """
         names = self._names()
+        for endpoint in names:
+            self._check_stream(endpoint)
         for step in self._plan.steps:
             for endpoint in names:
                 taken = self.lookup(step.name, endpoint)
@@ -105,6 +157,19 @@ class Directory:
                 for source, given in givers:
                     if endpoint in (taken.name, given.name):
                         _check_pair(endpoint, (source, given), (step.name, taken), merged)
+
+    def _check_stream(self, endpoint: str) -> None:
+        """Warns once of a streaming endpoint that can't be called: the Flow may be there for its other endpoints."""
+        if endpoint in self._warned:
+            return
+        try:
+            self.stream_step(endpoint)
+        except NotSupportedError as error:
+            self._warned.add(endpoint)
+            if any((found := self.lookup(step.name, endpoint)) and found.is_generator for step in self._plan.steps):
+                self._logger.warning('%r can not be called with stream_doc: %s', endpoint, error)
+        except ValueError:
+            return
 
     def proto(self) -> EndpointsProto:
         """Returns the endpoints of the whole graph: the first Executor's input, the last one's output."""
@@ -126,11 +191,16 @@ class Directory:
         if not answering:
             return None
         first, last = answering[0], answering[-1]
+        try:
+            self.stream_step(endpoint)
+            streams = last.is_generator
+        except (NotSupportedError, ValueError):
+            streams = False
         return {
             'input': first.input_schema,
             'output': last.output_schema,
-            'is_generator': first.is_generator and len(self._plan.steps) == 1,
-            'is_singleton_doc': first.is_singleton_doc,
+            'is_generator': streams,
+            'is_singleton_doc': streams or first.is_singleton_doc,
             'parameters': {'name': first.parameters_name, 'model': first.parameters_schema},
         }
 
@@ -199,7 +269,7 @@ def _check_pair(
     merged: Iterable[Mapping[str, Any]],
 ) -> None:
     (source, given), (target, taken) = giver, taker
-    if given.is_generator or taken.is_generator or schemas_compatible(given.output_schema, taken.input_schema, merged):
+    if given.is_generator or schemas_compatible(given.output_schema, taken.input_schema, merged):
         return
     raise TopologyError(
         f'at {endpoint!r} Executor {source!r} gives {given.output_name or "documents"} (endpoint {given.name!r}) '

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -16,13 +15,15 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
-from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto, SingleDocumentRequestProto
+from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto
 from jina.runtime.answers import serialise
 from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
 from jina.runtime.service import Cancel, Finished, begin_by_task
+from jina.runtime.stream_items import Render, StreamItem, wire_item
+from jina.runtime.stream_route import StreamRoutes
 from jina.runtime.walker import State, Walker
 
 _DRY_RUN_TRY_S: Final = 10.0
@@ -98,6 +99,7 @@ class GatewayService:
             self.logger.debug('adding connection for deployment %s to %s', step.name, ', '.join(addresses))
         self._directory = Directory(self._plan, self._groups, self.logger)
         self._walker = Walker(self._plan, self._groups, self._directory, self.logger)
+        self._streams = StreamRoutes(self._plan, self._groups, self._directory, self.logger)
 
     async def start(self) -> None:
         """Asks the Executors for their endpoints and checks that they fit together.
@@ -197,34 +199,20 @@ class GatewayService:
         """
         return await self._walker.walk(request, metadata, timeout)
 
-    async def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
-    ) -> AsyncIterator[SingleDocumentRequest]:
-        """Answers one document with those that the only Executor of the graph yields.
+    def stream(
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Answers one document with those that the last Executor of the graph yields.
 
         Args:
             request: The document and the endpoint.
             timeout: Seconds that the caller still waits; None for no limit.
+            render: Turns documents into what is sent.
 
         Raises:
-            TransportError: The Executor can't be reached, or the stream broke.
+            TransportError: An Executor can't be reached, or the stream broke.
         """
-        if len(self._plan.steps) != 1:
-            failure = SingleDocumentRequest(SingleDocumentRequestProto())
-            failure.header.CopyFrom(request.header)
-            failure.add_exception(
-                NotSupportedError(
-                    f'stream_doc goes through one Executor and this Flow has {len(self._plan.steps)}',
-                    hint='stream from a Deployment, or from a Flow with one Executor',
-                )
-            )
-            yield failure
-            return
-        group = self._groups[self._plan.steps[0].name]
-        responses = group.stream_doc(request.to_bytes(), request.exec_endpoint, timeout=timeout)
-        async with contextlib.aclosing(responses):
-            async for raw in responses:
-                yield SingleDocumentRequest.from_bytes(raw)
+        return self._streams.stream(request, timeout, render)
 
     async def endpoints(self) -> EndpointsProto:
         """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""
@@ -247,10 +235,11 @@ class GatewayService:
             timeout: Seconds; what isn't done by then is cancelled.
         """
         await self._walker.drain(timeout)
+        await self._streams.drain(timeout)
 
     async def close(self) -> None:
         """Closes the connections, after floating Executors are done."""
-        await self._walker.drain()
+        await self.drain()
         self._directory.close()
         await asyncio.gather(*(group.close() for group in self._groups.values()))
 

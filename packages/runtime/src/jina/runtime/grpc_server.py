@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote
@@ -24,12 +24,13 @@ from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.status import StatusMessage
 from jina.runtime import reflection
-from jina.runtime.answers import read_many, serialise, serialise_document
+from jina.runtime.answers import read_many, serialise
 from jina.runtime.call_stream import CallStream
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.local_door import LocalDoor
 from jina.runtime.service import RequestService
+from jina.runtime.stream_writer import StreamWriter
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
 
@@ -291,18 +292,24 @@ class GrpcServer:
         if any_failed:
             context.set_trailing_metadata(_IS_ERROR)
 
-    async def _stream_doc(self, raw: bytes, context: _Context) -> AsyncIterator[bytes]:
+    async def _stream_doc(self, raw: bytes, context: _Context) -> None:
+        writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
-            responses = self._service.stream(request, timeout=context.time_remaining())
-            async with contextlib.aclosing(responses):  # type: ignore[type-var]
-                async for response in responses:
-                    answer, failed = serialise_document(response)
-                    if failed:
+            async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
+                async for item in items:
+                    ahead = writer.put(item.to_bytes())
+                    if item.is_error:
                         context.set_trailing_metadata(_IS_ERROR)
-                    yield answer
+                        break
+                    if not ahead:
+                        await writer.room()
+            await writer.finish()
         except (TransportError, RequestTypeError) as error:
+            await writer.finish()
             await abort(context, error)
+        finally:
+            writer.abandon()
 
     async def _discover(self, raw: bytes, context: _Context) -> bytes:
         try:

@@ -107,8 +107,7 @@ class InProcessChannel:
 
         def call(raw: bytes, *, timeout: float | None = None, metadata: _Metadata = (), **_: Any) -> _StreamCall:
             async def serve(context: _StreamContext) -> None:
-                async for response in self._handler(method).unary_stream(raw, context):
-                    await context.write(response)
+                await self._handler(method).unary_stream(raw, context)
 
             return self._stream(serve, timeout, metadata)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from jina.core.config import ExecutorOptions
@@ -19,6 +19,7 @@ from jina.core.wire import EndpointsProto
 from jina.runtime.fast_lane import Finish
 from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.sources import Sources, class_afresh, loaded_afresh, sources_of
+from jina.runtime.stream_items import Render, StreamItem, wire_item
 from jina.runtime.worker import WorkerService
 
 _QUIET_MS: Final = 100
@@ -114,12 +115,11 @@ class ReloadingService:
             return await service.process_many(requests, metadata=metadata, timeout=timeout)
 
     async def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
-    ) -> AsyncIterator[SingleDocumentRequest]:
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
+    ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with many, see ``WorkerService.stream``."""
         with self._current.busy() as service:
-            responses: Any = service.stream(request, timeout=timeout)
-            async with contextlib.aclosing(responses):
+            async with contextlib.aclosing(service.stream(request, timeout=timeout, render=render)) as responses:
                 async for response in responses:
                     yield response
 

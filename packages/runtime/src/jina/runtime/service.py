@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from jina.core.errors import JinaError
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.wire import EndpointsProto
+from jina.runtime.stream_items import Render, StreamItem, wire_item
 
 Finished: TypeAlias = 'Callable[[DataRequest | None, Exception | None], None]'
 """Takes the response to a request, or what failed instead; called once."""
@@ -57,13 +58,14 @@ class RequestService(Protocol):
         ...
 
     def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
-    ) -> AsyncIterator[SingleDocumentRequest]:
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
+    ) -> AsyncGenerator[StreamItem, None]:
         """Answer one document with many, as they are made. Failures are a last response with an error status.
 
         Args:
             request: The document and the endpoint.
             timeout: Seconds that the caller still waits; None for no limit.
+            render: Turns documents into what is sent.
 
         Raises:
             TransportError: A peer can't be reached, or took too long.

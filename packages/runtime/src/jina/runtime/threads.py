@@ -143,11 +143,11 @@ class CallThreads:
             job, result, error = finished.popleft()
             self._busy -= 1
             if not job.cancelled:
-                job.done(result, None if error is None else _bearable(error))
+                job.done(result, None if error is None else bearable(error))
         return True
 
 
-def _bearable(error: BaseException) -> Exception:
+def bearable(error: BaseException) -> Exception:
     """Returns an exception that a coroutine may raise."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error

@@ -18,7 +18,7 @@ from jina.core.errors import DeadlineError, InputError
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY
 from jina.core.payloads import Payload
-from jina.core.request import DataRequest
+from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import doc_list_of
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
 from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
@@ -54,7 +54,11 @@ class Visit:
     __slots__ = ('began', 'deadline', 'ended', 'endpoint', 'metadata', 'started', 'status', 'target')
 
     def __init__(
-        self, request: DataRequest, steps: int, metadata: Sequence[tuple[str, str]], timeout: float | None
+        self,
+        request: DataRequest | SingleDocumentRequest,
+        steps: int,
+        metadata: Sequence[tuple[str, str]],
+        timeout: float | None,
     ) -> None:
         self.began = time.time_ns()
         self.endpoint = request.exec_endpoint
@@ -159,19 +163,26 @@ class Walker:
         Raises:
             TransportError: An Executor can't be reached, or takes too long.
         """
-        plan = self._plan
         try:
             visit = self.visit(request, metadata, timeout)
         except InputError as error:
             request.add_exception(error)
             return request
-        state = State(request)
+        return self.complete(await self.walk_on(State(request), visit), visit)
+
+    async def walk_on(self, state: State, visit: Visit) -> State:
+        """Returns what a request has become at the end of the graph, without routes.
+
+        Raises:
+            TransportError: An Executor can't be reached, or takes too long.
+        """
+        plan = self._plan
         if plan.is_chain:
             for step in plan.steps:
                 state = await self.take(step, (state,), visit)
         elif plan.steps:
             state = await self._branch(state, visit)
-        return self.complete(state, visit)
+        return state
 
     def visit(self, request: DataRequest, metadata: Sequence[tuple[str, str]], timeout: float | None) -> Visit:
         """Returns the notes of a request, with which its way begins.
@@ -227,6 +238,8 @@ class Walker:
                 self._floating.add(task)
                 task.add_done_callback(self._floating_done)
         outputs = [tasks[index] for index in self._plan.outputs]
+        if not outputs:
+            return start
         awaited = [tasks[segment.end] for segment in self._segments if not segment.floating]
         try:
             if len(awaited) == 1:
@@ -237,7 +250,7 @@ class Walker:
             for task in awaited:
                 if not task.cancel() and not task.cancelled():
                     task.exception()  # retrieved, so that asyncio doesn't report the failures that follow from the first
-        return _merge([task.result() for task in outputs])
+        return merge_states([task.result() for task in outputs])
 
     async def _walk_segment(
         self, segment: _Segment, start: State, tasks: Mapping[int, asyncio.Task[State]], visit: Visit
@@ -256,13 +269,13 @@ class Walker:
         if failed is not None:
             return failed
         if not self.concerns(step, visit):
-            return states[0] if len(states) == 1 else _merge(states)
+            return states[0] if len(states) == 1 else merge_states(states)
         many = step.no_reduce and len(states) > 1
         if not many and len(states) > 1:
-            states = (_merge(states),)
+            states = (merge_states(states),)
         if step.when is not None:
             try:
-                states = [await self._filter(step, step.when, state, visit) for state in states]
+                states = [await self.filter(step, step.when, state, visit) for state in states]
             except Exception as error:  # noqa: BLE001 - docarray's filter raises anything for a query that doesn't fit
                 return _failed(states[0], error)
         raw = self._join(step, states) if many else states[0].raw
@@ -281,7 +294,7 @@ class Walker:
             proto.routes.add(executor=GATEWAY if source == REQUEST else self._plan.steps[source].name)
         return batch.SerializeToString()
 
-    async def _filter(self, step: Step, query: dict[str, Any], state: State, visit: Visit) -> State:
+    async def filter(self, step: Step, query: dict[str, Any], state: State, visit: Visit) -> State:
         """Leaves out the documents that don't match; their bytes are chosen, never encoded again."""
         if not self._directory.known(step.name):
             await self._directory.wait()
@@ -371,7 +384,7 @@ async def _all_or_first_failure(tasks: Sequence[asyncio.Task[State]]) -> None:
         task.result()
 
 
-def _merge(states: Sequence[State]) -> State:
+def merge_states(states: Sequence[State]) -> State:
     """Joins the results of several branches: the first one's header, all documents and results."""
     failed = next((state for state in states if state.request.is_error), None)
     if failed is not None or len(states) == 1:

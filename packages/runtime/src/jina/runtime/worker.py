@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,18 +20,19 @@ from jina.core.parameters import RESULTS_KEY, parameters_for
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest, Request, SingleDocumentRequest
 from jina.core.schema import EndpointSchema, legacy_document
-from jina.core.wire import EndpointsProto, SingleDocumentRequestProto
+from jina.core.wire import EndpointsProto
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.service import Cancel, Finished, begin_by_task
+from jina.runtime.stream_items import DocumentItem, Render, StreamItem, failed_item, wire_item
+from jina.runtime.threaded_generator import ThreadedGenerator
 from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
-    from docarray import BaseDoc, DocList
+    from docarray import DocList
 
 QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
-_END: Final = object()
 _LARGE: Final = 1 << 14
 """Bytes from which on documents are decoded and encoded in the thread."""
 
@@ -235,13 +236,14 @@ class WorkerService:
         return await self._answer(first, matrix, dict(zip(names, matrix, strict=True)))
 
     async def stream(
-        self, request: SingleDocumentRequest, *, timeout: float | None = None
-    ) -> AsyncIterator[SingleDocumentRequest]:
+        self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
+    ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with those that a generator endpoint yields.
 
         Args:
             request: The document and the endpoint.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
+            render: Turns documents into what is sent.
         """
         endpoint = self._table.lookup(request.exec_endpoint)
         try:
@@ -251,18 +253,22 @@ class WorkerService:
             items = endpoint.function(
                 **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
             )
-            documents: Any = items if endpoint.is_async else self._iterate(items)
-            async with contextlib.aclosing(documents):
-                async for item in documents:
-                    response = SingleDocumentRequest(SingleDocumentRequestProto())
-                    response.document = endpoint.check_yielded(item)
-                    yield response
+            declared = endpoint.schema.output_model
+
+            def form(item: Any) -> StreamItem:
+                return render(DocumentItem(item if type(item) is declared else endpoint.check_yielded(item)))
+
+            if endpoint.is_async:
+                async with contextlib.aclosing(items):
+                    async for item in items:
+                        yield form(item)
+            else:
+                async with contextlib.aclosing(ThreadedGenerator(self._threads, items, form).read()) as formed:
+                    async for item in formed:
+                        yield item
         except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
             self._log(error)
-            failure = SingleDocumentRequest(SingleDocumentRequestProto())
-            failure.header.CopyFrom(request.header)
-            failure.add_exception(error, self._class_name)
-            yield failure
+            yield failed_item(request, error, self._class_name)
             self._end_if_fatal(error)
 
     async def endpoints(self) -> EndpointsProto:
@@ -341,17 +347,6 @@ class WorkerService:
             return [await endpoint.function(**one) for one in arguments]
         return await self._threads.run(lambda: [endpoint.function(**one) for one in arguments])
 
-    async def _iterate(self, items: Iterator[BaseDoc]) -> AsyncIterator[Any]:
-        """Runs a synchronous generator in the thread, one document at a time."""
-        try:
-            while (item := await self._threads.run(lambda: next(items, _END))) is not _END:
-                yield item
-        finally:
-            close = getattr(items, 'close', None)
-            if close is not None:
-                # Not awaited: the thread closes it after the step that may be running now.
-                self._threads.run(close).add_done_callback(_ignore_outcome)
-
     def _arguments(
         self,
         endpoint: Endpoint,
@@ -410,8 +405,3 @@ def _merge_parameters(requests: Sequence[DataRequest]) -> None:
             results.update(found)
     if results:
         requests[0].parameters[RESULTS_KEY] = results
-
-
-def _ignore_outcome(future: Any) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
+from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
 from jina.core.config import PodAddress
 from jina.core.errors import (
@@ -36,6 +37,7 @@ _CONNECT_LIMIT_S: Final = 20.0
 _DOUBT_S: Final = 5.0
 _EXECUTOR_FAILED: Final = 499
 _INTERNAL_ERROR: Final = 500
+_EVENT_STREAM: Final = 'text/event-stream'
 _JSON: Final = {'Content-Type': 'application/json'}
 
 
@@ -52,6 +54,7 @@ class HttpTransport(Transport):
         self._base = f'http{"s" if address.tls else ""}://{address.target}'
         self._session = aiohttp.ClientSession(headers=headers)
         self._paths: frozenset[str] | None = None
+        self._streaming_paths: frozenset[str] = frozenset()
         self._paths_read_at = 0.0
 
     async def close(self) -> None:
@@ -112,6 +115,10 @@ class HttpTransport(Transport):
             paths = await self._known_paths(options)
         if own in paths:
             return own
+        if own in self._streaming_paths:
+            raise NotSupportedError(
+                f'endpoint {endpoint!r} streams documents', hint='call it with stream_doc, one document at a time'
+            )
         return DEFAULT_ENDPOINT if DEFAULT_ENDPOINT in paths else _GENERIC_PATH
 
     async def _known_paths(self, options: CallOptions) -> frozenset[str]:
@@ -121,7 +128,11 @@ class HttpTransport(Transport):
                 raise self._refusal(status, text, 'GET /openapi.json')
             listed: Any = _parse_json(text)
             entries = listed.get('paths') if isinstance(listed, dict) else None
-            self._paths = frozenset(path for path, methods in (entries or {}).items() if 'post' in methods)
+            known = {path: methods for path, methods in (entries or {}).items() if isinstance(methods, dict)}
+            self._streaming_paths = frozenset(path for path, methods in known.items() if _streams(methods))
+            self._paths = frozenset(
+                path for path, methods in known.items() if 'post' in methods and path not in self._streaming_paths
+            )
             self._paths_read_at = time.monotonic()
         return self._paths
 
@@ -190,22 +201,16 @@ class HttpTransport(Transport):
     async def stream_doc(
         self, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[SingleDocumentRequest, None]:
-        if request.parameters:
-            raise NotSupportedError(
-                f'parameters {request.parameters!r} can not be sent to a streaming endpoint over HTTP',
-                hint='use the gRPC protocol, or put them into the document',
-            )
         path = '/' + request.exec_endpoint.lstrip('/')
-        headers = {**_JSON, 'Accept': 'text/event-stream', **dict(options.metadata)}
+        headers = {**_JSON, 'Accept': _EVENT_STREAM, **dict(options.metadata)}
         timeout = aiohttp.ClientTimeout(total=options.timeout_s, sock_connect=_CONNECT_LIMIT_S)
-        body = _json_bytes([request.document])[1:-1]
+        method, body = _stream_body_of(request)
         try:
-            async with self._session.get(self._base + path, data=body, headers=headers, timeout=timeout) as answer:
+            async with self._session.request(
+                method, self._base + path, data=body, headers=headers, timeout=timeout
+            ) as answer:
                 if answer.status != 200:
-                    text = await answer.read()
-                    if _is_executor_failure(answer.status, text):
-                        raise ServerError(f'the Executor failed in {request.exec_endpoint!r}: {_detail_of(text)}')
-                    raise self._refusal(answer.status, text, f'GET {path}')
+                    raise self._stream_refusal(request, answer.status, await answer.read(), f'{method} {path}')
                 events = _EventParser()
                 async for chunk in answer.content.iter_any():
                     for kind, data in events.feed(chunk):
@@ -214,6 +219,18 @@ class HttpTransport(Transport):
                         yield _streamed(request, kind, data, options)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise self._translate(error) from error
+        raise TransportError(f'the server at {self._address} broke off the stream of {request.exec_endpoint!r}')
+
+    def _stream_refusal(self, request: SingleDocumentRequest, status: int, text: bytes, what: str) -> Exception:
+        """Returns the error for a stream that didn't start."""
+        if _is_executor_failure(status, text):
+            return _stream_failure(request, text)
+        if status == 405 and what.startswith('POST'):
+            return NotSupportedError(
+                f'the server at {self._address} takes no parameters and no target_executor for a stream over HTTP',
+                hint='use the gRPC protocol, or put them into the document',
+            )
+        return self._refusal(status, text, what)
 
     async def check_health(self, timeout_s: float | None) -> None:
         await self._probe('/', timeout_s)
@@ -265,11 +282,42 @@ class _EventParser:
 
 def _streamed(request: SingleDocumentRequest, kind: str, data: str, options: CallOptions) -> SingleDocumentRequest:
     if kind == 'error':
-        raise ServerError(f'the Executor failed in {request.exec_endpoint!r}: {_detail_of(data.encode())}')
+        raise _stream_failure(request, data.encode())
     response = SingleDocumentRequest()
     response.request_id, response.exec_endpoint = request.request_id, request.exec_endpoint
     response.document = _docs_of([_parse_json(data.encode())], request, options)[0]
     return response
+
+
+def _streams(methods: Mapping[str, Any]) -> bool:
+    """Tells whether a path of the OpenAPI description is that of a streaming endpoint."""
+    described = methods.get('get')
+    answers = described.get('responses') if isinstance(described, Mapping) else None
+    return _EVENT_STREAM in str((answers or {}).get('200'))
+
+
+def _stream_failure(request: SingleDocumentRequest, text: bytes) -> ServerError:
+    """Returns the error that gRPC would have carried for an Executor that failed."""
+    failure = SingleDocumentRequest()
+    failure.request_id = request.request_id
+    _set_failure(failure.status, text)
+    return error_of(failure)
+
+
+def _set_failure(status: StatusProto, text: bytes) -> None:
+    status.code = StatusProto.ERROR
+    status.description = _detail_of(text)
+    status.exception.name = status.description.partition('(')[0]
+
+
+def _stream_body_of(request: SingleDocumentRequest) -> tuple[str, bytes]:
+    """Returns method and body: the document alone if there is nothing else, as every server takes it."""
+    document = _json_bytes([request.document])[1:-1]
+    if not request.parameters and not request.target_executor:
+        return 'GET', document
+    header = {'request_id': request.request_id, 'target_executor': request.target_executor}
+    rest = json.dumps({'header': header, 'parameters': request.parameters}).encode()
+    return 'POST', b'{"data":' + document + b',' + rest[1:]
 
 
 def _body_of(request: DataRequest) -> bytes:
@@ -327,10 +375,7 @@ def _failed_response(request: DataRequest, text: bytes) -> Response:
     """Returns what gRPC would have carried for a failed Executor: the documents as sent, and an ERROR status."""
     response = _answer_to(request)
     response.raw_content = request.raw_content
-    status = response.status
-    status.code = StatusProto.ERROR
-    status.description = _detail_of(text)
-    status.exception.name = status.description.partition('(')[0]
+    _set_failure(response.status, text)
     return response
 
 

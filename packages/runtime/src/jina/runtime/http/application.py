@@ -20,8 +20,9 @@ from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.endpoint_types import endpoint_types
+from jina.runtime.http.events import StreamHandler
 from jina.runtime.http.rendering import render_error, to_json
-from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, StreamHandler, send_json
+from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, send_json
 from jina.runtime.service import RequestService
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
@@ -188,8 +189,9 @@ class Application:
                 with_header=self._with_header,
                 logger=self._logger,
             )
-            handlers['GET' if schema.is_generator else 'POST', path] = handler
-            routes.append(EndpointRoute(path, handler, with_header=self._with_header))
+            for method in ('GET', 'POST') if schema.is_generator else ('POST',):
+                handlers[method, path] = handler
+                routes.append(EndpointRoute(path, handler, method=method, with_header=self._with_header))
         # Endpoints come first: one called /status replaces the page of that name.
         self.app.router.routes[:] = [*routes, *self._fixed_routes]
         self.app.openapi_schema = None

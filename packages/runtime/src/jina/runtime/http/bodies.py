@@ -137,49 +137,85 @@ class EndpointBody:
             raise BodyError([{'type': 'type_error', 'loc': ['body', 'data'], 'msg': str(error)}]) from None
         data = body['data']
         header: Header = body.get('header') or _NO_HEADER
-        parameters = with_floats(body.get('parameters') or {})
-        if self._kind.model is not None:
-            self._check_parameters(parameters)
+        parameters = self.check_parameters(body.get('parameters') or {}, ('body', 'parameters'))
         if isinstance(data, BaseDoc):
             return ParsedBody(
                 [data], parameters, header.requestId or data.id or '', header.targetExecutor or _target(body)
             )
         return ParsedBody(data, parameters, header.requestId or '', header.targetExecutor or _target(body))
 
-    def _check_parameters(self, parameters: dict[str, Any]) -> None:
-        try:
-            bind_parameters(self._kind, parameters_for(self._owner, parameters))
-        except ValidationError as error:
-            raise BodyError(_details(error, ('body', 'parameters'))) from None
+    def check_parameters(self, given: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+        """Returns parameters with numbers as they are on the wire.
+
+        Args:
+            given: What the client sent.
+            place: Where it stood, for the error.
+
+        Raises:
+            BodyError: They don't fit the Executor's model.
+        """
+        parameters: dict[str, Any] = with_floats(given)
+        if self._kind.model is not None:
+            try:
+                bind_parameters(self._kind, parameters_for(self._owner, parameters))
+            except ValidationError as error:
+                raise BodyError(_details(error, place)) from None
+        return parameters
 
 
 class StreamBody:
-    """Reads the document of a streaming request, from the body or from the query.
+    """Reads requests to a streaming endpoint.
 
     Args:
         schema: Types of the endpoint.
+        owner: Name of the Executor whose parameters model is checked here; empty if the Executors do that themselves.
     """
 
-    def __init__(self, schema: EndpointSchema) -> None:
+    def __init__(self, schema: EndpointSchema, owner: str = '') -> None:
         self._model = schema.input_model
+        self._envelope = EndpointBody(schema, owner)
 
-    def parse(self, raw: bytes, query: bytes) -> BaseDoc:
-        """Validates a document.
+    def parse(self, raw: bytes, query: bytes) -> ParsedBody:
+        """Validates a document, from the body or from the query, and the parameters in the query.
 
         Args:
             raw: JSON; empty takes the query.
-            query: The query string.
+            query: The query string. ``parameters`` is a JSON object, unless documents have a field of this name.
 
         Raises:
-            BodyError: The document doesn't fit the endpoint.
+            BodyError: The document or the parameters don't fit the endpoint.
         """
+        fields = dict(parse_qsl(query.decode('latin-1'), keep_blank_values=True)) if query else {}
+        given: dict[str, Any] = {}
+        if 'parameters' in fields and 'parameters' not in self._model.model_fields:
+            given = _object(fields.pop('parameters'))
+        parameters = self._envelope.check_parameters(given, ('query', 'parameters'))
+        place = 'body' if raw.strip() else 'query'
         try:
-            if raw.strip():
-                return self._model.model_validate_json(raw)
-            fields = dict(parse_qsl(query.decode('latin-1'), keep_blank_values=True))
-            return self._model.model_validate(fields)
+            document = self._model.model_validate_json(raw) if place == 'body' else self._model.model_validate(fields)
         except ValidationError as error:
-            raise BodyError(_details(error, ('body',) if raw.strip() else ('query',))) from None
+            raise BodyError(_details(error, (place,))) from None
+        return ParsedBody([document], parameters)
+
+    def parse_envelope(self, raw: bytes) -> ParsedBody:
+        """Validates the body of a ``POST``: ``data`` with one document, ``parameters`` and ``header``.
+
+        Raises:
+            BodyError: It doesn't fit the endpoint.
+        """
+        body = self._envelope.parse(raw)
+        if len(body.docs) != 1:
+            message = f'A streaming endpoint takes one document, not {len(body.docs)}'
+            raise BodyError([{'type': 'value_error', 'loc': ['body', 'data'], 'msg': message, 'input': None}])
+        return body
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Reads a JSON object out of a query."""
+    try:
+        return _OBJECT.validate_json(text)
+    except ValidationError as error:
+        raise BodyError(_details(error, ('query', 'parameters'))) from None
 
 
 def request_model(name: str, schema: EndpointSchema) -> type[BaseModel]:
@@ -261,3 +297,4 @@ def _matching_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
 
 
 _NO_HEADER: Final = Header()
+_OBJECT: Final = TypeAdapter(dict[str, Any])

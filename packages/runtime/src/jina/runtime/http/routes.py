@@ -5,39 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from datetime import datetime, timezone
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Final
 
 import orjson
-from docarray import BaseDoc, DocList
+from docarray import DocList
 from fastapi.routing import APIRoute
 from jina.core.codec import append_docs
-from jina.core.errors import ConnectError, JinaError, TransportError
+from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.protobuf_bytes import field
-from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
 from jina.core.wire import DataRequestProto, HeaderProto
-from jina.runtime.http.bodies import BodyError, EndpointBody, StreamBody, request_model, response_model, with_floats
+from jina.runtime.http.bodies import BodyError, EndpointBody, request_model, response_model, with_floats
 from jina.runtime.http.rendering import render_error, to_json, untyped_docs
 from jina.runtime.service import Cancel, Finished, RequestService
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 EXECUTOR_ERROR: Final = 499
 """Status of a request on which an Executor raised."""
-PING_INTERVAL_S: Final = 15.0
-"""Silence after which a stream sends a comment, so that proxies keep the connection."""
+EVENT_STREAM: Final = 'text/event-stream'
+"""Media type of server-sent events."""
 _WATCH_AFTER_S: Final = 0.5
 _DATA: Final = DataRequestProto.DESCRIPTOR.fields_by_name['data'].number
 _JSON_TYPE: Final = (b'content-type', b'application/json')
-_STREAM_HEADERS: Final = [
-    (b'content-type', b'text/event-stream; charset=utf-8'),
-    (b'cache-control', b'no-cache'),
-    (b'connection', b'keep-alive'),
-    (b'x-accel-buffering', b'no'),
-]
 
 
 class ClientGone(Exception):
@@ -218,68 +212,17 @@ class Exchange:
         self._finish(status, payload)
 
 
-class StreamHandler(Handler):
-    """``GET`` of a streaming endpoint: one document in, server-sent events out."""
-
-    def __init__(self, service: RequestService, name: str, schema: EndpointSchema, **kwargs: Any) -> None:
-        super().__init__(service, name, schema, **kwargs)
-        self._body = StreamBody(schema)
-
-    async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
-        try:
-            document = self._body.parse(raw, scope.get('query_string', b''))
-        except BodyError as error:
-            await send_json(send, *self.failure(error))
-            return
-        with contextlib.suppress(asyncio.CancelledError):  # the server stops: cutting off is all that can be done
-            await while_connected(self._stream(document, send), receive, at_once=True)
-
-    async def _stream(self, document: BaseDoc, send: Send) -> None:
-        request = SingleDocumentRequest()
-        request.exec_endpoint = self._name
-        request.document = document
-        started = False
-        async with contextlib.aclosing(self._events(request)) as events:
-            async for status, payload in events:
-                if status != 200 and not started:  # nothing was sent yet: a plain error response is clearer
-                    await send_json(send, status, payload)
-                    return
-                if not started:
-                    await send({'type': 'http.response.start', 'status': 200, 'headers': _STREAM_HEADERS})
-                    started = True
-                event = payload if status == 200 else b'event: error\r\ndata: ' + payload + b'\r\n\r\n'
-                await send({'type': 'http.response.body', 'body': event, 'more_body': True})
-                if status != 200:
-                    break
-        await send({'type': 'http.response.body', 'body': b'', 'more_body': False})
-
-    async def _events(self, request: SingleDocumentRequest) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yields events with status 200, and a failure as the last item with its status and body."""
-        try:
-            async for response in _with_pauses(self._service.stream(request)):
-                if response is None:
-                    yield 200, f': ping - {datetime.now(timezone.utc)}\r\n\r\n'.encode()
-                elif response.is_error:
-                    yield EXECUTOR_ERROR, orjson.dumps({'detail': response.status.description})
-                    return
-                else:
-                    yield 200, b'event: update\r\ndata: ' + to_json(response.document) + b'\r\n\r\n'
-        except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
-            yield self.failure(error, request.request_id)
-            return
-        yield 200, b'event: end\r\n\r\n'
-
-
 class EndpointRoute(APIRoute):
     """A route that FastAPI describes and that a handler answers.
 
     Args:
         path: The path.
         handler: Answers over ASGI.
+        method: ``POST``, or ``GET`` for the document alone as the body of a streaming endpoint.
         with_header: Responses carry a header.
     """
 
-    def __init__(self, path: str, handler: Handler, *, with_header: bool) -> None:
+    def __init__(self, path: str, handler: Handler, *, method: str, with_header: bool) -> None:
         schema = handler.schema
         name = path.strip('/') or 'root'
         safe = ''.join(character if character.isalnum() else '_' for character in name)
@@ -287,13 +230,13 @@ class EndpointRoute(APIRoute):
         async def endpoint(**_: Any) -> None: ...
 
         options: dict[str, Any] = {}
+        body: Any = schema.input_model if method == 'GET' else request_model(safe, schema)
         if schema.is_generator:
-            body: Any = schema.input_model
-            summary, prefix, method = f'Streaming Endpoint {path}', 'streaming_get', 'GET'
-            options['responses'] = {200: {'content': {'text/event-stream': {}}, 'description': 'Server-sent events'}}
+            summary, prefix = f'Streaming Endpoint {path}', f'streaming_{method.lower()}'
+            options['responses'] = {200: {'content': {EVENT_STREAM: {}}, 'description': 'Server-sent events'}}
+            options['response_class'] = Response  # of any type, so that JSON isn't named beside the events
         else:
-            body = request_model(safe, schema)
-            summary, prefix, method = f'Endpoint {path}', 'post', 'POST'
+            summary, prefix = f'Endpoint {path}', 'post'
             options['response_model'] = response_model(safe, schema, with_header=with_header)
         _annotate(endpoint, body)
         super().__init__(
@@ -379,32 +322,3 @@ async def send_json(send: Send, status: int, payload: bytes) -> None:
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})
-
-
-async def _with_pauses(
-    responses: AsyncIterator[SingleDocumentRequest],
-) -> AsyncIterator[SingleDocumentRequest | None]:
-    """Passes responses on, and None whenever none came for ``PING_INTERVAL_S``."""
-    iterator = aiter(responses)
-    waiting: asyncio.Future[SingleDocumentRequest] | None = None
-    try:
-        while True:
-            waiting = waiting or asyncio.ensure_future(anext(iterator))
-            done, _ = await asyncio.wait((waiting,), timeout=PING_INTERVAL_S)
-            if not done:
-                yield None
-                continue
-            try:
-                response = waiting.result()
-            except StopAsyncIteration:
-                return
-            waiting = None
-            yield response
-    finally:
-        if waiting is not None:
-            waiting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, TransportError):
-                await waiting
-        close = getattr(iterator, 'aclose', None)
-        if close is not None:
-            await close()

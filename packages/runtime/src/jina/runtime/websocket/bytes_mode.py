@@ -8,10 +8,11 @@ from typing import Any, Final, cast
 from jina.core.document_stream import StreamWriter, asks_for_stream, stream_request
 from jina.core.errors import InputError, JinaError, RequestTypeError
 from jina.core.payloads import Payload, as_bytes
-from jina.core.request import DataRequest, SingleDocumentRequest
+from jina.core.request import DataRequest
 from jina.core.wire import StatusProto
 from jina.runtime.fast_lane import Begin
 from jina.runtime.service import RequestService
+from jina.runtime.stream_items import StreamItem
 from jina.runtime.websocket.mode import Reply, begin_stream
 
 _END: Final = b'\x00'
@@ -78,8 +79,8 @@ class _Messages:
     def __init__(self, request: DataRequest) -> None:
         self._writer = StreamWriter(request.header)
 
-    def item(self, response: SingleDocumentRequest) -> bytes:
-        return self._writer.item(response.raw_document)
+    def item(self, item: StreamItem) -> bytes:
+        return self._writer.item(item.raw_document)
 
     def end(self, status: StatusProto | None = None) -> bytes:
         return self._writer.end(status)

@@ -21,6 +21,7 @@ from jina.runtime.endpoint_types import endpoint_types
 from jina.runtime.http.bodies import BodyError, EndpointBody, with_floats
 from jina.runtime.http.rendering import to_json, untyped_docs
 from jina.runtime.service import RequestService
+from jina.runtime.stream_items import StreamItem
 from jina.runtime.websocket.mode import Reply, begin_stream, begin_task
 
 _DISCOVERY_WAIT_S: Final = 2.0
@@ -244,8 +245,8 @@ class _Messages:
     def __init__(self, header: HeaderProto) -> None:
         self._header = header
 
-    def item(self, response: SingleDocumentRequest) -> bytes:
-        return self._message([response.document], more=True)
+    def item(self, item: StreamItem) -> bytes:
+        return self._message([item.document], more=True)
 
     def end(self, status: StatusProto | None = None) -> bytes:
         return self._message([], status, more=False)

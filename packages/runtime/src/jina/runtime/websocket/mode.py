@@ -11,6 +11,7 @@ from jina.core.request import SingleDocumentRequest
 from jina.core.status import fill_status
 from jina.core.wire import StatusProto
 from jina.runtime.service import Cancel, RequestService
+from jina.runtime.stream_items import StreamItem, WireItem
 
 
 class Reply(Protocol):
@@ -59,7 +60,7 @@ class Mode(Protocol):
 class StreamMessages(Protocol):
     """Writes the messages of one stream."""
 
-    def item(self, response: SingleDocumentRequest) -> bytes:
+    def item(self, item: StreamItem) -> bytes:
         """Returns a message with a document."""
         ...
 
@@ -104,14 +105,16 @@ def begin_task(work: Any, reply: Reply) -> None:
 async def _stream(
     service: RequestService, request: SingleDocumentRequest, messages: StreamMessages, reply: Reply
 ) -> None:
-    responses: Any = service.stream(request)
+    def render(item: StreamItem) -> StreamItem:
+        return WireItem(messages.item(item))
+
     try:
-        async with contextlib.aclosing(responses):
-            async for response in responses:
-                if response.is_error:
-                    reply.finish(messages.end(response.status))
+        async with contextlib.aclosing(service.stream(request, render=render)) as items:
+            async for item in items:
+                if item.is_error:
+                    reply.finish(messages.end(item.status))
                     return
-                await reply.send(messages.item(response))
+                await reply.send(item.to_bytes())
     except TransportError:
         raise
     except JinaError as error:  # a document that has no form on the wire is the Executor's mistake

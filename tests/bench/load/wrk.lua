@@ -1,9 +1,12 @@
--- wrk script: posts a prepared JSON body and prints the result as one JSON object.
-local file = io.open(os.getenv('BENCH_PAYLOAD'), 'rb')
-wrk.method = 'POST'
-wrk.body = file:read('*a')
-wrk.headers['Content-Type'] = 'application/json'
-file:close()
+-- wrk script: posts a prepared JSON body, if there is one, and prints the result as one JSON object.
+local path = os.getenv('BENCH_PAYLOAD')
+if path then
+  local file = io.open(path, 'rb')
+  wrk.method = 'POST'
+  wrk.body = file:read('*a')
+  wrk.headers['Content-Type'] = 'application/json'
+  file:close()
+end
 
 done = function(summary, latency, requests)
   local e = summary.errors
