@@ -33,6 +33,25 @@ class Echo(Executor):
         return docs
 
 
+class Held(Executor):
+    """Works on its first request until it is cancelled."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.began, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    @requests
+    async def hold(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]:
+        if self.began.is_set():
+            return docs
+        self.began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+        return docs
+
+
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[..., PeerGroup]]:
     groups: list[PeerGroup] = []
@@ -81,6 +100,22 @@ async def test_requests_on_the_way_when_a_lane_moves_are_answered(
     assert await settle(group, request_of)
     old = next(iter(group._peers[0]._lane._old - {group._peers[0]._lane._session}), None)
     assert old is None or not old.pending
+
+
+async def test_requests_on_the_way_when_a_lane_moves_can_be_cancelled(
+    cluster: Any, connect: Any, request_of: Make
+) -> None:
+    worker = await cluster.worker(Held)
+    executor, group = worker.pod.service.executor, connect(worker.address)
+    held = asyncio.create_task(group.process(request_of('/', 'held').to_bytes(), '/'))
+    await asyncio.wait_for(executor.began.wait(), 20)
+    lane = group._peers[0]._lane
+    old = lane._session
+    assert await settle(group, request_of)
+    assert lane._session is not old and not held.done()
+    held.cancel()
+    await asyncio.wait_for(executor.cancelled.wait(), 20)
+    await asyncio.wait_for(asyncio.wait((old._task,)), 20)  # and the stream over gRPC ends
 
 
 @pytest.mark.parametrize('side', ['client', 'server'])

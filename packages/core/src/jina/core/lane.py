@@ -110,6 +110,7 @@ class Lane:
         self._waiting = FrameWriter()
         self._reader = FrameReader(limits.receive)
         self._half_closed = False
+        self._retiring = False
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -164,7 +165,7 @@ class Lane:
         self._under_way += 1
         if number == LAST_NUMBER:
             self.used_up = True
-            self.finish()
+            self.retire()
         self._waiting.add(REQUEST_MANY if many else REQUEST, number, raw, flags, prefix)
         self._wake()
         return number
@@ -173,14 +174,22 @@ class Lane:
         """Tells the server that nobody waits for a request any more."""
         self._under_way -= 1
         self._reader.drop(number)
-        if not self._waiting.drop(number):
+        dropped = self._waiting.drop(number)
+        if not dropped:
             self._waiting.add(CANCEL, number)
+        if not dropped or self._retiring:
             self._wake()
 
     def finish(self) -> None:
         """Says that no request will come; the server ends the stream after its last response."""
         self.open = False
         self._half_closed = True
+        self._wake()
+
+    def retire(self) -> None:
+        """The same as ``finish``, but not before all that is under way is answered: it can be cancelled until then."""
+        self.open = False
+        self._retiring = True
         self._wake()
 
     async def greeted(self) -> None:
@@ -221,6 +230,8 @@ class Lane:
         if self._sharing.acknowledge():
             self._wake()
         self._under_way -= len(answers)
+        if self._retiring:
+            self._wake()
         return answers
 
     def abort(self) -> None:
@@ -263,7 +274,7 @@ class Lane:
             if not self._greeted.done():
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
-            self.finish()
+            self.retire()
         else:
             self._sharing.take(kind, number)
 
@@ -288,7 +299,7 @@ class Lane:
                         self._room = None
                     if self._gathers and self._waiting.size < GATHER_BYTES and self._under_way >= GATHER_FROM:
                         await asyncio.sleep(gather_s(self._under_way))
-                elif self._half_closed:
+                elif self._half_closed or (self._retiring and self._under_way <= 0):
                     await self._call.done_writing()
                     return
                 else:
@@ -426,7 +437,7 @@ class SharedLane:
             await asyncio.wait_for(by_door.lane.greeted(), _GREETING_S)
             if self._session is session and by_door.lane.open:
                 self._session = by_door
-                session.lane.finish()  # what is under way there is still answered
+                session.lane.retire()  # what is under way there is still answered
                 session.release()
                 return
         await by_door.close()
