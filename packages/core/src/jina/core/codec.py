@@ -92,7 +92,10 @@ def append_docs_payload(message: bytes, number: int, docs: DocList[Any]) -> Payl
         parts[0] = inner = field_head(_DOCS, size)
         front = message + field_head(number, len(inner) + size)
         payload = written(parts, front) if AVAILABLE and size >= HUGE else None
-        return b''.join((front, *parts)) if payload is None else payload
+        if payload is None:
+            parts[0] = front + inner
+            return b''.join(parts)
+        return payload
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - docarray does it, or says what is wrong
