@@ -44,9 +44,12 @@ print('multiprocessing' in sys.modules, 'asyncio' in sys.modules, 'logging' in s
     assert result.stdout.splitlines() == ['jina', 'False False False']
 
 
-def test_import_takes_at_most_30_ms() -> None:
+def test_import_takes_at_most_30_ms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of compiled modules, as users have them, whatever the environment says.
+    monkeypatch.delenv('PYTHONDONTWRITEBYTECODE', raising=False)
+    monkeypatch.setenv('PYTHONPYCACHEPREFIX', str(tmp_path))
     code = 'import time; start = time.process_time(); import jina; print((time.process_time() - start) * 1000)'
-    fastest = min(float(run_python(code).stdout) for _ in range(5))
+    fastest = min(float(run_python(code).stdout) for _ in range(6))
     assert fastest <= 30
 
 

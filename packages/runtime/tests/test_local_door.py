@@ -110,7 +110,7 @@ async def test_requests_on_the_way_when_a_lane_moves_can_be_cancelled(
     held = asyncio.create_task(group.process(request_of('/', 'held').to_bytes(), '/'))
     await asyncio.wait_for(executor.began.wait(), 20)
     lane = group._peers[0]._lane
-    old = lane._session
+    (old,) = (session for session in lane._old if session.pending)
     assert await settle(group, request_of)
     assert lane._session is not old and not held.done()
     held.cancel()

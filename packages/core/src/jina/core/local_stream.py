@@ -123,7 +123,9 @@ class LocalStream(asyncio.BufferedProtocol):
         if len(frame) <= _JOINED_BYTES:
             self._transport.write(length + frame)
         else:
-            self._transport.writelines((length, frame))
+            # Not writelines, which does not tell of a full buffer (pause_writing) in asyncio of Python 3.12.
+            self._transport.write(length)
+            self._transport.write(frame)
         while not self._writable:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
