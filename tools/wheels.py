@@ -28,6 +28,7 @@ TEST_TOOLS = (
     'pytest>=8.3',
     'pytest-asyncio>=1.0',
     'pytest-timeout>=2.3',
+    'pytest-xdist>=3.6',
     'pytest-rerunfailures>=15.0',
     'hypothesis>=6.100',
 )
@@ -149,17 +150,17 @@ def test_lowest(folder_names: Sequence[str], python: Path | str) -> int:
             python=python,
             resolution=['--constraints', lowest],
         )
-        return _run_tests(interpreter, folder_names, Path(folder))
+        return _run_tests(interpreter, folder_names, Path(folder), '-n', '2', '--dist', 'loadfile')
 
 
-def _run_tests(interpreter: Path, folder_names: Sequence[str], folder: Path) -> int:
+def _run_tests(interpreter: Path, folder_names: Sequence[str], folder: Path, *arguments: str) -> int:
     """Runs copies of the tests, so that nothing of the checkout can be imported by accident."""
     for name in folder_names:
         shutil.copytree(bootstrap.ROOT / 'packages' / name / 'tests', folder / 'packages' / name / 'tests')
     shutil.copy(bootstrap.ROOT / 'pyproject.toml', folder)
     variables = {key: value for key, value in os.environ.items() if not key.startswith(('PYTEST_', 'PYTHONPATH'))}
     command = [str(interpreter), '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--durations=5', 'packages']
-    return subprocess.run([*command, *bootstrap.second_try()], cwd=folder, env=variables).returncode
+    return subprocess.run([*command, *arguments, *bootstrap.second_try()], cwd=folder, env=variables).returncode
 
 
 def _print_floors(resolved: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from jina.core.wire import PROCESS_SINGLE_DATA
 from tests.support.distributions import distributions
 from tests.support.footprint import Footprint, footprint
 from tests.support.processes import Peer, free_port, wait_for_port
-from tests.support.requirements import ROOT, bootstrap, require_original, wheels
+from tests.support.requirements import bootstrap, require_original, wheels
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -191,21 +191,3 @@ async def call(port: int, request: bytes) -> bytes:
     async with grpc.aio.insecure_channel(f'127.0.0.1:{port}') as channel:
         answer: bytes = await channel.unary_unary(PROCESS_SINGLE_DATA)(request, timeout=20)
     return answer
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', bootstrap.DISTRIBUTIONS)
-def test_wheel_alone(name: str, built: Path) -> None:
-    run_tool('test', name)
-
-
-@pytest.mark.slow
-def test_lowest_versions(built: Path) -> None:
-    run_tool('lowest')
-
-
-def run_tool(*arguments: str) -> None:
-    command = [sys.executable, str(ROOT / 'tools' / 'wheels.py'), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-6000:]
