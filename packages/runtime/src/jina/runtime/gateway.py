@@ -150,18 +150,18 @@ class GatewayService:
 
         return self._walk(request, finished, metadata, timeout)
 
-    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+    def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel | None:
         """Starts to take one request through the graph.
 
         Args:
             request: The request; it may be changed, and be the response.
-            finished: Called with the response, or with a ``TransportError``. Its routes are those of the Executors: who
-                asks in this way, an HTTP server, shows none.
+            finished: Called with the response, or with a ``TransportError``.
+            with_routes: The response tells where the request was; False for who doesn't show it, as HTTP.
 
         Returns:
             What cancels it, None if it is answered already.
         """
-        return self._walk(request, finished, (), None, with_routes=False)
+        return self._walk(request, finished, (), None, with_routes=with_routes)
 
     def _walk(
         self,

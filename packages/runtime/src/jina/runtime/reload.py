@@ -96,7 +96,7 @@ class ReloadingService:
         call.work = self._current.service.begin(raw, call, many=many, metadata=metadata, timeout=timeout)
         return call.cancel if call.work is not None else None
 
-    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel:
+    def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel:
         """Starts to answer a request, see ``WorkerService.begin_request``."""
         return begin_by_task(self.process(request), finished)
 

@@ -45,12 +45,13 @@ class RequestService(Protocol):
         """
         ...
 
-    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+    def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel | None:
         """Start to answer one request, as ``process`` does, and return at once.
 
         Args:
             request: The request; it belongs to the service from now on and may be the response itself.
             finished: Called with the outcome, perhaps before this returns.
+            with_routes: The response has to tell where the request was; what costs nothing may be there in any case.
 
         Returns:
             What cancels the work, after which ``finished`` isn't called; None if it is finished already.

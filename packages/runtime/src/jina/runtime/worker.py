@@ -139,12 +139,13 @@ class WorkerService:
 
         return self.begin_request(request, finished)
 
-    def begin_request(self, request: DataRequest, finished: Finished) -> Cancel | None:
+    def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel | None:
         """Starts to answer a request, without a task if the method is synchronous.
 
         Args:
             request: The request; it is the response too.
             finished: Called with it.
+            with_routes: Makes no difference: an Executor notes its own visit in any case.
 
         Returns:
             What cancels it, None if it is answered already.

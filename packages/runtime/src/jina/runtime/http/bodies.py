@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from os import urandom
 from typing import Annotated, Any, Final, Optional, Union
 from urllib.parse import parse_qsl
 
-from docarray import BaseDoc
+from docarray import BaseDoc, DocList
 from jina.core.annotations import ParametersType
-from jina.core.codec import encode_docs
+from jina.core.codec import append_docs, encode_docs
 from jina.core.parameters import bind_parameters, parameters_for
+from jina.core.protobuf_bytes import field
 from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
-from jina.core.wire import DataRequestProto
+from jina.core.wire import DataRequestProto, HeaderProto
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from typing_extensions import Required, TypedDict
 
 __all__ = ['BodyError', 'EndpointBody', 'ParsedBody', 'StreamBody', 'request_model', 'response_model', 'with_floats']
+
+_DATA: Final = DataRequestProto.DESCRIPTOR.fields_by_name['data'].number
 
 
 class Header(BaseModel):
@@ -39,6 +43,17 @@ class Header(BaseModel):
 
 def _random_id() -> str:
     return urandom(16).hex()
+
+
+def _serialised(endpoint: str, request_id: str, docs: DocList[Any]) -> DataRequest:
+    """Makes a request of what it is on the wire: a gateway sends it on as it is, and needs no more of it."""
+    header = field(1, request_id.encode()) + _endpoint_header(endpoint)
+    return DataRequest.from_bytes(append_docs(field(1, header), _DATA, docs))
+
+
+@lru_cache(maxsize=256)
+def _endpoint_header(endpoint: str) -> bytes:
+    return HeaderProto(exec_endpoint=endpoint).SerializeToString()
 
 
 @dataclass(frozen=True)
@@ -68,16 +83,19 @@ class ParsedBody:
             typed: An Executor of this process gets the documents; otherwise they are only passed on.
             new_id: Gives the id of a request that came without one.
         """
+        docs = schema.input_list(self.docs, validate_input_docs=False)
+        request_id = self.request_id or new_id()
+        if not (typed or self.parameters or self.target_executor):
+            return _serialised(endpoint, request_id, docs)
         proto = DataRequestProto()
         header = proto.header
         header.exec_endpoint = endpoint
-        header.request_id = self.request_id or new_id()
+        header.request_id = request_id
         if self.target_executor:
             header.target_executor = self.target_executor
         request = DataRequest(proto)
         if self.parameters:
             request.parameters = self.parameters
-        docs = schema.input_list(self.docs, validate_input_docs=False)
         if typed:
             request.docs = docs
         else:

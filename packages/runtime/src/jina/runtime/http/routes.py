@@ -10,15 +10,11 @@ from random import Random
 from typing import Any, Final
 
 import orjson
-from docarray import DocList
 from fastapi.routing import APIRoute
-from jina.core.codec import append_docs
 from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
-from jina.core.protobuf_bytes import field
 from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
-from jina.core.wire import DataRequestProto, HeaderProto
 from jina.runtime.http.bodies import BodyError, EndpointBody, request_model, response_model, with_floats
 from jina.runtime.http.rendering import render_error, to_json, untyped_docs
 from jina.runtime.service import Cancel, Finished, RequestService
@@ -30,7 +26,6 @@ EXECUTOR_ERROR: Final = 499
 EVENT_STREAM: Final = 'text/event-stream'
 """Media type of server-sent events."""
 _WATCH_AFTER_S: Final = 0.5
-_DATA: Final = DataRequestProto.DESCRIPTOR.fields_by_name['data'].number
 _JSON_TYPE: Final = (b'content-type', b'application/json')
 
 
@@ -94,7 +89,6 @@ class PostHandler(Handler):
         # Ids have to differ, not to be secret: the system's random numbers cost as much as the rest of a small request. The
         # generator is of this process alone, whatever an Executor does with that of the module.
         self._random_bits = Random().getrandbits
-        self._header = HeaderProto(exec_endpoint=name).SerializeToString()
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
@@ -122,22 +116,14 @@ class PostHandler(Handler):
             BodyError: It doesn't fit the endpoint.
         """
         body = self._body.parse(raw)
-        if self._is_worker or body.parameters or body.target_executor:
-            return body.to_request(self._name, self.schema, typed=self._is_worker, new_id=self._new_id)
-        docs = self.schema.input_list(body.docs, validate_input_docs=False)
-        return self._serialised(body.request_id or self._new_id(), docs)
+        return body.to_request(self._name, self.schema, typed=self._is_worker, new_id=self._new_id)
 
     def _new_id(self) -> str:
         return f'{self._random_bits(128):032x}'
 
-    def _serialised(self, request_id: str, docs: DocList[Any]) -> DataRequest:
-        """Makes a request of what it is on the wire: a gateway sends it on as it is, and needs no more of it."""
-        header = field(1, request_id.encode()) + self._header
-        return DataRequest.from_bytes(append_docs(field(1, header), _DATA, docs))
-
     def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
         """Gives a request to the service; returns what cancels it."""
-        return self._service.begin_request(request, finished)
+        return self._service.begin_request(request, finished, with_routes=False)
 
     def render(self, response: DataRequest) -> tuple[int, bytes]:
         """Returns status and body of the answer."""
