@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.processes import free_port
 
 PREAMBLE = """
 from jina import Client, Deployment, Executor, Flow, requests
@@ -340,11 +341,8 @@ EXAMPLES = {
 @pytest.mark.parametrize('name', EXAMPLES)
 def test_example(name: str, tmp_path: Path) -> None:
     source, expected = EXAMPLES[name]
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = str(sock.getsockname()[1])
     script = tmp_path / 'app.py'
-    script.write_text(source.replace('PORT', port))
+    script.write_text(source.replace('PORT', str(free_port())))
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,

@@ -174,11 +174,9 @@ class Lane:
         """Tells the server that nobody waits for a request any more."""
         self._under_way -= 1
         self._reader.drop(number)
-        dropped = self._waiting.drop(number)
-        if not dropped:
+        if not self._waiting.drop(number):
             self._waiting.add(CANCEL, number)
-        if not dropped or self._retiring:
-            self._wake()
+        self._wake()
 
     def finish(self) -> None:
         """Says that no request will come; the server ends the stream after its last response."""
