@@ -75,10 +75,11 @@ async def test_the_shape_of_an_answer(site: Any) -> None:
 
 async def test_times_of_a_route(sites: Any) -> None:
     site = await sites.flow(Speaker)
-    answer = await site.ask_json({'execEndpoint': '/upper', 'data': {'text': 'a'}})
-    assert answer['routes'][0]['executor'] == 'gateway' and len(answer['routes']) == 2
-    for route in answer['routes']:
-        assert datetime.fromisoformat(route['startTime']) <= datetime.fromisoformat(route['endTime'])
+    for _ in range(5):  # the first one goes another way: the fast lane is still being opened
+        answer = await site.ask_json({'execEndpoint': '/upper', 'data': {'text': 'a'}})
+        assert answer['routes'][0]['executor'] == 'gateway' and len(answer['routes']) == 2
+        for route in answer['routes']:
+            assert datetime.fromisoformat(route['startTime']) <= datetime.fromisoformat(route['endTime'])
 
 
 async def test_without_a_subprotocol_it_is_json(site: Any) -> None:
