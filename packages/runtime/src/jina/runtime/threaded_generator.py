@@ -50,7 +50,7 @@ class ThreadedGenerator:
                 over = self._over  # asked first: the last item comes before it
                 if not (self._running or over) and len(self._made) <= _AHEAD // 2:
                     self._running = True
-                    self._threads.submit(self._work, self._left)
+                    self._threads.submit(self._work, self._left, beside=True)
                 if self._made:
                     yield self._made.popleft()
                 elif over:

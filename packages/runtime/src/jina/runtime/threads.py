@@ -3,18 +3,23 @@
 ``concurrent.futures`` is not used for two reasons: its threads are joined when the interpreter ends, so that a method
 that never returns would keep a stopped pod alive, and its double future costs several times the hop below.
 
-The way back to the event loop is the expensive part, so results of short calls that follow each other go together: while
-calls are queued, the loop looks for results every millisecond, and a thread wakes it only when it has nothing else to do.
+The way back to the event loop is the expensive part. The loop waits for short calls (:mod:`jina.runtime.turns`). Beside
+longer ones it runs, and results of calls that follow each other go together: while calls are queued, the loop looks for
+results every millisecond, and a thread wakes it only when it has nothing else to do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
+
+from jina.runtime.turns import TURN_S, Turns
 
 _Result = TypeVar('_Result')
 _Done: TypeAlias = 'Callable[[Any, Exception | None], None]'
@@ -60,6 +65,11 @@ class CallThreads:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = False
         self._looking = False
+        self._turns = Turns(enabled=size == 1)
+        self._scheduled = False
+        self._waiting = False
+        self._beside = False
+        self._done: SimpleQueue[None] = SimpleQueue()
 
     def run(self, function: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """Calls the function in a thread; call it from the event loop that awaits the result."""
@@ -77,23 +87,52 @@ class CallThreads:
         self.submit(lambda: None if future.cancelled() else function(), done)
         return future
 
-    def submit(self, function: Callable[[], Any], done: _Done) -> Job:
-        """Calls the function in a thread, and then ``done`` with its result or its exception on the event loop."""
+    def submit(self, function: Callable[[], Any], done: _Done, *, beside: bool = False) -> Job:
+        """Calls the function in a thread, and then ``done`` with its result or its exception on the event loop.
+
+        Args:
+            function: What is called.
+            done: Called with a result and None, or with None and an exception.
+            beside: The loop never waits for it: it has something to say to the loop before it is done.
+        """
         loop = self._loop = asyncio.get_running_loop()
         job = Job(function, done)
         self._busy += 1
         if len(self._threads) < self.size and len(self._threads) < self._busy:
             self._start_thread()
-        if not self._looking and self._busy > 1:
-            self._looking = True
-            loop.call_later(_LOOK_S, self._look)
+        self._beside = self._beside or beside
         self._fresh.append(job)
-        if len(self._fresh) == 1:
-            loop.call_soon(self._hand_over)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._take_turn)
         return job
 
-    def _hand_over(self) -> None:
+    def _take_turn(self) -> None:
         """Queues what came in one round of the event loop: a thread that wakes up earlier only fights for the interpreter."""
+        self._scheduled = False
+        began = perf_counter()
+        count = 0 if self._beside else self._turns.begin(began)
+        if not count:
+            self._hand_over()
+            self._look_later()
+            return
+        for job in self._fresh[:count]:
+            self._jobs.put(job)
+        del self._fresh[:count]
+        self._waiting = True
+        if self._busy - len(self._fresh) > len(self._finished):
+            with contextlib.suppress(Empty):
+                self._done.get(timeout=TURN_S)
+        self._waiting = False
+        self._turns.end(began, perf_counter(), len(self._finished))
+        self._collect()
+        if self._busy and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _hand_over(self) -> None:
+        """Queues everything."""
+        self._beside = False
         for job in self._fresh:
             self._jobs.put(job)
         self._fresh.clear()
@@ -108,6 +147,7 @@ class CallThreads:
         thread = threading.Thread(target=self._work, name=f'{self._name}-{len(self._threads)}', daemon=True)
         self._threads.append(thread)
         thread.start()
+        self._turns.watch(thread.ident or 0)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -119,6 +159,11 @@ class CallThreads:
                     error = raised
             self._finished.append((job, result, error))
             del job, result, error
+            if self._waiting:
+                if self._jobs.empty():
+                    self._waiting = False
+                    self._done.put(None)
+                continue
             # First the result, then this question: the loop asks in the other order, so that none is left lying.
             if not self._woken and not (self._looking and not self._jobs.empty()):
                 self._woken = True
@@ -127,11 +172,15 @@ class CallThreads:
                 except RuntimeError:
                     return  # the loop was closed while the function ran: nobody waits any more
 
-    def _look(self) -> None:
-        self._looking = False
-        if self._collect() and self._busy > 1:
+    def _look_later(self) -> None:
+        if self._busy > 1 and not self._looking:
             self._looking = True
             asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        if self._collect():
+            self._look_later()
 
     def _collect(self) -> bool:
         """Hands out results; returns False if there were none."""
