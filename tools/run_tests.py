@@ -1,8 +1,9 @@
 """Runs every check and every test of the repository: ``python3 tools/run_tests.py``.
 
 Needs Python 3.10 or newer and git, nothing else: the tools and environments are installed into ``.cache/``. The
-checks come first and all of them run, then the distributions' tests on another Python version, then everything with this
-version, so that pytest's summary is the last line. Arguments go to that last pytest run.
+checks come first and all of them run, then everything with this version of Python, so that pytest's summary is the last
+line; the isolated wheels and the lowest versions among those tests run on the others. With ``--matrix`` the distributions'
+tests run on each other version before. Arguments go to the last pytest run.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # tools/ is not a pack
 import bootstrap
 
 CHECKS = ('lint:check', 'types:check', 'protos:check')
-MATRIX = ('3.12',)
-"""Further Python versions; the newest and the oldest here run the isolated wheels and the lowest versions."""
 
 
 def run(title: str, command: Sequence[str], variables: dict[str, str]) -> bool:
@@ -38,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     """Parses the command line and runs the steps; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--no-checks', action='store_true', help='skip the static checks')
-    parser.add_argument('--no-matrix', action='store_true', help='skip the other Python versions')
+    parser.add_argument(
+        '--matrix', action='store_true', help='run the tests of the distributions on all versions of Python'
+    )
     parser.add_argument('--workers', default='2', help='processes of pytest (default 2)')
     options, pytest_arguments = parser.parse_known_args(arguments)
 
@@ -46,9 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     failed: list[str] = []
     if not options.no_checks:
         failed += [check for check in CHECKS if not run(check, ['hatch', 'run', check], variables)]
-    if not options.no_matrix:
+    if options.matrix:
         running = f'{sys.version_info.major}.{sys.version_info.minor}'
-        for version in bootstrap.interpreters([item for item in MATRIX if item != running]):
+        for version in bootstrap.interpreters():
+            if version == running:
+                continue
             command = [
                 'hatch',
                 'test',

@@ -1,7 +1,7 @@
 """Builds the wheels and tests each alone: in an empty environment, with nothing but what it declares.
 
     python tools/wheels.py build              all wheels and sdists into .cache/dist
-    python tools/wheels.py test core runtime  each in an environment of its own, on the newest Python here
+    python tools/wheels.py test core runtime  each in an environment of its own, in turn on the newest two Pythons here
     python tools/wheels.py lowest             all, with the lowest declared versions, on the oldest Python here
 
 Only the standard library is needed.
@@ -193,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise bootstrap.BootstrapError(f'Python {options.python or "3.10 to 3.13"} was not found')
     if options.command == 'lowest':
         return test_lowest(chosen, next(iter(found.values())))
-    newest = list(found.values())[-1]
-    return max(test_alone(name, newest) for name in chosen)
+    newest = list(found.values())[:-3:-1]
+    return max(test_alone(name, newest[bootstrap.DISTRIBUTIONS.index(name) % len(newest)]) for name in chosen)
 
 
 if __name__ == '__main__':
