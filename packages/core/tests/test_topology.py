@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jina.core.conditions import Condition
 from jina.core.errors import MissingDeploymentError, TopologyError
 from jina.core.topology import GATEWAY, REQUEST, Node, Step, Topology
 
@@ -47,7 +48,7 @@ def test_plan_runs_every_node_once_and_after_what_it_needs(nodes: list[Node]) ->
         assert all(source < position for source in step.sources)
         needs = by_name[step.name].needs or (GATEWAY,)
         assert tuple(GATEWAY if source == REQUEST else plan.steps[source].name for source in step.sources) == needs
-        assert step.when == by_name[step.name].when
+        assert (step.when and step.when.query) == by_name[step.name].when
         assert step.no_reduce == by_name[step.name].no_reduce
 
 
@@ -226,7 +227,7 @@ def test_steps_of_a_diamond() -> None:
     )
     assert graph.compile().steps == (
         Step(0, 'a', (REQUEST,)),
-        Step(1, 'b', (0,), when={'x': {'$eq': 1}}),
+        Step(1, 'b', (0,), when=Condition({'x': {'$eq': 1}})),
         Step(2, 'c', (0,)),
         Step(3, 'd', (2, 1), no_reduce=True),
     )

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from jina.core.errors import MissingDeploymentError, TopologyError
+from jina.core.conditions import Condition
+from jina.core.errors import ConfigError, MissingDeploymentError, TopologyError
 
 __all__ = ['GATEWAY', 'REQUEST', 'Node', 'Plan', 'Step', 'Topology']
 
@@ -49,7 +50,7 @@ class Step:
     name: str
     sources: tuple[int, ...]
     """Indices of the steps whose results it receives, in merge order; ``REQUEST`` is the request of the client."""
-    when: dict[str, Any] | None = None
+    when: Condition | None = None
     no_reduce: bool = False
 
 
@@ -173,7 +174,11 @@ class Topology:
         return placed + blocked
 
     def compile(self) -> Plan:
-        """Returns the plan that a gateway walks for each request."""
+        """Returns the plan that a gateway walks for each request.
+
+        Raises:
+            ConfigError: A filter makes no sense.
+        """
         by_name = {node.name: node for node in self.nodes}
         index = {name: position for position, name in enumerate(self._order)} | {GATEWAY: REQUEST}
         steps = tuple(
@@ -181,7 +186,7 @@ class Topology:
                 index=index[name],
                 name=name,
                 sources=tuple(index[need] for need in by_name[name].needs),
-                when=by_name[name].when,
+                when=_condition(by_name[name]),
                 no_reduce=by_name[name].no_reduce,
             )
             for name in self._order
@@ -199,6 +204,13 @@ class Topology:
 
     def __repr__(self) -> str:
         return f'<Topology {self.description()}>'
+
+
+def _condition(node: Node) -> Condition | None:
+    try:
+        return Condition(node.when) if node.when else None
+    except ConfigError as error:
+        raise ConfigError(f'the filter of Deployment {node.name!r}: {error}') from None
 
 
 def _check_names(nodes: Sequence[Node], outputs: Sequence[str]) -> None:

@@ -92,7 +92,7 @@ class StreamRoutes:
         if REQUEST in step.sources and len(step.sources) > 1:
             state = merge_states([start, state])
         if step.when is not None and not state.request.is_error:
-            state = await walker.filter(step, step.when, state, visit)
+            state = walker.filter(step, state, visit)
         return state
 
     def _walker_before(self, step: Step) -> Walker:

@@ -35,6 +35,7 @@ from jina.core.config.values import (
     PortList,
     PortNumber,
     Protocol,
+    Query,
     TextList,
     TextMapping,
     Values,
@@ -158,7 +159,7 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     """Executor that works on a request before the shards do."""
     uses_after: Any = option(None, planned=_SHARDING)
     """Executor that works on a request after the shards did."""
-    when: Values | None = option(None)
+    when: Query | None = option(None)
     """Filter that documents must match to reach this Executor, for example ``{'tags__key': {'$eq': 5}}``."""
     external: bool = option(False)
     """The Executor runs elsewhere, at ``host`` and ``port``; it is neither started nor stopped."""
