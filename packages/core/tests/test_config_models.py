@@ -64,7 +64,6 @@ HUB = 'it comes with the Executor hub'
 HTTP = 'it comes with the complete HTTP server'
 GATEWAYS = 'it comes with custom gateways'
 TLS = 'it comes with TLS servers'
-INSPECT = 'it comes with inspecting Deployments'
 ONE_RUNTIME = 'there is one runtime for each role'
 
 ESSENTIAL = {
@@ -162,7 +161,7 @@ DEPLOYMENT = {
     'when': values(),
     'external': flag(),
     'grpc_metadata': Fact('object', None, {'key': 'value'}),
-    'deployment_role': Fact('string', 'DEPLOYMENT', 'JOIN', INSPECT),
+    'deployment_role': Fact('string', 'DEPLOYMENT', 'INSPECT'),
     'tls': flag(),
     'needs': texts(),
     'include_gateway': Fact('boolean', True, False),
@@ -188,6 +187,7 @@ GATEWAY = {
     'replicas': Fact('integer', 1, 2),
     'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
     'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),
+    'graph_merge_order': Fact('object', {}, {'c': ['b', 'a']}),
     'deployments_addresses': Fact('object', {}, {'a': ['localhost:1']}),
     'deployments_metadata': Fact('object', {}, {'a': {'key': 'value'}}),
     'deployments_no_reduce': texts([], aliases=('deployments_disable_reduce',)),
@@ -198,7 +198,7 @@ FLOW = {
     'uses': text(),
     'reload': flag(),
     'env': Fact('object', None, {'A': 'b'}),
-    'inspect': Fact('string', 'COLLECT', 'REMOVE', INSPECT),
+    'inspect': Fact('string', 'COLLECT', 'REMOVE'),
     'asyncio': flag(),
     'reuse_session': flag(),
 }

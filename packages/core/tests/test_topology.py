@@ -77,10 +77,11 @@ def test_description_round_trip(nodes: list[Node]) -> None:
         description,
         {node.name: node.when for node in nodes if node.when is not None},
         [node.name for node in nodes if node.no_reduce],
+        json.loads(json.dumps(graph.merge_order())),
     )
 
     def content(of: Topology) -> dict[str, object]:
-        return {node.name: (set(node.needs), node.floating, node.when, node.no_reduce) for node in of.nodes}
+        return {node.name: (node.needs, node.floating, node.when, node.no_reduce) for node in of.nodes}
 
     assert content(again) == content(graph)
     assert again.outputs == graph.outputs
@@ -93,6 +94,33 @@ def test_description_keeps_the_merge_order() -> None:
     graph = topology(Node('a'), Node('b'), Node('join', ('b', 'gateway', 'a'), no_reduce=True))
     again = Topology.from_description(graph.description())
     assert next(node for node in again.nodes if node.name == 'join').needs == ('b', 'gateway', 'a')
+
+
+def test_merge_orders_that_contradict_each_other() -> None:
+    graph = topology(Node('a'), Node('b'), Node('x', ('a', 'b')), Node('y', ('b', 'a')), Node('end', ('x', 'y')))
+    assert graph.merge_order() in ({'x': ['a', 'b']}, {'y': ['b', 'a']})
+    again = Topology.from_description(graph.description(), merge_order=graph.merge_order())
+    assert {node.name: node.needs for node in again.nodes} == {node.name: node.needs for node in graph.nodes}
+    with pytest.raises(TopologyError, match="the merge order of 'x' is 'a'; give 'a', 'b' in another order"):
+        Topology.from_description(graph.description(), merge_order={'x': ['a']})
+    with pytest.raises(MissingDeploymentError, match="merge order for 'z', which the graph does not have"):
+        Topology.from_description(graph.description(), merge_order={'z': ['a']})
+
+
+def test_order_of_several_outputs() -> None:
+    nodes = [Node('a'), Node('b'), Node('c', ('a', 'b'))]
+    graph = Topology(nodes, outputs=['c', 'b', 'a'])
+    assert graph.merge_order() in ({'c': ['a', 'b']}, {'end-gateway': ['c', 'b', 'a']})
+    assert Topology.from_description(graph.description(), merge_order=graph.merge_order()).outputs == ('c', 'b', 'a')
+
+
+def test_nothing_leads_to_a_node() -> None:
+    with pytest.raises(TopologyError) as caught:
+        Topology.from_description({'start-gateway': ['a'], 'a': ['end-gateway'], 'b': ['a']})
+    assert str(caught.value) == (
+        "nothing leads to 'b'; let the gateway or a Deployment send results there:\n"
+        '    gateway ─→ a\n    a ─→ response\n    b ─→ a'
+    )
 
 
 @settings(deadline=None, max_examples=100)

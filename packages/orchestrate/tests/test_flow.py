@@ -115,7 +115,7 @@ def test_floating_is_left_out_of_the_chain() -> None:
 
 
 def test_names_and_needs_are_checked() -> None:
-    with pytest.raises(TopologyError, match="two Executors are named 'a'"):
+    with pytest.raises(TopologyError, match="two Deployments are named 'a'"):
         Flow().add(name='a').add(name='a')
     with pytest.raises(TopologyError, match="'gateway'"):
         Flow().add(name='gateway')
@@ -233,8 +233,19 @@ def test_start_is_fast_the_second_time(record_property: Any) -> None:
 
 def test_plot(tmp_path: Path) -> None:
     flow = Flow(name='shop').add(name='a', uses=Append).add(name='b', needs='gateway', replicas=2).needs_all(name='c')
-    flow.plot(tmp_path / 'flow.mmd')
+    again = flow.plot(tmp_path / 'flow.mmd')
+    assert again == flow and again is not flow
+    assert flow.plot(tmp_path / 'flow.mmd', copy_flow=False) is flow
     drawn = (tmp_path / 'flow.mmd').read_text()
     assert 'Append' in drawn and 'b/rep-1' in drawn and 'a --> c' in drawn
+    flow.plot(tmp_path / 'flow.svg', vertical_layout=True, build=False)
+    drawn = (tmp_path / 'flow.svg').read_text()
+    assert '>Append</text>' in drawn and drawn.count('>gateway</text>') == 1
+    assert str(flow._repr_svg_()).count('>gateway</text>') == 2
+    assert Flow().add(needs='later')._repr_svg_() is None
+    with pytest.raises(NotSupportedError, match='in a notebook only; give output'):
+        flow.plot(inline_display=True)
+    with pytest.raises(MissingDeploymentError, match="needs 'later', which does not exist"):
+        Flow().add(needs='later').plot(tmp_path / 'flow.svg')
     with pytest.raises(NotSupportedError, match="'kubernetes' export is not available"):
         flow.to_kubernetes_yaml(str(tmp_path))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,17 +24,17 @@ class Inner(BaseDoc):
 
 class Doc(BaseDoc):
     text: str = ''
-    title: Optional[str] = None
+    title: str | None = None
     price: float = 0.0
     flag: bool = False
     raw: bytes = b''
-    url: Optional[AnyUrl] = None
-    tensor: Optional[NdArray] = None
+    url: AnyUrl | None = None
+    tensor: NdArray | None = None
     inner: Inner = Inner()
     inners: DocList[Inner] = DocList[Inner]()
-    names: list[str] = []
+    names: list[str] = []  # noqa: RUF012
     pair: tuple[int, ...] = ()
-    tags: dict[str, Any] = {}
+    tags: dict[str, Any] = {}  # noqa: RUF012
 
 
 DOC = Doc(
@@ -117,7 +117,7 @@ def test_fields_that_the_sender_left_out_have_their_defaults() -> None:
     class Full(BaseDoc):
         text: str
         state: str = 'new'
-        tags: dict[str, list[int]] = {'sizes': [1, 2]}
+        tags: dict[str, list[int]] = {'sizes': [1, 2]}  # noqa: RUF012
 
     class Short(BaseDoc):
         text: str

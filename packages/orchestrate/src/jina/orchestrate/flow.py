@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
-from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, TopologyError
+from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
+from jina.core.errors import ConfigError, JinaError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
-from jina.core.topology import GATEWAY, Node, Topology
+from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
-from jina.orchestrate import banner, flow_yaml, launcher
+from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
 from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
 from jina.orchestrate.export import ExportMixin, run_exporter
 from jina.orchestrate.lifecycle import Orchestrator
@@ -118,11 +118,46 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         Raises:
             TopologyError: The Flow has no Executors.
         """
-        taken = {need for d in self._deployments if not d.options.floating for need in d.needs}
-        ends = [d.name for d in self._deployments if d.name not in taken and not d.options.floating]
+        ends = flow_graph.open_ends(self._deployments)
         if not ends:
             raise TopologyError('needs_all() finds no Executor to wait for', hint='add some before')
         return self.add(needs=ends, name=name, **kwargs)
+
+    def inspect(self, name: str = 'inspect', **kwargs: Any) -> Flow:
+        """Add an Executor that looks at the results of the last one, beside the pipeline: the next one doesn't get its results.
+
+        The option ``inspect`` of the Flow says what becomes of them. ``COLLECT``: they are merged with the response.
+        ``HANG``: nobody waits for them. ``REMOVE``: the Executor isn't even added.
+
+        Args:
+            name: Name of the new Executor.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow.
+
+        Raises:
+            ConfigError: An option doesn't exist, or has a wrong value.
+            TopologyError: The name is taken already.
+        """
+        added = self.add(name=name, **{**kwargs, 'deployment_role': DeploymentRoleType.INSPECT})
+        return self._copy() if self.options.inspect is FlowInspectType.REMOVE else added
+
+    def gather_inspect(self, name: str = 'gather_inspect', include_last_deployment: bool = True, **kwargs: Any) -> Flow:
+        """Add an Executor that waits for the results of all inspecting ones.
+
+        Args:
+            name: Name of the new Executor.
+            include_last_deployment: It also gets the results of the last Executor of the pipeline.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow; the same as this one if nothing is inspected.
+        """
+        needs = flow_graph.open_inspections(self._deployments)
+        if not needs:
+            return self._copy()
+        return self.add(needs=[*needs, *([self._last_name()] if include_last_deployment else [])], name=name, **kwargs)
 
     def config_gateway(self, **kwargs: Any) -> Flow:
         """Set options of the gateway.
@@ -143,6 +178,21 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         changed._prepare()
         return changed
 
+    def build(self, copy_flow: bool = False) -> Flow:
+        """Check that the Executors form a graph. ``start``, ``plot`` and ``load_config`` do it by themselves.
+
+        Args:
+            copy_flow: Return a copy instead of this Flow.
+
+        Returns:
+            This Flow, or a copy.
+
+        Raises:
+            TopologyError: They don't; the message shows the graph.
+        """
+        _ = self.topology
+        return self._copy() if copy_flow else self
+
     @property
     def name(self) -> str | None:
         """Name of the Flow."""
@@ -158,19 +208,10 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """The graph of the Executors.
 
         Raises:
-            TopologyError: There is a cycle.
+            TopologyError: Two Executors have the same name, there is a cycle, or a combination can't work.
             MissingDeploymentError: A ``needs`` names an Executor that doesn't exist.
         """
-        return Topology(
-            Node(
-                name=deployment.name,
-                needs=tuple(deployment.needs),
-                floating=deployment.options.floating,
-                when=deployment.options.when,
-                no_reduce=deployment.options.no_reduce,
-            )
-            for deployment in self._deployments
-        )
+        return flow_graph.topology_of(self._deployments, self.options.inspect)
 
     @property
     def protocols(self) -> list[ProtocolType]:
@@ -250,24 +291,52 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
 
-    def plot(self, output: str | os.PathLike[str] | None = None, *, vertical_layout: bool = False) -> Any:
-        """Draw the Executors and their connections.
+    def plot(
+        self,
+        output: str | os.PathLike[str] | None = None,
+        vertical_layout: bool = False,
+        inline_display: bool = False,
+        build: bool = True,
+        copy_flow: bool = True,
+    ) -> Flow:
+        """Draw the Executors and their connections. Nothing is started, and no web service is asked.
 
         Args:
-            output: File that is written; ``flow.mmd`` by default.
+            output: File that is written; its suffix says how: ``.svg``, ``.png``, or ``.mmd`` for the text of a Mermaid
+                flowchart. Default: ``flow.svg``, or no file with ``inline_display``.
             vertical_layout: Draw from top to bottom instead of from left to right.
+            inline_display: Show the picture in the notebook.
+            build: Draw the way back to the gateway too, as it is when the Flow starts. Without it the ends are left open.
+            copy_flow: Return a copy instead of this Flow.
 
         Returns:
-            The path of the file.
+            A Flow; in a notebook it shows itself.
 
         Raises:
             NotSupportedError: No exporter is installed, or it can't write this kind of file.
+            MissingExtraError: The PNG needs a package that isn't installed.
             TopologyError: The graph is invalid.
         """
+        document, how = self._picture_document(), {'vertical_layout': vertical_layout, 'build': build}
+        if output is not None or not inline_display:
+            run_exporter('flowchart', document, output or 'flow.svg', **how)
+        if inline_display:
+            run_exporter('picture', document, **how).show()
+        return self._copy() if copy_flow else self
+
+    def _repr_svg_(self) -> str | None:
+        """The picture that a notebook shows; None if it can't be drawn."""
+        try:
+            return str(run_exporter('picture', self._picture_document()).svg)
+        except JinaError:
+            return None
+
+    def _picture_document(self) -> dict[str, Any]:
+        """The YAML of the Flow, with the names that a person gave the Executors."""
         document = self.to_config()
         for entry, deployment in zip(document['executors'], self._deployments, strict=True):
             entry['uses'] = deployment.uses
-        return run_exporter('flowchart', document, output or 'flow.mmd', vertical_layout=vertical_layout)
+        return document
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):
@@ -282,6 +351,19 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
 
     def __contains__(self, name: object) -> bool:
         return any(deployment.name == name for deployment in self._deployments)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all options of the Flow, its gateway and its Executors are the same."""
+        if not isinstance(other, Flow):
+            return NotImplemented
+        return (
+            type(self) is type(other)
+            and self.options == other.options
+            and self.gateway_options == other.gateway_options
+            and [d.options for d in self._deployments] == [d.options for d in other._deployments]
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         names = ' → '.join(deployment.name for deployment in self._deployments)
@@ -303,21 +385,21 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             )
         if name == GATEWAY:
             raise TopologyError("an Executor can not be named 'gateway'", hint='choose another name')
-        if name in self:
-            raise TopologyError(f'two Executors are named {name!r}', hint='rename one of them')
         if options.protocol != [ProtocolType.GRPC]:
             raise ConfigError(
                 f'{where}: an Executor in a Flow speaks gRPC only, got protocol {given.get("protocol")!r}',
                 hint='give protocol to the Flow',
             )
+        added = Deployment._in_flow(options)
+        flow_graph.check_added(self._deployments, added)
         changed = self._copy()
-        changed._deployments.append(Deployment._in_flow(options))
+        changed._deployments.append(added)
         changed._own_values[str(name)] = own
         return changed
 
     def _last_name(self) -> str:
         for deployment in reversed(self._deployments):
-            if not deployment.options.floating:
+            if not deployment.options.floating and not flow_graph.is_inspecting(deployment):
                 return deployment.name
         return GATEWAY
 
@@ -369,6 +451,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         for number in range(1, options.replicas):
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
+        self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
         if not self.options.quiet:
             banner.show(self.kind, self.public_addresses)
 
@@ -402,6 +485,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
                 'reload': reload,
                 'graph_description': topology.description(),
                 'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
+                'graph_merge_order': topology.merge_order(),
                 'deployments_addresses': {
                     deployment.name: gateway_addresses(deployment) for deployment in self._deployments
                 },

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jina.core.config import DeploymentOptions, build, unknown_option
-from jina.core.errors import ConfigError
+from jina.core.errors import ConfigError, TopologyError
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml
 from jina.orchestrate.deployment import Deployment, add_search_paths, deployment_values, document_values
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FlowT = TypeVar('FlowT', bound='Flow')
 _KEYS = ('jtype', 'version', 'with', 'executors', 'deployments', 'gateway', 'py_modules')
-_METHODS = ('add', 'needs', 'needs_all')
+_METHODS = ('add', 'needs', 'needs_all', 'inspect', 'gather_inspect')
 
 
 def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> FlowT:
@@ -45,6 +45,10 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
         flow = flow.config_gateway(**{**_mapping_of(gateway.pop('with', None)), **gateway})  # type: ignore[assignment]
     for number, item in enumerate(_items(data, loaded)):
         flow = _add(flow, item, loaded, number)
+    try:
+        flow.build()
+    except TopologyError as error:
+        raise type(error)(f'{loaded.where("executors")}: {error}') from None
     return flow
 
 
@@ -108,15 +112,16 @@ def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
         raise ConfigError(f'{where} is {item!r}', hint='give a mapping of options or the path of a Deployment')
     if method not in _METHODS:
         raise ConfigError(
-            f'{where}.method: {method!r} is not available in this version', hint=f'use one of {", ".join(_METHODS)}'
+            f'{where}.method: {method!r} is not how an Executor is added', hint=f'use one of {", ".join(_METHODS)}'
         )
     if values.get('name') == 'gateway':
         return flow
     if method != 'add':
         build(DeploymentOptions, values, where=where)
-        added = getattr(flow, method)(**values)
-    else:
-        added = flow._with_deployment(values, where=where)
+    try:
+        added: Any = flow._with_deployment(values, where=where) if method == 'add' else getattr(flow, method)(**values)
+    except TopologyError as error:
+        raise type(error)(f'{where}: {error}') from None
     result: FlowT = added
     return result
 

@@ -65,7 +65,7 @@ class Orchestrator:
             self._closed_event.clear()
             self._ready_event.clear()
             self._start_error = None
-            _running.add(self)
+            _running[id(self)] = self
         if self._noblock():
             threading.Thread(target=self._start_aside, name='jina-start', daemon=True).start()
         else:
@@ -198,7 +198,7 @@ class Orchestrator:
         finally:
             self._drop_client()
             self._started = False
-            _running.discard(self)
+            _running.pop(id(self), None)
             self._closed_event.set()
 
     def _title(self) -> str:
@@ -237,12 +237,12 @@ class _TerminateAsExit:
         raise SystemExit(128 + number)
 
 
-_running: set[Orchestrator] = set()
+_running: dict[int, Orchestrator] = {}
 
 
 def close_all() -> None:
     """Close every Deployment and Flow that runs in this process."""
-    for orchestrator in list(_running):
+    for orchestrator in list(_running.values()):
         orchestrator._interrupted = True
         orchestrator.close()
 

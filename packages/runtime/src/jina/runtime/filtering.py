@@ -80,7 +80,7 @@ class _Message:
 def _child(kind: str | None, container: Any, name: str) -> Any:
     """Returns what a document, dict or list has under a name or index, or ``MISSING``."""
     if kind in ('doc', 'dict'):
-        return container.data[name] if name in container.data else MISSING
+        return container.data.get(name, MISSING)
     items = container.docs if kind == 'doc_array' else container.data if kind in ('list', 'tuple') else ()
     try:
         return items[int(name)]

@@ -69,7 +69,10 @@ class GatewayService:
             self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         topology = Topology.from_description(
-            options.graph_description, options.graph_conditions, options.deployments_no_reduce
+            options.graph_description,
+            options.graph_conditions,
+            options.deployments_no_reduce,
+            options.graph_merge_order,
         )
         self._plan = topology.compile()
         settings = ConnectionSettings(

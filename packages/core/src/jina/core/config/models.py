@@ -167,10 +167,8 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     """Connect to the external Executor with TLS."""
     grpc_metadata: TextMapping | None = option(None)
     """gRPC metadata that is sent with every call to this Executor."""
-    deployment_role: DeploymentRole = option(
-        DeploymentRoleType.DEPLOYMENT, hidden=True, planned='inspecting Deployments'
-    )
-    """Role of the Deployment in its Flow."""
+    deployment_role: DeploymentRole = option(DeploymentRoleType.DEPLOYMENT, hidden=True)
+    """Role of the Deployment in its Flow: DEPLOYMENT, or INSPECT, which ``Flow.inspect`` sets."""
     include_gateway: bool = option(True, cli=False)
     """Put a gateway in front of several replicas. Without it they all listen on the same port, and the system spreads connections over them."""
 
@@ -185,6 +183,10 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     def _check_tls(self) -> Self:
         if self.tls and not self.external:
             raise PydanticCustomError('tls', 'tls is for external Executors; give external=True and host too')
+        if self.deployment_role not in (DeploymentRoleType.DEPLOYMENT, DeploymentRoleType.INSPECT):
+            raise PydanticCustomError(
+                'role', 'deployment_role is DEPLOYMENT or INSPECT; a Flow finds the others by itself'
+            )
         return self
 
 
@@ -230,6 +232,8 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Routing graph as JSON: each node with the nodes behind it."""
     graph_conditions: Conditions = option(dict)
     """Filter of each Executor as JSON."""
+    graph_merge_order: Graph = option(dict, hidden=True)
+    """For Deployments whose predecessors' results are merged in another order than the routing graph names them: these, as JSON."""
     deployments_addresses: Addresses = option(dict)
     """Addresses of each Deployment as JSON: ``{"name": ["host:port"]}``."""
     deployments_metadata: Metadata = option(dict)
@@ -257,8 +261,8 @@ class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):
     """YAML file or URL of the Flow."""
     env: TextMapping | None = option(None)
     """Environment variables that are set in all processes of the Flow."""
-    inspect: Inspect = option(FlowInspectType.COLLECT, planned='inspecting Deployments')
-    """What becomes of inspecting Deployments: HANG, REMOVE or COLLECT."""
+    inspect: Inspect = option(FlowInspectType.COLLECT)
+    """What becomes of inspecting Deployments: HANG (nobody waits for their results), REMOVE (they aren't added) or COLLECT (their results are merged with the response)."""
     asyncio: bool = option(False, cli=False)
     """Give asynchronous generators from ``post`` of the Flow."""
     reuse_session: bool = option(False, cli=False)
