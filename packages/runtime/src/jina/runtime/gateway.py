@@ -99,7 +99,9 @@ class GatewayService:
                 metadata=options.deployments_metadata.get(step.name),
                 on_return=partial(self._on_return, step.name),
             )
-            self.logger.debug('adding connection for deployment %s to %s', step.name, ', '.join(addresses))
+            for address in addresses:
+                shown = address if '://' in address else f'grpc://{address}'
+                self.logger.debug('adding connection for deployment %s to %s', step.name, shown)
         self._directory = Directory(self._plan, self._groups, self.logger)
         self._walker = Walker(self._plan, self._groups, self._directory, self.logger)
         self._streams = StreamRoutes(self._plan, self._groups, self._directory, self.logger)
