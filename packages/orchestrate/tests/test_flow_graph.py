@@ -285,6 +285,8 @@ def test_inspections_are_gathered_by_an_executor_of_their_own() -> None:
         ('g', ['i', 'b']),
     ]
     assert from_yaml == Flow().add(name='a').inspect(name='i').add(name='b').gather_inspect(name='g')
+    behind = from_yaml.add(name='behind', needs='i')
+    assert Flow.load_config(behind.to_config()) == behind
     assert from_yaml.needs_all('j')['j'].needs == ['g']
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from jina.client import Client
@@ -77,12 +78,17 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         Orchestrator.__init__(self)
         self.options = options
         """All options, with their defaults."""
-        self.logger = JinaLogger(
-            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
-        )
         self._standalone = standalone
         self._workers: list[Pod] = []
         self._gateway: Pod | None = None
+
+    @cached_property
+    def logger(self) -> JinaLogger:
+        """Logger of the Deployment; made when it is needed, since each ``add`` copies all Deployments of a Flow."""
+        options = self.options
+        return JinaLogger(
+            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
 
     @property
     def name(self) -> str:

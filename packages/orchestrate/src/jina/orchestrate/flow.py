@@ -157,7 +157,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         needs = flow_graph.open_inspections(self._deployments)
         if not needs:
             return self._copy()
-        return self.add(needs=[*needs, *([self._last_name()] if include_last_deployment else [])], name=name, **kwargs)
+        return self.add(needs=[*needs, *([flow_graph.last_name(self._deployments)] if include_last_deployment else [])], name=name, **kwargs)
 
     def config_gateway(self, **kwargs: Any) -> Flow:
         """Set options of the gateway.
@@ -373,7 +373,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         aliases = DeploymentOptions.aliases()
         own = {aliases.get(key, key): value for key, value in given.items() if value is not None}
         name = own.setdefault('name', f'executor{len(self._deployments)}')
-        own.setdefault('needs', [self._last_name()])
+        own.setdefault('needs', [flow_graph.last_name(self._deployments)])
         defaults = self._values.executors
         merged = {**defaults, **own}
         if defaults.get('env') and isinstance(own.get('env'), Mapping):
@@ -396,12 +396,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         changed._deployments.append(added)
         changed._own_values[str(name)] = own
         return changed
-
-    def _last_name(self) -> str:
-        for deployment in reversed(self._deployments):
-            if not deployment.options.floating and not flow_graph.is_inspecting(deployment):
-                return deployment.name
-        return GATEWAY
 
     def _copy(self) -> Flow:
         twin = copy.copy(self)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from jina.core.enums import DeploymentRoleType, FlowInspectType
 from jina.core.errors import MissingDeploymentError, TopologyError
-from jina.core.topology import Node, Topology
+from jina.core.topology import GATEWAY, Node, Topology
 from jina.orchestrate.deployment import Deployment
 
 
@@ -54,6 +54,14 @@ def check_added(deployments: Sequence[Deployment], added: Deployment) -> None:
         Topology([_node(deployment) for deployment in (*deployments, added)])
     except MissingDeploymentError:
         return
+
+
+def last_name(deployments: Sequence[Deployment]) -> str:
+    """Name of the one that the next one needs by default: the last that doesn't stand aside."""
+    for deployment in reversed(deployments):
+        if not deployment.options.floating and not is_inspecting(deployment):
+            return deployment.name
+    return GATEWAY
 
 
 def open_ends(deployments: Sequence[Deployment]) -> list[str]:

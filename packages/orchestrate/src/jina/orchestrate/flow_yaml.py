@@ -10,6 +10,7 @@ from jina.core.config import DeploymentOptions, build, unknown_option
 from jina.core.errors import ConfigError, TopologyError
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml
 from jina.orchestrate.deployment import Deployment, add_search_paths, deployment_values, document_values
+from jina.orchestrate.flow_graph import last_name
 
 if TYPE_CHECKING:
     from jina.orchestrate.flow import Flow
@@ -134,7 +135,7 @@ def _executor_document(flow: Flow, index: int) -> dict[str, Any]:
         if name in inherited and inherited[name] != value:
             values[name] = _plain(value)
     values.pop('needs', None)
-    before = next((flow[i].name for i in reversed(range(index)) if not flow[i].options.floating), 'gateway')
+    before = last_name(flow.deployments[:index])
     ordered: dict[str, Any] = {'name': deployment.name}
     ordered.update(values)
     if deployment.needs != [before]:

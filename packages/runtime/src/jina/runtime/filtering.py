@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from jina.core.codec import content_of_doc_bytes, iter_doc_bytes
 from jina.core.conditions import MISSING, Condition, Path
-from jina.core.schema import RemoteEndpoint
+from jina.core.schema import RemoteEndpoint, field_defaults
 
 __all__ = ['defaults_of', 'filter_content']
 
@@ -35,8 +35,7 @@ def filter_content(content: bytes, condition: Condition, defaults: Mapping[str, 
 
 def defaults_of(endpoint: RemoteEndpoint | None) -> Mapping[str, Any]:
     """Returns the values that fields of the documents get which the sender left out."""
-    properties = endpoint.input_schema.get('properties') if endpoint is not None else None
-    return {name: field['default'] for name, field in (properties or {}).items() if 'default' in field}
+    return _NOTHING if endpoint is None else field_defaults(endpoint.input_schema)
 
 
 @cache
