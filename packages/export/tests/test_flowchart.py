@@ -52,7 +52,7 @@ def test_everything_is_shown() -> None:
         'Indexer',
     ):
         assert text in shown
-    assert {'no_reduce', 'floating', 'inspects', 'when url: $exists: True, price: $in:'} <= set(shown)
+    assert {'no_reduce', 'floating', 'inspects', 'when url: $exists: true, price: $in:'} <= set(shown)
     cut = next(node for node in ElementTree.fromstring(svg).iter(f'{SVG}title') if node.text)
     assert 'text: $regex: long' in str(cut.text)
     # To the floating ones, their chain, the inspecting one, and from that to the end.

@@ -236,7 +236,7 @@ def condition_text(when: object) -> str:
         return ', '.join(f'{key}: {condition_text(value)}' for key, value in when.items())
     if isinstance(when, list):
         return '[' + ', '.join(map(condition_text, when)) + ']'
-    return str(when)
+    return {True: 'true', False: 'false', None: 'null'}[when] if when is None or isinstance(when, bool) else str(when)
 
 
 def _wrapped(note: str) -> list[_Note]:

@@ -1,0 +1,18 @@
+"""The pictures of Flows in the pages are those that the pages' code draws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from docs_page import Page
+
+DOCS = Path(__file__).parents[2] / 'docs'
+
+
+def test_picture_of_the_page_about_pictures(tmp_path: Path) -> None:
+    block = next(block for block in Page(DOCS / 'how-to' / 'draw-flows.md', tmp_path).blocks() if block.runs)
+    subprocess.run([sys.executable, '-c', block.body], cwd=tmp_path, check=True, timeout=120)
+    drawn = (tmp_path / 'flow.svg').read_text()
+    assert drawn == (DOCS / 'images' / 'flow.svg').read_text(), 'copy the flow.svg that the page draws to docs/images'
