@@ -154,13 +154,18 @@ def test_a_field_that_no_document_has_is_told_at_the_start(capfd: pytest.Capture
     with Flow(log_config='plain').add(uses=Note, name='enc', when={'prize': {'$gt': 1}, 'id': {'$ne': ''}}) as flow:
         assert found(flow) == []
     said = ''.join(capfd.readouterr())
-    assert "when of Executor 'enc' looks at 'prize', which Item (endpoint '/default') doesn't have; did you mean 'price'?" in said
+    assert (
+        "when of Executor 'enc' looks at 'prize', which Item (endpoint '/default') doesn't have; did you mean 'price'?"
+        in said
+    )
 
 
 def test_commands_refuse_a_bad_graph(tmp_path: Path) -> None:
     (tmp_path / 'flow.yml').write_text('jtype: Flow\nexecutors:\n- {name: a, needs: b}\n- {name: b}\n')
     program = 'import sys; from jina.core.cli.main import main; sys.exit(main())'
-    expected = 'the Deployments need each other in a circle: a → b → a; remove one of these needs:\n    a ─→ b\n    b ─→ a\n'
+    expected = (
+        'the Deployments need each other in a circle: a → b → a; remove one of these needs:\n    a ─→ b\n    b ─→ a\n'
+    )
     for arguments in (['flow', '--uses', 'flow.yml'], ['export', 'flowchart', 'flow.yml', 'out.svg']):
         done = subprocess.run(
             [sys.executable, '-c', program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
@@ -168,7 +173,12 @@ def test_commands_refuse_a_bad_graph(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert expected in done.stderr
     graph = json.dumps({'start-gateway': ['a'], 'a': ['end-gateway'], 'b': ['a']})
-    arguments = ['--graph-description', graph, '--deployments-addresses', '{"a": ["localhost:1"], "b": ["localhost:1"]}']
+    arguments = [
+        '--graph-description',
+        graph,
+        '--deployments-addresses',
+        '{"a": ["localhost:1"], "b": ["localhost:1"]}',
+    ]
     done = subprocess.run(
         [sys.executable, '-c', program, 'gateway', '--port', str(free_port()), *arguments],
         capture_output=True,

@@ -157,7 +157,11 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         needs = flow_graph.open_inspections(self._deployments)
         if not needs:
             return self._copy()
-        return self.add(needs=[*needs, *([flow_graph.last_name(self._deployments)] if include_last_deployment else [])], name=name, **kwargs)
+        return self.add(
+            needs=[*needs, *([flow_graph.last_name(self._deployments)] if include_last_deployment else [])],
+            name=name,
+            **kwargs,
+        )
 
     def config_gateway(self, **kwargs: Any) -> Flow:
         """Set options of the gateway.
