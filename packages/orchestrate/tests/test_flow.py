@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-from jina import Executor, requests
+from jina import Client, Executor, requests
 from jina.core.errors import ConfigError, MissingDeploymentError, NotSupportedError, StartupError, TopologyError
 from jina.orchestrate import Deployment, Flow
 
@@ -58,8 +58,10 @@ def test_add_returns_a_new_flow() -> None:
     assert two['x'].needs == ['executor1'] == two[2].needs
     assert two[0].needs == ['gateway']
     assert [name for name, _ in one] == ['a']
-    with pytest.raises(KeyError):
-        two['nobody']
+    with pytest.raises(KeyError, match="'execuor1' is no Executor of the Flow; did you mean 'executor1'"):
+        two['execuor1']
+    with pytest.raises(KeyError, match="'zebra' is no Executor of the Flow"):
+        two['zebra']
 
 
 def test_chain() -> None:
@@ -69,6 +71,8 @@ def test_chain() -> None:
         assert flow.num_deployments == 4
         assert flow.is_flow_ready()
         assert flow.port > 0
+        assert flow.client_args['port'] == flow.port
+        assert Client(**flow.client_args).is_flow_ready()
         assert flow['executor2'].ports[0] != flow['executor2'].ports[1]
     assert not flow.is_flow_ready()
     assert flow.num_pods == 0

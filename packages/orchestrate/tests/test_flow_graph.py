@@ -228,7 +228,7 @@ def test_what_is_refused(make: Any, error: type[Exception], message: str) -> Non
 def test_what_is_refused_in_yaml() -> None:
     for entries, message in {
         '[{name: a}, {name: a}]': "executors[1]: two Deployments are named 'a'; rename one of them:\n    gateway ─→ a",
-        '[{name: a, needs: x}]': "executors: Deployment 'a' needs 'x', which does not exist; there are 'a', 'gateway':\n",
+        '[{name: a, needs: x}]': "executors: Deployment 'a' needs 'x', which does not exist; there are 'gateway':\n",
         '[{name: a, needs: b}, {name: b}]': 'executors[1]: the Deployments need each other in a circle: a → b → a; ',
         '[{when: {x: {$gtt: 1}}}]': 'executors[0].when: x: $gtt is no operator; did you mean $gt?',
     }.items():

@@ -259,7 +259,7 @@ def _check_names(nodes: Sequence[Node], outputs: Sequence[str]) -> None:
             if need != GATEWAY and need not in known:
                 raise MissingDeploymentError(
                     f'Deployment {node.name!r} needs {need!r}, which does not exist',
-                    hint=f'{_nearest(need, [*known, GATEWAY])}:\n{_draw(nodes)}',
+                    hint=f'{_nearest(need, [*(known - {node.name}), GATEWAY])}:\n{_draw(nodes)}',
                 )
     for name in outputs:
         if name not in known:

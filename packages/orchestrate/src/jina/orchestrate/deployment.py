@@ -380,7 +380,16 @@ _SHARED_WITH_GATEWAY = (
 
 
 def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> Any:
-    """A client for the first of the addresses, or, before the start, for the port that was asked for.
+    """A client with the options of ``client_arguments``.
+
+    Raises:
+        NotStartedError: The port isn't known.
+    """
+    return Client(**client_arguments(orchestrator, addresses, ports))
+
+
+def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> dict[str, Any]:
+    """Options of a client for the first of the addresses, or, before the start, for the port that was asked for.
 
     Raises:
         NotStartedError: Neither is known.
@@ -390,14 +399,14 @@ def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]
     if addresses:
         first = addresses[0]
         host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host
-        return Client(host=host, port=first.port, protocol=first.protocol, tls=first.tls, **settings)
+        return {'host': host, 'port': first.port, 'protocol': first.protocol, 'tls': first.tls, **settings}
     if not ports or not ports[0]:
         name = orchestrator.kind
         raise NotStartedError(
             f'{name} is not started', hint=f'use it in a with statement, or call start(), or give {name} a port'
         )
     protocols = orchestrator.protocols if hasattr(orchestrator, 'protocols') else options.protocol
-    return Client(host='127.0.0.1', port=ports[0], protocol=protocols[0], **settings)
+    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], **settings}
 
 
 def gateway_addresses(deployment: Deployment) -> list[str]:

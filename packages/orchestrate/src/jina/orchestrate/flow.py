@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
+from jina.core.config.build import nearest
 from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
 from jina.core.errors import ConfigError, JinaError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
-from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
+from jina.orchestrate.deployment import (
+    Deployment,
+    client_arguments,
+    gateway_addresses,
+    make_client,
+    pod_environment,
+)
 from jina.orchestrate.export import ExportMixin, run_exporter
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
@@ -285,6 +292,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """
         return self._cached_client(lambda: make_client(self, self.public_addresses, self.gateway_options.port))
 
+    @property
+    def client_args(self) -> dict[str, Any]:
+        """Options that ``Client`` takes for a client of this Flow, for example in another process.
+
+        Raises:
+            NotStartedError: The port isn't known before the start.
+        """
+        return client_arguments(self, self.public_addresses, self.gateway_options.port)
+
     def is_flow_ready(self, timeout: float | None = 5.0) -> Any:
         """Whether the gateway and all Executors answer; False before the start and after the end.
 
@@ -348,7 +364,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         for deployment in self._deployments:
             if deployment.name == item:
                 return deployment
-        raise KeyError(item)
+        near = nearest(item, [deployment.name for deployment in self._deployments])
+        raise KeyError(f'{item!r} is no Executor of the Flow' + (f'; did you mean {near!r}?' if near else ''))
 
     def __iter__(self) -> Iterator[tuple[str, Deployment]]:
         return iter([(deployment.name, deployment) for deployment in self._deployments])
@@ -367,7 +384,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             and [d.options for d in self._deployments] == [d.options for d in other._deployments]
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         names = ' → '.join(deployment.name for deployment in self._deployments)
