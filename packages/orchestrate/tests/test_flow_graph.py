@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jina import Executor, requests
 from jina.core.errors import ConfigError, MissingDeploymentError, TopologyError
-from jina.orchestrate import Flow
+from jina.orchestrate import Deployment, Flow
 from jina.orchestrate.export import run_exporter
 from jina.orchestrate.testing import TestClient
 
@@ -315,3 +315,12 @@ def test_the_picture_shows_the_graph_that_runs(make: Any) -> None:
     drawn = run_exporter('picture', flow.to_config()).graph.topology
     assert drawn.description() == flow.topology.description()
     assert drawn.nodes == flow.topology.nodes
+
+
+@pytest.mark.parametrize('options', [{'when': {'x': 1}}, {'floating': True}])
+def test_a_deployment_alone_has_nothing_to_filter_or_to_float_beside(options: dict[str, Any]) -> None:
+    deployment = Deployment(**options)
+    (name,) = options
+    with pytest.raises(ConfigError, match=f"Deployment 'executor' has {name}; give {name} to an Executor of a Flow"):
+        deployment.start()
+    assert getattr(Flow().add(deployment)[0].options, name) == options[name]

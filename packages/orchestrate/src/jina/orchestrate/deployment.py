@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client import Client
 from jina.client.signatures import SyncCalls
@@ -30,6 +30,9 @@ from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
@@ -99,6 +102,17 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     def external(self) -> bool:
         """Whether the Executor runs elsewhere."""
         return self.options.external
+
+    def start(self) -> Self:
+        """The same as :meth:`Orchestrator.start`.
+
+        Raises:
+            ConfigError: An option means something in a Flow only.
+        """
+        for name in ('when', 'floating'):
+            if getattr(self.options, name):
+                raise ConfigError(f'{self._title()} has {name}', hint=f'give {name} to an Executor of a Flow')
+        return super().start()
 
     @property
     def uses(self) -> str:
