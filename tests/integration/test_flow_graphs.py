@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from jina import Executor, Flow, TestClient, requests
+from jina.runtime.process import GRACE_S
 
 from tests.support.processes import free_port
 
@@ -54,13 +55,14 @@ class Note(Executor):
 class Record(Note):
     """Writes what it got to a file, slowly."""
 
-    def __init__(self, path: str = '', **kwargs: Any) -> None:
+    def __init__(self, path: str = '', pause: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.path = Path(path)
+        self.pause = pause
 
     @requests
     def note(self, docs: DocList[Item], **kwargs: Any) -> None:
-        time.sleep(0.5)
+        time.sleep(self.pause)
         with self.path.open('a') as file:
             file.write(f'{self.runtime_args.name.partition("/")[0]}: {" ".join(docs.id)}\n')
 
@@ -142,7 +144,8 @@ def test_results_of_all_branches_are_gathered(flow: Flow) -> None:
 
 def test_a_close_waits_for_floating_executors(tmp_path: Path) -> None:
     path = tmp_path / 'record.txt'
-    record = {'uses': Record, 'uses_with': {'path': str(path)}}
+    # Longer than what processes otherwise have to finish their requests.
+    record = {'uses': Record, 'uses_with': {'path': str(path), 'pause': GRACE_S / 2 + 0.2}}
     flow = Flow(quiet=True).add(uses=Note).add(name='aside', **record, floating=True)
     with flow.add(name='behind', **record, needs='aside', floating=True) as flow:
         assert found(flow) == [(doc.id, ['executor0']) for doc in DOCS]

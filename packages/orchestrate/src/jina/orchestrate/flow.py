@@ -25,7 +25,7 @@ from jina.orchestrate.deployment import (
     pod_environment,
 )
 from jina.orchestrate.export import ExportMixin, run_exporter
-from jina.orchestrate.lifecycle import Orchestrator
+from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import run_server, server_modules
 
@@ -471,7 +471,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             banner.show(self.kind, self.public_addresses)
 
     def _close(self, grace: float) -> None:
-        close_pods(self._gateways, grace / 2)
+        floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
+        close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
         self._gateways = []
 

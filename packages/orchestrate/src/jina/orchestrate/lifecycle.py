@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CLOSE_GRACE_S = 30.0
 """Seconds that processes have for their requests in flight and ``Executor.close`` when the program closes them."""
+FLOATING_GRACE_S = 86400.0
+"""The same for the gateway of a Flow that has floating Executors: it is closed when they have done their work."""
 INTERRUPT_GRACE_S = 4.0
 """The same when the program is interrupted (Ctrl-C, SIGTERM) or ends."""
 _POLL_S = 0.2

@@ -233,6 +233,11 @@ class GatewayService:
         """
         await asyncio.gather(*(self._dry_run(group) for group in self._groups.values()))
 
+    @property
+    def floating_requests(self) -> int:
+        """Number of branches that no response waited for and that aren't done."""
+        return self._walker.floating_branches + self._streams.floating_branches
+
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for floating Executors that still work on requests.
 

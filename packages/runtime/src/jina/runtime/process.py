@@ -149,11 +149,12 @@ class PodServer:
             if not isinstance(server, GrpcServer):
                 server.refresh()
 
-    async def stop(self, grace: float = GRACE_S) -> None:
+    async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
 
         Args:
             grace: Seconds for all of that, without the closing of the Executor.
+            leave_floating: What floating Executors haven't done by then is given up; else it is waited for.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -161,7 +162,9 @@ class PodServer:
             self.service.flush()
         await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
         if isinstance(self.service, GatewayService):
-            await self.service.drain(max(0.0, deadline - loop.time()))
+            if self.service.floating_requests and not leave_floating:
+                self.logger.info('waiting for %d requests in floating Executors', self.service.floating_requests)
+            await self.service.drain(max(0.0, deadline - loop.time()) if leave_floating else None)
         await self.service.close()
 
     def _end(self, _: BaseException) -> None:
@@ -263,7 +266,7 @@ async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[
         raise
     await pod.ended.wait()
     pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
-    drain = asyncio.ensure_future(pod.stop())
+    drain = asyncio.ensure_future(pod.stop(leave_floating=False))
     forced = asyncio.ensure_future(force.wait())
     await asyncio.wait((drain, forced), return_when=asyncio.FIRST_COMPLETED)
     forced.cancel()

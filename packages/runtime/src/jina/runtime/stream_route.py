@@ -76,6 +76,11 @@ class StreamRoutes:
                         return
                     yield render(item)
 
+    @property
+    def floating_branches(self) -> int:
+        """Number of branches that no stream waited for and that aren't done."""
+        return sum(walker.floating_branches for walker in self._walkers.values())
+
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no stream waited for.
 

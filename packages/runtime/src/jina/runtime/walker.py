@@ -214,6 +214,11 @@ class Walker:
         self._add_routes(response, visit)
         return response
 
+    @property
+    def floating_branches(self) -> int:
+        """Number of branches that no response waited for and that aren't done."""
+        return len(self._floating)
+
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no response waited for.
 
