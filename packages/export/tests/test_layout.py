@@ -39,9 +39,11 @@ def test_boxes_and_lines_keep_their_distance(graph: tuple[Sizes, Edges]) -> None
     for (_, first), (_, second) in itertools.combinations(boxes.items(), 2):
         assert apart(first[:2], second[:2], 50) or apart(first[2:], second[2:], 23.9)
     for (start, end), stretches in layout.lines.items():
-        assert stretches[0][1] == (boxes[start][1], layout.centres[start][1])
-        assert stretches[-1][0] == (boxes[end][0], layout.centres[end][1])
-        mains = [point[0] for stretch in stretches for point in stretch]
+        assert stretches[0][0] == (boxes[start][1], layout.centres[start][1])
+        assert stretches[-1][1] == (boxes[end][0], layout.centres[end][1])
+        for (_, (left, _)), ((right, _), _) in itertools.pairwise(stretches):  # where it bends there is no box
+            assert all(apart((left, right), box[:2], -0.01) for box in boxes.values())
+        mains = [round(point[0], 6) for stretch in stretches for point in stretch]
         assert mains == sorted(mains)
         for (left, level), (right, _) in stretches[1:-1]:
             for name, box in boxes.items():

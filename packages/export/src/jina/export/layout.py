@@ -43,7 +43,7 @@ class Layout:
     centres: dict[Name, Point]
     """``main`` and ``cross`` of each box."""
     lines: dict[tuple[Name, Name], list[tuple[Point, Point]]]
-    """Each line as stretches in which it is level, from left to right: where it enters and leaves a layer."""
+    """Each line as the stretches in which it is level, one in each layer: it bends between layers only, and so meets no box."""
     size: Point
     """Extent in both directions, from 0."""
 
@@ -88,8 +88,11 @@ def lay_out(sizes: Mapping[Name, Point], edges: Sequence[tuple[Name, Name]]) -> 
         stretches = []
         for key in chain:
             item, rank = found[key]
-            middle, reach = sum(spans[rank]) / 2, item.main / 2
-            left, right = (spans[rank][0], spans[rank][1]) if item.bend else (middle - reach, middle + reach)
+            middle, (left, right) = sum(spans[rank]) / 2, spans[rank]
+            if key == start:
+                left = middle + item.main / 2
+            elif key == end:
+                right = middle - item.main / 2
             stretches.append(((left, item.centre), (right, item.centre)))
         lines[start, end] = stretches
     return Layout(centres, lines, (spans[-1][1] if spans else 0.0, high - low))

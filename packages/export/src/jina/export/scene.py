@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -25,6 +25,8 @@ _STACK: Final = 5.0
 """How far the cards of further replicas look out."""
 _LONGEST_NOTE: Final = 36
 """Characters of a line; a second one follows, then the text is cut."""
+_SHORTEST: Final = 0.5
+"""A shorter piece of a line has no direction that an arrow could have."""
 _START, _END = '\nstart', '\nend'
 """Names of the gateway's two ends, which no Deployment can have."""
 
@@ -210,24 +212,18 @@ def _shapes(card: _Card, centre: Point) -> list[Box | Line | Text]:
 
 def _line(stretches: Sequence[tuple[Point, Point]], vertical: bool, dashed: bool) -> Line:
     """Joins the level stretches of a line by curves that start and end level."""
-    curves = []
-    for (_, start), (end, _) in itertools.pairwise(stretches):
-        if vertical:
-            middle = (start[1] + end[1]) / 2
-            curves.append((start, (start[0], middle), (end[0], middle), end))
-        else:
-            middle = (start[0] + end[0]) / 2
-            curves.append((start, (middle, start[1]), (middle, end[1]), end))
-    joined = []
-    for number, curve in enumerate(curves):
+    pieces = []
+    for number, (enter, leave) in enumerate(stretches):
         if number:
-            joined.append(_level(curves[number - 1][3], curve[0]))
-        joined.append(curve)
-    return Line(tuple(joined), dashed)
-
-
-def _level(start: Point, end: Point) -> tuple[Point, Point, Point, Point]:
-    return start, start, end, end
+            start = stretches[number - 1][1]
+            middle = ((start[0] + enter[0]) / 2, (start[1] + enter[1]) / 2)
+            if vertical:
+                pieces.append((start, (start[0], middle[1]), (enter[0], middle[1]), enter))
+            else:
+                pieces.append((start, (middle[0], start[1]), (middle[0], enter[1]), enter))
+        if math.dist(enter, leave) > _SHORTEST:
+            pieces.append((enter, enter, leave, leave))
+    return Line(tuple(pieces), dashed)
 
 
 def condition_text(when: object) -> str:
