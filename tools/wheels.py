@@ -49,7 +49,7 @@ EVERYTHING = (
     'jina-runtime[http,websocket]',
     'jina-client[http,websocket]',
     'jina-telemetry',
-    'jina-export',
+    'jina-export[png]',
     'jina-orchestrate',
     'jina',
 )
