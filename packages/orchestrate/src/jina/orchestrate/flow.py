@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +11,7 @@ from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
 from jina.core.config.build import nearest
 from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
-from jina.core.errors import ConfigError, JinaError, TopologyError
+from jina.core.errors import ConfigError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
@@ -24,8 +23,9 @@ from jina.orchestrate.deployment import (
     make_client,
     pod_environment,
 )
-from jina.orchestrate.export import ExportMixin, run_exporter
+from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
+from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import run_server, server_modules
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -310,53 +310,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         if not self.public_addresses:
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
-
-    def plot(
-        self,
-        output: str | os.PathLike[str] | None = None,
-        vertical_layout: bool = False,
-        inline_display: bool = False,
-        build: bool = True,
-        copy_flow: bool = True,
-    ) -> Flow:
-        """Draw the Executors and their connections. Nothing is started, and no web service is asked.
-
-        Args:
-            output: File that is written; its suffix says how: ``.svg``, ``.png``, or ``.mmd`` for the text of a Mermaid
-                flowchart. Default: ``flow.svg``, or no file with ``inline_display``.
-            vertical_layout: Draw from top to bottom instead of from left to right.
-            inline_display: Show the picture in the notebook.
-            build: Draw the way back to the gateway too, as it is when the Flow starts. Without it the ends are left open.
-            copy_flow: Return a copy instead of this Flow.
-
-        Returns:
-            A Flow; in a notebook it shows itself.
-
-        Raises:
-            NotSupportedError: No exporter is installed, or it can't write this kind of file.
-            MissingExtraError: The PNG needs a package that isn't installed.
-            TopologyError: The graph is invalid.
-        """
-        document, how = self._picture_document(), {'vertical_layout': vertical_layout, 'build': build}
-        if output is not None or not inline_display:
-            run_exporter('flowchart', document, output or 'flow.svg', **how)
-        if inline_display:
-            run_exporter('picture', document, **how).show()
-        return self._copy() if copy_flow else self
-
-    def _repr_svg_(self) -> str | None:
-        """The picture that a notebook shows; None if it can't be drawn."""
-        try:
-            return str(run_exporter('picture', self._picture_document()).svg)
-        except JinaError:
-            return None
-
-    def _picture_document(self) -> dict[str, Any]:
-        """The YAML of the Flow, with the names that a person gave the Executors."""
-        document = self.to_config()
-        for entry, deployment in zip(document['executors'], self._deployments, strict=True):
-            entry['uses'] = deployment.uses
-        return document
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):
