@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -268,7 +269,7 @@ def test_long_drawings_are_cut() -> None:
     assert lines[-1] == '    … 61 more'
 
 
-def test_200_nodes_compile_in_50_ms() -> None:
+def test_200_nodes_compile_in_50_ms(record_property: Any) -> None:
     nodes = [Node(f'n{index}', tuple(f'n{other}' for other in range(max(0, index - 5), index))) for index in range(200)]
 
     def seconds() -> float:
@@ -276,4 +277,7 @@ def test_200_nodes_compile_in_50_ms() -> None:
         Topology(nodes).compile()
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(3)) < 0.05
+    best = min(seconds() for _ in range(3))
+    record_property('compile_200_nodes_ms', round(best * 1000, 2))
+    print(f'200 nodes take {best * 1000:.2f} ms')
+    assert best < 0.05
