@@ -98,7 +98,7 @@ class EndpointBatcher:
             **{
                 **values,
                 'function': self._join,
-                'accepts': frozenset({'docs', 'parameters'}),
+                'accepts': frozenset({'docs', 'parameters', 'tracing_context'}),
                 'is_async': True,
                 'sees_parameters': self._endpoint.accepts is None or 'parameters' in self._endpoint.accepts,
                 'priority_parameter': self._batching.options.priority_parameter,
@@ -109,10 +109,10 @@ class EndpointBatcher:
         """Runs what waits, and from now on lets nothing wait: the worker stops."""
         self._queue.flush()
 
-    async def _join(self, docs: DocList[Any], parameters: BatchedParameters) -> Any:
+    async def _join(self, docs: DocList[Any], parameters: BatchedParameters, tracing_context: Any = None) -> Any:
         metric = self._batching.metric
         weights = None if metric is None else [_number(metric(doc), 'custom_metric') for doc in docs]
-        ticket = Ticket(docs, weights, parameters.bound, parameters.priority)
+        ticket = Ticket(docs, weights, parameters.bound, parameters.priority, tracing_context)
         self._queue.add(ticket, parameters.key)
         try:
             await ticket.answered
@@ -132,15 +132,16 @@ class EndpointBatcher:
         return kind(ticket.output)
 
     def _run(
-        self, docs: list[Any], parameters: Any, waited_s: list[float], done: Callable[[Outcome], None]
+        self, docs: list[Any], first: Ticket, waited_s: list[float], done: Callable[[Outcome], None]
     ) -> Callable[[], object]:
-        """Calls the method with a batch; returns what cancels it."""
+        """Calls the method with a batch; returns what cancels it. Its span belongs to the trace of the first request."""
+        parameters = first.parameters
         self._observe(len(docs), waited_s)
         batch = self._endpoint.schema.input_list(docs)
         available = {
             'docs': batch,
             'parameters': dict(parameters) if isinstance(parameters, dict) else parameters,
-            'tracing_context': None,
+            'tracing_context': first.tracing_context,
             'docs_matrix': None,
             'docs_map': None,
         }

@@ -292,7 +292,7 @@ class WorkerService:
                     async for item in formed:
                         yield item
         except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
-            self._log(error)
+            self._log(error, request)
             yield failed_item(request, error, self._class_name)
             self._end_if_fatal(error)
 
@@ -398,21 +398,31 @@ class WorkerService:
         return None if self._context_of is None else self._context_of(request.trace)
 
     def _fail(self, request: DataRequest, error: Exception) -> DataRequest:
-        self._log(error)
+        self._log(error, request)
         request.add_exception(error, self._class_name)
         self._end_if_fatal(error)
         return request
 
-    def _log(self, error: Exception) -> None:
+    def _log(self, error: Exception, request: Request) -> None:
+        ids = _trace_ids(request)
         if self._quiet_error:
-            self.logger.error('%r', error)
+            self.logger.error('%r', error, extra=ids)
         else:
-            self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error)
+            self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error, extra=ids)
 
     def _end_if_fatal(self, error: Exception) -> None:
         if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
             self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
             self.on_fatal(error)
+
+
+def _trace_ids(request: Request) -> dict[str, str]:
+    """What a log line says of the trace of a request; it is written after the span has ended."""
+    for key, value in request.trace:
+        if key == 'traceparent' and value.count('-') == 3:
+            _, trace_id, span_id, _ = value.split('-')
+            return {'trace_id': trace_id, 'span_id': span_id}
+    return {}
 
 
 def _runs_in_thread(endpoint: Endpoint) -> bool:
