@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -16,6 +17,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Executor, Flow, dynamic_batching, requests
+from jina.telemetry.dashboards import export_dashboards, expressions
 
 from packages.telemetry.tests.otlp_receiver import Receiver, attributes
 from tests.support.processes import free_port
@@ -315,3 +317,23 @@ def test_a_real_prometheus_scrapes_the_flow(monitored: Flow, prometheus: str) ->
     values = {item['metric']['runtime_name']: float(item['value'][1]) for item in query(prometheus, quantile)}
     assert set(values) == {'gateway/rep-0', 'first/rep-0', 'last/rep-0'}
     assert all(0 < value < 60 for value in values.values())
+
+
+def test_every_query_of_the_dashboard_and_the_alerts_finds_something(
+    monitored: Flow, prometheus: str, tmp_path: Path
+) -> None:
+    client = clients(monitored)['grpc']
+    for _ in range(3):
+        post(client)
+    post(client, '/batch', 4)
+    assert list(client.stream_doc('/stream', TextDoc(text='a'), return_type=TextDoc))
+    with pytest.raises(Exception, match='not today'):
+        post(client, '/fail')
+    for expression in expressions(interval='20s'):
+        # An alert that doesn't fire has no result, but what it compares has.
+        measured = re.split(r' [<>=]+ ', expression)[0]
+        until(lambda measured=measured: query(prometheus, measured))
+        query(prometheus, expression)
+    _, rules = export_dashboards(tmp_path)
+    checked = subprocess.run(['promtool', 'check', 'rules', rules], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
