@@ -110,10 +110,8 @@ class Request(ABC):
     @property
     def trace(self) -> Sequence[tuple[str, str]]:
         """Trace context that came with the request, as metadata (``traceparent``); it is no part of the message."""
-        try:
-            return self._trace
-        except AttributeError:  # as good as always: requests are made too often to set what few of them have
-            return ()
+        # seldom set: requests are made too often to set in each what few of them have
+        return getattr(self, '_trace', ())
 
     @trace.setter
     def trace(self, value: Sequence[tuple[str, str]]) -> None:
