@@ -54,7 +54,7 @@ def texts(default: Any = None, refused: str = '', **more: Any) -> Fact:
     return Fact('array', default, ['a', 'b'], refused, **more)
 
 
-OBSERVABILITY = 'it comes with observability'
+NO_METRICS = 'a client records traces only'
 CONTAINERS = 'it comes with containers'
 KUBERNETES = 'it comes with Kubernetes export'
 STATEFUL = 'it comes with stateful Executors'
@@ -75,12 +75,12 @@ ESSENTIAL = {
     'workspace_id': text(refused='objects share a workspace by giving the same path as workspace'),
 }
 TELEMETRY = {
-    'tracing': flag(OBSERVABILITY),
-    'traces_exporter_host': text(refused=OBSERVABILITY, aliases=('tracing_exporter_host',)),
-    'traces_exporter_port': Fact('integer', None, 4317, OBSERVABILITY, ('tracing_exporter_port',)),
-    'metrics': flag(OBSERVABILITY),
-    'metrics_exporter_host': text(refused=OBSERVABILITY),
-    'metrics_exporter_port': Fact('integer', None, 4317, OBSERVABILITY),
+    'tracing': flag(),
+    'traces_exporter_host': text(aliases=('tracing_exporter_host',)),
+    'traces_exporter_port': Fact('integer', None, 4317, aliases=('tracing_exporter_port',)),
+    'metrics': flag(),
+    'metrics_exporter_host': text(),
+    'metrics_exporter_port': Fact('integer', None, 4317),
 }
 BASE = {
     **ESSENTIAL,
@@ -105,8 +105,8 @@ BASE = {
     'protocol': Fact('array', ['GRPC'], ['HTTP'], aliases=('protocols',)),
     'provider': Fact('string', 'NONE', 'AZURE', PROVIDERS),
     'provider_endpoint': text(refused=PROVIDERS),
-    'monitoring': flag(OBSERVABILITY),
-    'port_monitoring': Fact('array', [], [9090], OBSERVABILITY),
+    'monitoring': flag(),
+    'port_monitoring': Fact('array', [], [9090]),
     'retries': Fact('integer', -1, 0),
     'stateful': flag(STATEFUL),
     'peer_ports': Fact('any', None, [1, 2, 3], STATEFUL, ('pod_ports',)),
@@ -204,6 +204,9 @@ FLOW = {
 }
 CLIENT = {
     **TELEMETRY,
+    'metrics': flag(NO_METRICS),
+    'metrics_exporter_host': text(refused=NO_METRICS),
+    'metrics_exporter_port': Fact('integer', None, 4317, NO_METRICS),
     'proxy': flag('it comes with HTTP proxies'),
     'host': text('0.0.0.0'),
     'port': Fact('integer', None, 12345),

@@ -17,7 +17,7 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto
 from jina.runtime.answers import serialise
-from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
+from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
@@ -54,6 +54,7 @@ class GatewayService:
         options: The graph, the addresses, and how to talk to them.
         logger: Logger of the process; by default one is made from the options.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
+        make_peer: Makes a replica that is watched, see ``ConnectionSettings``.
 
     Raises:
         TopologyError: The graph is invalid.
@@ -62,7 +63,12 @@ class GatewayService:
     """
 
     def __init__(
-        self, options: GatewayOptions, *, logger: JinaLogger | None = None, open_channel: OpenChannel | None = None
+        self,
+        options: GatewayOptions,
+        *,
+        logger: JinaLogger | None = None,
+        open_channel: OpenChannel | None = None,
+        make_peer: MakePeer | None = None,
     ) -> None:
         self.name = options.runtime_name
         self.logger = logger or JinaLogger(
@@ -83,6 +89,7 @@ class GatewayService:
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
             open_channel=open_channel,
+            make_peer=make_peer,
         )
         self.on_change: Callable[[], object] = lambda: None
         """Called when an Executor has other endpoints than before; only with the option ``reload``."""
@@ -166,7 +173,7 @@ class GatewayService:
         Returns:
             What cancels it, None if it is answered already.
         """
-        return self._walk(request, finished, (), None, with_routes=with_routes)
+        return self._walk(request, finished, request.trace, None, with_routes=with_routes)
 
     def _walk(
         self,

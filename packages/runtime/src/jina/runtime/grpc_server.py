@@ -296,6 +296,7 @@ class GrpcServer:
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
+            request.trace = _metadata(context)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
                     ahead = writer.put(item.to_bytes())

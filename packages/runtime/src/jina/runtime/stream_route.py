@@ -49,7 +49,7 @@ class StreamRoutes:
             TransportError: An Executor can't be reached, takes too long, or its stream broke.
         """
         try:
-            visit = Visit(request, len(self._plan.steps), (), timeout)
+            visit = Visit(request, len(self._plan.steps), request.trace, timeout)
             step = self._directory.stream_step(visit.endpoint, visit.target)
         except (InputError, NotSupportedError, ValueError) as error:
             yield failed_item(request, error)
@@ -67,7 +67,9 @@ class StreamRoutes:
             singles = _singles(state.request)
         group = self._groups[step.name]
         for single in singles:
-            responses = group.stream_doc(single.to_bytes(), visit.endpoint, timeout=visit.time_left())
+            responses = group.stream_doc(
+                single.to_bytes(), visit.endpoint, metadata=visit.metadata, timeout=visit.time_left()
+            )
             async with contextlib.aclosing(responses):
                 async for raw in responses:
                     item = received_item(raw)

@@ -20,12 +20,12 @@ from jina.core.parameters import RESULTS_KEY
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
+from jina.core.trace_headers import TRACE_KEYS
 from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
 from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.filtering import defaults_of, filter_content
 
-_TRACE_KEYS: Final = frozenset({'traceparent', 'tracestate', 'baggage'})
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -59,7 +59,7 @@ class Visit:
     ) -> None:
         self.began = time.time_ns()
         self.endpoint = request.exec_endpoint
-        self.metadata: Metadata = tuple(pair for pair in metadata if pair[0] in _TRACE_KEYS) if metadata else ()
+        self.metadata: Metadata = tuple(pair for pair in metadata if pair[0] in TRACE_KEYS) if metadata else ()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.started = [0] * steps
         self.ended = [0] * steps

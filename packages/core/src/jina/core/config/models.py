@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 _SHARDING = 'sharding'
 _HUB = 'the Executor hub'
+_NO_METRICS = 'a client records traces only'
 
 
 class ServedPodOptions(PodOptions):
@@ -289,6 +290,12 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Requests that may be in flight at the same time; 0 sets no limit."""
     reuse_session: bool = option(False)
     """Keep the HTTP session between calls."""
+    metrics: bool = option(False, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
+    metrics_exporter_host: str | None = option(None, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
+    metrics_exporter_port: PortNumber | None = option(None, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
     proxy: bool = option(False, planned='HTTP proxies')
     """Respect the variables ``http_proxy`` and ``https_proxy``."""
 
