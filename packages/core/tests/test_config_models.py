@@ -61,7 +61,6 @@ STATEFUL = 'it comes with stateful Executors'
 SHARDING = 'it comes with sharding'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
-HTTP = 'it comes with the complete HTTP server'
 GATEWAYS = 'it comes with custom gateways'
 TLS = 'it comes with TLS servers'
 ONE_RUNTIME = 'there is one runtime for each role'
@@ -148,6 +147,9 @@ HTTP_SERVER = {
     'title': text(),
     'description': text(),
     'cors': flag(),
+    'no_debug_endpoints': flag(),
+    'no_crud_endpoints': flag(),
+    'expose_endpoints': Fact('object', None, {'/foo': {'summary': 'something', 'methods': ['PUT']}}),
     'uvicorn_kwargs': values(),
     'ssl_certfile': text(refused=TLS),
     'ssl_keyfile': text(refused=TLS),
@@ -176,9 +178,6 @@ GATEWAY = {
     'pod_role': Fact('string', 'GATEWAY', 'HEAD', 'a gateway has no other role'),
     'host': text('0.0.0.0', aliases=('host_in',)),
     'prefetch': Fact('integer', 1000, 0),
-    'no_debug_endpoints': flag(HTTP),
-    'no_crud_endpoints': flag(HTTP),
-    'expose_endpoints': values(HTTP),
     'expose_graphql_endpoint': flag('it comes with GraphQL'),
     'proxy': flag('it comes with HTTP proxies'),
     'uses': Fact('any', None, 'MyGateway', GATEWAYS),

@@ -12,7 +12,7 @@ from docarray import DocList
 from docarray.documents import TextDoc
 from jina.core.config import DeploymentOptions
 from jina.core.endpoints import requests
-from jina.core.errors import ConfigError, PortInUseError, StartupError
+from jina.core.errors import PortInUseError, StartupError
 from jina.core.executor import Executor
 from jina.runtime.process import PodServer
 
@@ -60,29 +60,6 @@ async def test_free_ports_come_from_the_range_of_the_environment(
 async def test_an_address_that_is_not_ours() -> None:
     with pytest.raises(StartupError, match=r'can not listen on 203.0.113.1:0'):
         await start(host='203.0.113.1')
-
-
-@pytest.mark.parametrize(
-    ('kwargs', 'message'),
-    [
-        ({'port': 3}, "uvicorn_kwargs: 'port' is set by the server; use the options host and port"),
-        ({'htp': 'h11'}, "uvicorn has no setting 'htp'; did you mean 'http'?"),
-    ],
-)
-async def test_wrong_uvicorn_settings(kwargs: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        await start(uvicorn_kwargs=kwargs)
-
-
-async def test_uvicorn_settings_reach_uvicorn(sites: Any) -> None:
-    site = await sites.deployment(
-        Echo, uvicorn_kwargs={'http': 'h11', 'loop': 'asyncio', 'server_header': True, 'root_path': '/sub'}
-    )
-    answer = await site.get('/docs')
-    assert answer.headers['server'] == 'uvicorn'
-    assert b"url: '/sub/openapi.json'" in answer.body
-    assert (await site.get('/openapi.json')).json()['servers'] == [{'url': '/sub'}]
-    assert (await site.post('/echo', {'data': []})).status == 200
 
 
 async def test_signal_handlers_stay_as_they_are(sites: Any) -> None:

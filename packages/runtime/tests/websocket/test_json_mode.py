@@ -173,7 +173,7 @@ async def test_parameters_that_do_not_fit(sites: Any) -> None:
 async def test_an_endpoint_that_is_not_there(site: Any) -> None:
     answer = await site.ask_json({'execEndpoint': '/uper', 'data': []})
     assert answer['detail'] == "there is no endpoint '/uper'; did you mean '/upper'?"
-    assert answer['header']['status']['exception']['name'] == 'ClientError'
+    assert answer['header']['status']['exception']['name'] == 'UnknownEndpointError'
     assert 'there are' in (await site.ask_json({'execEndpoint': '/x9'}))['detail']
 
 

@@ -19,6 +19,7 @@
     ├── ContainerError
     ├── ClientError
     │   ├── InputError (ValueError)
+    │   ├── UnknownEndpointError
     │   └── CallbackError
     ├── ServerError
     │   └── RemoteError
@@ -163,6 +164,13 @@ class ClientError(JinaError):
 
 class InputError(ClientError, ValueError):
     """``inputs`` hold something that can't be sent."""
+
+
+class UnknownEndpointError(ClientError):
+    """No Executor has the endpoint that a request is for."""
+
+    grpc_code = 'NOT_FOUND'
+    http_status = 404
 
 
 class CallbackError(ClientError):

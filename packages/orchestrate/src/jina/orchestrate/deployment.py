@@ -27,6 +27,7 @@ from jina.core.topology import Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, launcher
 from jina.orchestrate.export import ExportMixin
+from jina.orchestrate.exposing import ExposeMixin, writable_routes
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
 
-class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
+class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process
@@ -270,6 +271,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """Seconds to wait for the start; None for no limit."""
         return None if self.options.timeout_ready < 0 else self.options.timeout_ready / 1000
 
+    def _exposed(self) -> Mapping[str, Any]:
+        return self.options.expose_endpoints or {}
+
+    def _expose(self, routes: dict[str, dict[str, Any]]) -> None:
+        self.options = self.options.model_copy(update={'expose_endpoints': routes})
+
     def _title(self) -> str:
         return f'Deployment {self.name!r}'
 
@@ -315,7 +322,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             return [options]
         if self._shares_port():
             return [options.model_copy(update={'replica_id': number}) for number in range(options.replicas)]
-        hidden = {'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
+        hidden = {**_PUBLIC_ONLY, 'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
         return [options.model_copy(update={**hidden, 'replica_id': number}) for number in range(options.replicas)]
 
     def _launch_replica(self, options: DeploymentOptions, classes: list[type]) -> None:
@@ -372,6 +379,13 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         return f'<Deployment {self.name!r}{" (running)" if self._is_running() else ""}>'
 
 
+_PUBLIC_ONLY: dict[str, Any] = {
+    'no_debug_endpoints': False,
+    'no_crud_endpoints': False,
+    'expose_endpoints': None,
+    'uvicorn_kwargs': None,
+}
+"""Options of the public server that replicas behind a gateway don't have."""
 _SHARED_WITH_GATEWAY = (
     'timeout_ctrl',
     'log_config',
@@ -387,6 +401,9 @@ _SHARED_WITH_GATEWAY = (
     'title',
     'description',
     'cors',
+    'no_debug_endpoints',
+    'no_crud_endpoints',
+    'expose_endpoints',
     'uvicorn_kwargs',
     'workspace',
     'reload',
@@ -491,6 +508,8 @@ def document_values(options: DeploymentOptions | GatewayOptions) -> dict[str, An
     uses = values.get('uses')
     if isinstance(uses, type):
         values['uses'] = uses.__name__ if uses.__module__ == '__main__' else f'{uses.__module__}.{uses.__qualname__}'
+    if 'expose_endpoints' in values:
+        values['expose_endpoints'] = writable_routes(values['expose_endpoints'])
     return values
 
 

@@ -24,6 +24,7 @@ from jina.orchestrate.deployment import (
     pod_environment,
 )
 from jina.orchestrate.export import ExportMixin
+from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -378,6 +379,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, Orchestrator):
         twin._own_values = dict(self._own_values)
         twin._gateways = []
         return twin
+
+    def _exposed(self) -> Mapping[str, Any]:
+        return self.gateway_options.expose_endpoints or {}
+
+    def _expose(self, routes: dict[str, dict[str, Any]]) -> None:
+        self._gateway_values = {**self._gateway_values, 'expose_endpoints': routes}
+        self.gateway_options = self.gateway_options.model_copy(update={'expose_endpoints': routes})
 
     def _prepare(self) -> None:
         launcher.prepare(server_modules(self.gateway_options.protocol))

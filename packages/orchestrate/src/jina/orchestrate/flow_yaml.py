@@ -10,6 +10,7 @@ from jina.core.config import DeploymentOptions, build, unknown_option
 from jina.core.errors import ConfigError, TopologyError
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml
 from jina.orchestrate.deployment import Deployment, add_search_paths, deployment_values, document_values
+from jina.orchestrate.exposing import writable_routes
 from jina.orchestrate.flow_graph import last_name
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def write(flow: Flow) -> dict[str, Any]:
             gateway[name] = _plain(value)
     if gateway:
         document['gateway'] = gateway
+    for part in (document.get('with', {}), gateway):
+        if isinstance(part.get('expose_endpoints'), Mapping):
+            part['expose_endpoints'] = writable_routes(part['expose_endpoints'])
     return document
 
 

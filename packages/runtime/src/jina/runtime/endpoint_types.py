@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import difflib
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
-from jina.core.errors import SchemaError
+from jina.core.errors import SchemaError, UnknownEndpointError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema, remote_endpoints
 from jina.core.wire import DRY_RUN_ENDPOINT
 from jina.runtime.service import RequestService
+
+_LISTED: Final = 12
+
+
+def missing_endpoint(name: str, known: Iterable[str], what: str = 'endpoint') -> UnknownEndpointError:
+    """Returns the error of a request for an endpoint that isn't there; it names the nearest one.
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        what: What it is called.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1)
+    listed = ', '.join(names[:_LISTED]) + (', …' if len(names) > _LISTED else '')
+    hint = f'did you mean {near[0]!r}?' if near else f'there are {listed}' if names else 'there is none'
+    return UnknownEndpointError(f'there is no {what} {name!r}', hint=hint)
 
 
 async def endpoint_types(service: RequestService, *, is_worker: bool, logger: JinaLogger) -> dict[str, EndpointSchema]:

@@ -88,6 +88,7 @@ class PodServer:
             Exception: What the Executor's ``__init__`` raises.
         """
         options = self._options
+        options.refuse_unused()
         host = _host_of(options)
         service = self.service = self._make_service()
         try:
@@ -289,7 +290,7 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
     os.environ['JINA_DEPLOYMENT_NAME'] = options.runtime_name
     _raise_file_limit()
     keep_freed_memory()
-    return run(_serve(options, on_ready))
+    return run(_serve(options, on_ready), loop=(getattr(options, 'uvicorn_kwargs', None) or {}).get('loop', 'auto'))
 
 
 async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[list[PodAddress]], None]) -> int:
@@ -341,13 +342,28 @@ def _handle_signals(first: asyncio.Event, second: asyncio.Event) -> None:
             loop.add_signal_handler(number, handle)
 
 
-def run(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Runs a coroutine in a new event loop, on uvloop where it is installed and ``JINA_DISABLE_UVLOOP`` is not set.
+def run(main: Coroutine[Any, Any, _Result], *, loop: str = 'auto') -> _Result:
+    """Runs a coroutine in a new event loop.
 
     Unlike ``asyncio.run`` it doesn't wait for threads of the loop's default executor: a call that hangs there must not
     keep the process.
+
+    Args:
+        main: The coroutine.
+        loop: ``asyncio`` or ``uvloop``; all else is uvloop where it is installed and ``JINA_DISABLE_UVLOOP`` is not set.
+
+    Raises:
+        MissingExtraError: uvloop is asked for and isn't installed.
     """
-    loop = _new_loop()
+    try:
+        new = _new_loop(loop)
+    except BaseException:
+        main.close()
+        raise
+    return _run_in(new, main)
+
+
+def _run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _Result]) -> _Result:
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main)
@@ -362,14 +378,16 @@ def run(main: Coroutine[Any, Any, _Result]) -> _Result:
         loop.close()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if not uvloop_disabled():
-        try:
-            import uvloop  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError:
-            return asyncio.new_event_loop()
-        return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
+def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind == 'asyncio' or (kind != 'uvloop' and uvloop_disabled()):
+        return asyncio.new_event_loop()
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if kind == 'uvloop':
+            raise MissingExtraError("the event loop of uvicorn_kwargs={'loop': 'uvloop'}", install='uvloop') from error
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _raise_file_limit() -> None:

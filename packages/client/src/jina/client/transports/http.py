@@ -33,6 +33,7 @@ except ImportError as _error:  # pragma: no cover - depends on the environment
 __all__ = ['HttpTransport']
 
 _GENERIC_PATH: Final = '/post'
+_GENERIC_OPERATION: Final = 'call_any_endpoint'
 _CONNECT_LIMIT_S: Final = 20.0
 _DOUBT_S: Final = 5.0
 _EXECUTOR_FAILED: Final = 499
@@ -55,6 +56,7 @@ class HttpTransport(Transport):
         self._session = aiohttp.ClientSession(headers=headers)
         self._paths: frozenset[str] | None = None
         self._streaming_paths: frozenset[str] = frozenset()
+        self._has_generic_path = False
         self._paths_read_at = 0.0
 
     async def close(self) -> None:
@@ -84,7 +86,7 @@ class HttpTransport(Transport):
         if status in (404, 405) and await self._paths_changed(options):
             path = await self._path_of(request.exec_endpoint, options)
             status, text = await self._fetch('POST', path, options, body)
-        if status == 200:
+        if 200 <= status < 300:
             return self._response(request, text, options)
         if _is_executor_failure(status, text):
             return _failed_response(request, text)
@@ -107,7 +109,7 @@ class HttpTransport(Transport):
     # Which path serves an endpoint
 
     async def _path_of(self, endpoint: str, options: CallOptions) -> str:
-        """Returns the path of an endpoint: its own, or that of the default endpoint, or the generic one."""
+        """Returns the path of an endpoint: its own, or the generic one, or that of the default endpoint."""
         own = '/' + endpoint.lstrip('/')
         paths = await self._known_paths(options)
         if own not in paths and time.monotonic() - self._paths_read_at > _DOUBT_S:
@@ -119,6 +121,8 @@ class HttpTransport(Transport):
             raise NotSupportedError(
                 f'endpoint {endpoint!r} streams documents', hint='call it with stream_doc, one document at a time'
             )
+        if self._has_generic_path:
+            return _GENERIC_PATH
         return DEFAULT_ENDPOINT if DEFAULT_ENDPOINT in paths else _GENERIC_PATH
 
     async def _known_paths(self, options: CallOptions) -> frozenset[str]:
@@ -129,6 +133,7 @@ class HttpTransport(Transport):
             listed: Any = _parse_json(text)
             entries = listed.get('paths') if isinstance(listed, dict) else None
             known = {path: methods for path, methods in (entries or {}).items() if isinstance(methods, dict)}
+            self._has_generic_path = _GENERIC_OPERATION in str(known.get(_GENERIC_PATH, {}).get('post'))
             self._streaming_paths = frozenset(path for path, methods in known.items() if _streams(methods))
             self._paths = frozenset(
                 path for path, methods in known.items() if 'post' in methods and path not in self._streaming_paths
@@ -209,7 +214,7 @@ class HttpTransport(Transport):
             async with self._session.request(
                 method, self._base + path, data=body, headers=headers, timeout=timeout
             ) as answer:
-                if answer.status != 200:
+                if not answer.ok:
                     raise self._stream_refusal(request, answer.status, await answer.read(), f'{method} {path}')
                 events = _EventParser()
                 async for chunk in answer.content.iter_any():

@@ -21,8 +21,10 @@ from jina.core.config.models import (
     NewOptions,
     PingOptions,
 )
+from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 
 __all__ = [
+    'PYTHON_ONLY',
     'ClientOptions',
     'DeploymentOptions',
     'DynamicBatchingOptions',
@@ -43,9 +45,11 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'RouteOptions',
     'build',
     'changed',
     'check_batching',
+    'check_routes',
     'default_of',
     'description_of',
     'external_addresses',

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from jina.core.config.base import Options, option
+from jina.core.config.routes import Routes
 from jina.core.config.values import (
     Compression,
     PodRole,
@@ -212,6 +213,12 @@ class HttpServerOptions(Options):
     """Description in the generated API documentation."""
     cors: bool = option(False)
     """Let pages of any origin call the server."""
+    no_debug_endpoints: bool = option(False)
+    """Leave out ``/status`` and ``/post``."""
+    no_crud_endpoints: bool = option(False)
+    """Leave out ``/index``, ``/search``, ``/update`` and ``/delete``, also where an Executor has such an endpoint."""
+    expose_endpoints: Routes | None = option(None)
+    """Mapping from endpoints to the options of their routes: ``{'/foo': {'summary': 'mine', 'methods': ['PUT']}}``. As JSON on the command line."""
     uvicorn_kwargs: Values | None = option(None)
     """Settings passed on to the Uvicorn server. A WebSocket server takes those whose names begin with ``ws_``."""
 

@@ -49,6 +49,7 @@ from jina.core.enums import (
     ProtocolType,
 )
 from jina.core.environment import default_host
+from jina.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,6 +57,12 @@ if TYPE_CHECKING:
 _SHARDING = 'sharding'
 _HUB = 'the Executor hub'
 _NO_METRICS = 'a client records traces only'
+_USED_BY = {
+    'no_debug_endpoints': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
+    'no_crud_endpoints': (ProtocolType.HTTP,),
+    'expose_endpoints': (ProtocolType.HTTP,),
+    'uvicorn_kwargs': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
+}
 
 
 class ServedPodOptions(PodOptions):
@@ -76,6 +83,20 @@ class ServedPodOptions(PodOptions):
                 context,
             )
         return self
+
+    def refuse_unused(self) -> None:
+        """Check that options of the HTTP server have one: called at the start, when all options are known.
+
+        Raises:
+            ConfigError: They are set, and no protocol uses them.
+        """
+        for name, protocols in _USED_BY.items():
+            if getattr(self, name, None) and not set(protocols) & set(self.protocol):
+                spoken = ' and '.join(map(str, self.protocol))
+                raise ConfigError(
+                    f'{self.owner}: {name} is for {" and ".join(map(str, protocols))}, and the protocol is {spoken}',
+                    hint=f"add protocol='{str(protocols[0]).lower()}', or remove {name}",
+                )
 
     @property
     def shares_port(self) -> bool:
@@ -213,12 +234,6 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
     proxy: bool = option(False, planned='HTTP proxies')
     """Respect the variables ``http_proxy`` and ``https_proxy``."""
-    no_debug_endpoints: bool = option(False, planned='the complete HTTP server')
-    """Leave out ``/status`` and ``/post``."""
-    no_crud_endpoints: bool = option(False, planned='the complete HTTP server')
-    """Leave out ``/index``, ``/search``, ``/update`` and ``/delete``."""
-    expose_endpoints: Values | None = option(None, planned='the complete HTTP server')
-    """JSON map from endpoints of Executors to HTTP routes."""
     expose_graphql_endpoint: bool = option(False, planned='GraphQL')
     """Serve GraphQL at ``/graphql``."""
     uses: Any = option(None, planned='custom gateways')

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from importlib.resources import files
 from typing import Any, Final, Literal
-from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
@@ -14,21 +13,24 @@ from fastapi.routing import APIRoute
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import PodRoleType
 from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import ConnectError
+from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
 from jina.runtime.dry_run import dry_run_status
-from jina.runtime.endpoint_types import endpoint_types
+from jina.runtime.endpoint_types import endpoint_types, missing_endpoint
+from jina.runtime.http.any_endpoint import AnyEndpointHandler
 from jina.runtime.http.events import StreamHandler
+from jina.runtime.http.openapi_models import HealthModel, InfoModel, StatusModel
 from jina.runtime.http.rendering import render_error, to_json
-from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, send_json
+from jina.runtime.http.route_table import RouteTable
+from jina.runtime.http.routes import GetHandler, Handler, PostHandler, send_json
 from jina.runtime.service import RequestService
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -41,41 +43,13 @@ _DISCOVERY_WAIT_S: Final = 2.0
 _REFRESH_INTERVAL_S: Final = 1.0
 
 
-class ExceptionModel(BaseModel):
-    """What an Executor raised."""
-
-    name: str = ''
-    args: list[str] = []
-    stacks: list[str] = []
-    executor: str = ''
-
-
-class StatusModel(BaseModel):
-    """Whether requests can be answered: code 0 if so, else 1."""
-
-    code: int = 0
-    description: str = ''
-    exception: ExceptionModel | None = None
-
-
-class InfoModel(BaseModel):
-    """Versions and platform, and the environment variables of the framework."""
-
-    jina: dict[str, str]
-    envs: dict[str, str]
-
-
-class HealthModel(BaseModel):
-    """Nothing: an answer is enough."""
-
-
 class Application:
     """Serves a worker or a gateway over ASGI.
 
     Args:
         service: What answers.
-        options: ``title``, ``description`` and ``cors`` are used, where the options have them. Without ``description`` that in the
-            ``metas`` of the Executor counts.
+        options: Those of ``HttpServerOptions`` are used, where the options have them. Without ``description`` that in the ``metas`` of
+            the Executor counts.
         role: What the service is.
         logger: Logger of the process.
     """
@@ -95,11 +69,18 @@ class Application:
             redoc_url=None,
             openapi_url=None,
         )
-        self._handlers: dict[tuple[str, str], Handler] = {}
-        self._cors = http.cors
+        self._http = http
+        self._table: RouteTable | None = None
+        self._any_endpoint = AnyEndpointHandler(
+            service,
+            find=self._find,
+            look_again=self._look_again,
+            missing=self._missing,
+            is_worker=self._is_worker,
+            logger=logger,
+        )
         self.direct: dict[bytes, PostHandler] = {}
         """Handlers that may be called without ASGI, by path as it stands in the request line."""
-        self._endpoint_routes: list[BaseRoute] = []
         self._schemas: dict[str, EndpointSchema] | None = None
         self._refreshed_at = float('-inf')
         self._refreshing: asyncio.Task[None] | None = None
@@ -137,35 +118,61 @@ class Application:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Takes requests for endpoints directly to their handlers, and all else through FastAPI."""
-        key = (scope['method'], scope['path'])
-        handler = self._handlers.get(key)
-        if handler is None and not self._is_worker and self._is_unknown(scope):
-            await self._refresh_now()
-            handler = self._handlers.get(key)
-            if handler is None and self._schemas is None:
-                error = ConnectError(
-                    'the endpoints are not known yet: not every Executor has answered', hint='try again'
-                )
-                await send_json(send, error.http_status, render_error(error))
+        handler = self._handler_of(scope)
+        if handler is None and not self._is_known(scope):
+            await self._look_again()
+            handler = self._handler_of(scope)
+            if handler is None and not self._is_known(scope):
+                await self._refuse(scope, send)
                 return
         await (handler or self.app)(scope, receive, send)
 
-    def _is_unknown(self, scope: Scope) -> bool:
-        return scope['method'] in ('POST', 'GET') and not any(
-            route.matches(scope)[0] is not Match.NONE for route in self.app.router.routes
+    def _handler_of(self, scope: Scope) -> Handler | None:
+        return None if self._table is None else self._table.handlers.get((scope['method'], scope['path']))
+
+    def _is_known(self, scope: Scope) -> bool:
+        """Whether FastAPI has an answer: a route, or a hint to one without the slash at the end."""
+        path: str = scope['path']
+        if len(path) > 1 and path.endswith('/'):
+            return True
+        return any(route.matches(scope)[0] is Match.FULL for route in self.app.router.routes)
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        """Answers a request for which there is no route."""
+        root = scope.get('root_path', '').rstrip('/')
+        path = str(scope['path']).removeprefix(root)
+        routes = [route for route in self.app.router.routes if isinstance(route, Route)]
+        methods = sorted({method for route in routes if route.path == path for method in route.methods or ()})
+        if methods:
+            message = f'{path!r} takes {" and ".join(methods)}, not {scope["method"]}'
+            allow = (b'allow', ', '.join(methods).encode())
+            await send_json(send, 405, to_json({'detail': message}), allow)
+            return
+        error: JinaError = ConnectError(
+            'the endpoints are not known yet: not every Executor has answered', hint='try again'
         )
+        if self._table is not None:
+            shown = {route.path for route in routes if isinstance(route, APIRoute) and route.include_in_schema}
+            error = missing_endpoint(path, shown, 'route')
+        await send_json(send, error.http_status, render_error(error))
+
+    def _find(self, name: str) -> Handler | None:
+        return None if self._table is None else self._table.find(name)
+
+    def _missing(self, name: str) -> JinaError:
+        return missing_endpoint(name, self._table.names if self._table is not None else ())
+
+    async def _look_again(self) -> None:
+        """Asks a gateway again for its endpoints: an Executor may have started or changed meanwhile."""
+        if not self._is_worker and asyncio.get_running_loop().time() - self._refreshed_at >= _REFRESH_INTERVAL_S:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.refresh()), _DISCOVERY_WAIT_S)
 
     def refresh(self) -> asyncio.Task[None]:
         """Starts to look for the endpoints again; the task ends when their routes are there."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
         return self._refreshing
-
-    async def _refresh_now(self) -> None:
-        """Asks a gateway again for its endpoints: an Executor may have started or changed meanwhile."""
-        if asyncio.get_running_loop().time() - self._refreshed_at >= _REFRESH_INTERVAL_S:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.refresh()), _DISCOVERY_WAIT_S)
 
     async def _refresh(self) -> None:
         schemas = await endpoint_types(self._service, is_worker=self._is_worker, logger=self._logger)
@@ -176,36 +183,40 @@ class Application:
 
     def _install(self, schemas: dict[str, EndpointSchema]) -> None:
         """Replaces the routes of endpoints."""
-        handlers: dict[tuple[str, str], Handler] = {}
-        routes: list[BaseRoute] = []
-        for name, schema in schemas.items():
-            path = f'/{name.lstrip("/")}'
-            kind: type[Handler] = StreamHandler if schema.is_generator else PostHandler
-            handler = kind(
-                self._service,
-                name,
-                schema,
-                is_worker=self._is_worker,
-                with_header=self._with_header,
-                logger=self._logger,
-            )
-            for method in ('GET', 'POST') if schema.is_generator else ('POST',):
-                handlers[method, path] = handler
-                routes.append(EndpointRoute(path, handler, method=method, with_header=self._with_header))
+        table = RouteTable(
+            schemas,
+            self._http,
+            self._make_handler,
+            any_endpoint=self._any_endpoint,
+            with_header=self._with_header,
+        )
+        for name in table.unknown:
+            self._logger.warning('expose_endpoints: %s', missing_endpoint(name, table.names))
         # Endpoints come first: one called /status replaces the page of that name.
-        self.app.router.routes[:] = [*routes, *self._fixed_routes]
+        self.app.router.routes[:] = [*table.routes, *self._fixed_routes]
         self.app.openapi_schema = None
-        self._handlers = handlers
+        self._table = table
         self.direct.clear()
-        if not self._cors:
-            for (_, path), handler in handlers.items():
-                if isinstance(handler, PostHandler):
-                    self.direct[quote(path).encode()] = handler
+        if not self._http.cors:
+            self.direct.update(table.direct)
+
+    def _make_handler(self, name: str, schema: EndpointSchema, *, success: int = 200, by_get: bool = False) -> Handler:
+        kind: type[Handler] = StreamHandler if schema.is_generator else GetHandler if by_get else PostHandler
+        return kind(
+            self._service,
+            name,
+            schema,
+            is_worker=self._is_worker,
+            with_header=self._with_header,
+            logger=self._logger,
+            success=success,
+        )
 
     def _add_pages(self) -> None:
         app = self.app
         self._add_page('/', self._health, HealthModel, 'Health check')
-        self._add_page('/status', self._status, InfoModel, 'Versions, platform and environment')
+        if not self._http.no_debug_endpoints:
+            self._add_page('/status', self._status, InfoModel, 'Versions, platform and environment')
         self._add_page('/dry_run', self._dry_run, StatusModel, 'Check that requests reach all Executors')
         app.add_route('/openapi.json', self._openapi, include_in_schema=False)
         app.add_route('/docs', self._swagger, include_in_schema=False)
@@ -228,8 +239,7 @@ class Application:
         return _json_response((await dry_run_status(self._service)).to_dict())
 
     async def _openapi(self, request: Request) -> Response:
-        if not self._is_worker:
-            await self._refresh_now()
+        await self._look_again()
         schema = self.app.openapi()
         root = request.scope.get('root_path', '').rstrip('/')
         return _json_response({**schema, 'servers': [{'url': root}]} if root else schema)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from keyword import iskeyword
 from os import urandom
-from typing import Annotated, Any, Final, Optional, Union
+from types import NoneType
+from typing import Annotated, Any, Final, Optional, Union, get_args
 from urllib.parse import parse_qsl
 
 from docarray import BaseDoc, DocList
@@ -21,7 +24,17 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 from pydantic_core import ErrorDetails
 from typing_extensions import Required, TypedDict
 
-__all__ = ['BodyError', 'EndpointBody', 'ParsedBody', 'StreamBody', 'request_model', 'response_model', 'with_floats']
+__all__ = [
+    'BodyError',
+    'DocumentBody',
+    'EndpointBody',
+    'Header',
+    'ParsedBody',
+    'query_fields',
+    'request_model',
+    'response_model',
+    'with_floats',
+]
 
 _DATA: Final = DataRequestProto.DESCRIPTOR.fields_by_name['data'].number
 
@@ -181,8 +194,8 @@ class EndpointBody:
         return parameters
 
 
-class StreamBody:
-    """Reads requests to a streaming endpoint.
+class DocumentBody:
+    """Reads requests whose body or query is a document alone: by ``GET``, and to a streaming endpoint.
 
     Args:
         schema: Types of the endpoint.
@@ -242,6 +255,27 @@ def request_model(name: str, schema: EndpointSchema) -> type[BaseModel]:
     data: Any = Union[document, list[document]] if schema.is_singleton_doc else Union[list[document], document]  # type: ignore[valid-type]  # noqa: UP007
     described = _described_parameters(schema.parameters)
     return create_model(f'{name}_input_model', data=(data, ...), parameters=described, header=(Optional[Header], None))  # noqa: UP045
+
+
+def query_fields(schema: EndpointSchema) -> list[tuple[str, Any, Any, str]] | None:
+    """Returns the fields of documents that a query can hold: name, type, default and description.
+
+    None if an endpoint needs a field that only a body can hold.
+    """
+    found: list[tuple[str, Any, Any, str]] = []
+    for name, field_ in schema.input_model.model_fields.items():
+        if _fits_query(field_.annotation):
+            default = inspect.Parameter.empty if field_.is_required() else None
+            kind = field_.annotation if field_.is_required() else Optional[field_.annotation]  # noqa: UP045
+            found.append((field_.alias or name, kind, default, field_.description or ''))
+        elif field_.is_required():
+            return None
+    return found if all(name.isidentifier() and not iskeyword(name) for name, *_ in found) else None
+
+
+def _fits_query(annotation: Any) -> bool:
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    return bool(kinds) and all(isinstance(kind, type) and issubclass(kind, (str, int, float)) for kind in kinds)
 
 
 def _described_parameters(kind: ParametersType) -> Any:

@@ -114,7 +114,15 @@ class DirectProtocol(HttpToolsProtocol):
             and parser.should_keep_alive()
             and not parser.should_upgrade()
             and parser.get_http_version() == '1.1'
+            and self._is_json()
         )
+
+    def _is_json(self) -> bool:
+        """Tells whether the body is declared as nothing else than JSON, in the usual way."""
+        for name, value in self.headers:
+            if name == b'content-type':
+                return value == b'application/json' or value.startswith(b'application/json;')
+        return True
 
     def on_body(self, body: bytes) -> None:
         if self._handler is None:

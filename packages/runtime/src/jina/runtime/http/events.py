@@ -12,14 +12,16 @@ import orjson
 from jina.core.request import SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.trace_headers import trace_of_headers
-from jina.runtime.http.bodies import BodyError, ParsedBody, StreamBody
+from jina.runtime.http.bodies import BodyError, DocumentBody, ParsedBody
 from jina.runtime.http.rendering import to_json
-from jina.runtime.http.routes import EVENT_STREAM, EXECUTOR_ERROR, Handler, send_json, while_connected
+from jina.runtime.http.routes import EXECUTOR_ERROR, Handler, send_json, while_connected
 from jina.runtime.service import RequestService
 from jina.runtime.stream_items import StreamItem, WireItem
 from jina.runtime.stream_writer import StreamWriter
 from starlette.types import Receive, Scope, Send
 
+EVENT_STREAM: Final = 'text/event-stream'
+"""Media type of server-sent events."""
 PING_INTERVAL_S: Final = 15.0
 """Silence after which a stream sends a comment, so that proxies keep the connection."""
 _END: Final = b'event: end\r\n\r\n'
@@ -32,18 +34,18 @@ _HEADERS: Final = [
 
 
 class StreamHandler(Handler):
-    """A streaming endpoint: ``GET`` with a document as query or body, ``POST`` with the body of any endpoint."""
+    """A streaming endpoint: ``GET`` with a document as query or body, other methods with the body of any endpoint."""
 
     def __init__(self, service: RequestService, name: str, schema: EndpointSchema, **kwargs: Any) -> None:
         super().__init__(service, name, schema, **kwargs)
-        self._body = StreamBody(schema, service.name if self._is_worker else '')
+        self._body = DocumentBody(schema, service.name if self._is_worker else '')
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
         try:
-            if scope['method'] == 'POST':
-                body = self._body.parse_envelope(raw)
-            else:
+            if scope['method'] == 'GET':
                 body = self._body.parse(raw, scope.get('query_string', b''))
+            else:
+                body = self._body.parse_envelope(raw)
         except BodyError as error:
             await send_json(send, *self.failure(error))
             return
@@ -64,7 +66,7 @@ class StreamHandler(Handler):
         return request
 
     async def _stream(self, request: SingleDocumentRequest, send: Send) -> None:
-        events = _Events(send)
+        events = _Events(send, self._success)
         writer = events.writer
         try:
             async with contextlib.aclosing(self._service.stream(request, render=_event_item)) as items:
@@ -93,9 +95,11 @@ class _Events:
 
     Args:
         send: The ASGI channel to the client.
+        status: Its HTTP status.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, status: int) -> None:
+        self._status = status
         self.writer = StreamWriter(self._write, packs=True)
         self._send = send
         self._started = False
@@ -121,7 +125,7 @@ class _Events:
     async def _write(self, body: bytes) -> None:
         if not self._started:
             self._started = True
-            await self._send({'type': 'http.response.start', 'status': 200, 'headers': _HEADERS})
+            await self._send({'type': 'http.response.start', 'status': self._status, 'headers': _HEADERS})
         await self._send({'type': 'http.response.body', 'body': body, 'more_body': True})
 
     def _ping(self) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import orjson
 from docarray import BaseDoc, DocList
 from docarray.base_doc import AnyDoc
+from google.protobuf.timestamp_pb2 import Timestamp
 from jina.core.errors import JinaError, TransportError
 from jina.core.request import DataRequest
-from jina.core.wire import StatusProto
+from jina.core.status import StatusMessage
+from jina.core.wire import HeaderProto, RouteProto, StatusProto
 from pydantic import PlainSerializer, WrapSerializer
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
@@ -41,6 +43,31 @@ def untyped_docs(response: DataRequest) -> DocList[Any]:
     """Returns the documents as they are on the wire: what passed through other types keeps all its fields."""
     response.document_array_cls = DocList
     return response.docs
+
+
+def header_values(header: HeaderProto, status: StatusProto | None = None) -> dict[str, Any]:
+    """Returns what an answer says about its request."""
+    values: dict[str, Any] = {
+        'requestId': header.request_id,
+        'execEndpoint': header.exec_endpoint,
+        'targetExecutor': header.target_executor,
+    }
+    if status is not None:
+        values['status'] = StatusMessage(status).to_dict()
+    return values
+
+
+def route_values(route: RouteProto) -> dict[str, Any]:
+    """Returns when a request was at a server."""
+    return {
+        'executor': route.executor,
+        'startTime': _time(route.start_time) if route.HasField('start_time') else None,
+        'endTime': _time(route.end_time) if route.HasField('end_time') else None,
+    }
+
+
+def _time(value: Timestamp) -> str:
+    return f'{value.ToDatetime().isoformat(timespec="microseconds")}+00:00'
 
 
 def _plain(value: Any) -> Any:

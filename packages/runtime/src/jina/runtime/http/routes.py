@@ -1,31 +1,27 @@
-"""Routes of endpoints: FastAPI describes them, and they answer as plain ASGI without its dependency machinery."""
+"""What answers the requests of endpoints: plain ASGI, without the dependency machinery of FastAPI, which only describes them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random
 from typing import Any, Final
 
 import orjson
-from fastapi.routing import APIRoute
 from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
 from jina.core.trace_headers import trace_of_headers
-from jina.runtime.http.bodies import BodyError, EndpointBody, request_model, response_model, with_floats
+from jina.runtime.http.bodies import BodyError, DocumentBody, EndpointBody, with_floats
 from jina.runtime.http.rendering import render_error, to_json, untyped_docs
-from jina.runtime.service import Cancel, Finished, RequestService
-from starlette.responses import Response
+from jina.runtime.service import Cancel, RequestService
 from starlette.types import Message, Receive, Scope, Send
 
 EXECUTOR_ERROR: Final = 499
 """Status of a request on which an Executor raised."""
-EVENT_STREAM: Final = 'text/event-stream'
-"""Media type of server-sent events."""
+UNSUPPORTED_MEDIA_TYPE: Final = 415
 _WATCH_AFTER_S: Final = 0.5
 _JSON_TYPE: Final = (b'content-type', b'application/json')
 
@@ -44,6 +40,11 @@ class Handler:
         is_worker: The service is an Executor itself: parameters are checked here.
         with_header: Responses carry the header of the request.
         logger: For failures of the server itself.
+        success: HTTP status of successful answers.
+
+    Attributes:
+        name: The endpoint.
+        schema: Its types.
     """
 
     def __init__(
@@ -55,18 +56,25 @@ class Handler:
         is_worker: bool,
         with_header: bool,
         logger: JinaLogger,
+        success: int = 200,
     ) -> None:
         self._service = service
-        self.name = name
         self._is_worker = is_worker
         self._with_header = with_header
         self._logger = logger
+        self._success = success
+        self.name = name
         self.schema = schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         with contextlib.suppress(ClientGone):
-            await self._serve(scope, await read_body(receive), receive, send)
+            raw = await read_body(receive)
+            wrong = wrong_content_type(scope['headers']) if raw else None
+            if wrong is None:
+                await self._serve(scope, raw, receive, send)
+            else:
+                await send_json(send, UNSUPPORTED_MEDIA_TYPE, wrong)
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
         raise NotImplementedError
@@ -94,6 +102,19 @@ class PostHandler(Handler):
         """Takes the sizes of a request and its answer; None if nobody records them."""
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
+        await send_json(send, *await self.answer(scope, raw, receive))
+
+    async def answer(self, scope: Scope, raw: bytes, receive: Receive) -> tuple[int, bytes]:
+        """Returns status and body of the answer to a request.
+
+        Args:
+            scope: The ASGI scope of the request.
+            raw: Its body.
+            receive: The ASGI channel from the client.
+
+        Raises:
+            ClientGone: The client closed the connection.
+        """
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
 
         def finish(status: int, payload: bytes) -> None:
@@ -103,30 +124,39 @@ class PostHandler(Handler):
         exchange = Exchange(self, finish)
         exchange.begin(raw, scope['headers'])
         try:
-            status, payload = await while_connected(answer, receive)
+            result: tuple[int, bytes] = await while_connected(answer, receive)
         except ClientGone:
             exchange.abandon()
             raise
         except asyncio.CancelledError:  # the server stops and this took too long; the task ends with the answer
             exchange.abandon()
-            status, payload = exchange.too_late()
-        await send_json(send, status, payload)
+            return exchange.too_late()
+        return result
 
-    def read(self, raw: bytes) -> DataRequest:
+    def start(self, raw: bytes, exchange: Exchange) -> Cancel | None:
+        """Gives the request in a body to the service, which calls the exchange back; returns what cancels it.
+
+        Raises:
+            BodyError: The body doesn't fit the endpoint.
+        """
+        request = self.read(raw, self.name)
+        exchange.concerns(request, self.name)
+        return self._service.begin_request(request, exchange.answered, with_routes=False)
+
+    def read(self, raw: bytes, name: str) -> DataRequest:
         """Makes a request of a body.
+
+        Args:
+            raw: The body.
+            name: The endpoint that the request is for.
 
         Raises:
             BodyError: It doesn't fit the endpoint.
         """
-        body = self._body.parse(raw)
-        return body.to_request(self.name, self.schema, typed=self._is_worker, new_id=self._new_id)
+        return self._body.parse(raw).to_request(name, self.schema, typed=self._is_worker, new_id=self._new_id)
 
     def _new_id(self) -> str:
         return f'{self._random_bits(128):032x}'
-
-    def begin(self, request: DataRequest, finished: Finished) -> Cancel | None:
-        """Gives a request to the service; returns what cancels it."""
-        return self._service.begin_request(request, finished, with_routes=False)
 
     def render(self, response: DataRequest) -> tuple[int, bytes]:
         """Returns status and body of the answer."""
@@ -136,7 +166,22 @@ class PostHandler(Handler):
         answer['parameters'] = with_floats(response.parameters)
         if self._with_header:
             answer['header'] = {'requestId': response.request_id, 'targetExecutor': response.target_executor}
-        return 200, to_json(answer)
+        return self._success, to_json(answer)
+
+
+class GetHandler(PostHandler):
+    """``GET`` for an endpoint that doesn't stream: a document in the query or as the body."""
+
+    def __init__(self, service: RequestService, name: str, schema: EndpointSchema, **kwargs: Any) -> None:
+        super().__init__(service, name, schema, **kwargs)
+        self._document = DocumentBody(schema, service.name if self._is_worker else '')
+
+    async def answer(self, scope: Scope, raw: bytes, receive: Receive) -> tuple[int, bytes]:
+        try:
+            body = self._document.parse(raw, scope.get('query_string', b''))
+        except BodyError as error:
+            return self.failure(error)
+        return await super().answer(scope, to_json({'data': body.docs, 'parameters': body.parameters}), receive)
 
 
 class Exchange:
@@ -145,31 +190,46 @@ class Exchange:
     Args:
         handler: What reads and answers it.
         finish: Called once with status and body of the answer.
+
+    Attributes:
+        request_id: Id of the request, once it is known.
     """
 
-    __slots__ = ('_cancel', '_finish', '_handler', '_over', '_received', '_request_id')
+    __slots__ = ('_cancel', '_endpoint', '_finish', '_handler', '_headers', '_over', '_received', 'request_id')
 
     def __init__(self, handler: PostHandler, finish: Callable[[int, bytes], None]) -> None:
         self._handler = handler
         self._finish = finish
         self._cancel: Cancel | None = None
         self._over = False
-        self._request_id = ''
+        self.request_id = ''
 
     def begin(self, raw: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Starts to answer a body; may finish at once."""
         try:
-            request = self._handler.read(raw)
-            self._request_id = request.request_id
             if self._handler.exchanged is not None:
                 self._received = len(raw)
-                request.trace = trace_of_headers(headers)
-            cancel = self._handler.begin(request, self._answered)
+                self._headers = headers
+            cancel = self._handler.start(raw, self)
         except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
-            self._answered(None, error)
+            self.answered(None, error)
         else:
             if not self._over:
                 self._cancel = cancel
+
+    def concerns(self, request: DataRequest, endpoint: str) -> None:
+        """Notes which request it is, and gives it the trace of its client if somebody records it."""
+        self.request_id = request.request_id
+        if self._handler.exchanged is not None:
+            self._endpoint = endpoint
+            request.trace = trace_of_headers(self._headers)
+
+    def go_on(self, cancel: Cancel | None) -> None:
+        """Notes what cancels the work from now on."""
+        if not self._over:
+            self._cancel = cancel
+        elif cancel is not None:
+            cancel()
 
     def abandon(self) -> None:
         """Ends the work; nobody waits for the answer."""
@@ -186,9 +246,10 @@ class Exchange:
     def too_late(self) -> tuple[int, bytes]:
         """Returns the answer to a request that takes longer than the server lives."""
         error = ConnectError('the server is stopping and the request took too long', hint='send it again')
-        return self._handler.failure(error, self._request_id)
+        return self._handler.failure(error, self.request_id)
 
-    def _answered(self, response: DataRequest | None, error: Exception | None) -> None:
+    def answered(self, response: DataRequest | None, error: Exception | None) -> None:
+        """Finishes with the response of the service, or with what failed instead."""
         if self._over:
             return
         self._over = True
@@ -198,58 +259,29 @@ class Exchange:
             try:
                 status, payload = handler.render(response)
                 if handler.exchanged is not None:
-                    handler.exchanged(handler.name, self._received, None if response.is_error else len(payload))
+                    handler.exchanged(self._endpoint, self._received, None if response.is_error else len(payload))
             except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
                 error = failure
         if error is not None:
-            status, payload = handler.failure(error, self._request_id)
+            status, payload = handler.failure(error, self.request_id)
         self._finish(status, payload)
 
 
-class EndpointRoute(APIRoute):
-    """A route that FastAPI describes and that a handler answers.
+def wrong_content_type(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """Returns the body of the answer to a request whose body says that it is something else than JSON.
 
-    Args:
-        path: The path.
-        handler: Answers over ASGI.
-        method: ``POST``, or ``GET`` for the document alone as the body of a streaming endpoint.
-        with_header: Responses carry a header.
+    A page of another origin may send text and forms without asking the browser first, so that is no mere formality.
     """
-
-    def __init__(self, path: str, handler: Handler, *, method: str, with_header: bool) -> None:
-        schema = handler.schema
-        name = path.strip('/') or 'root'
-        safe = ''.join(character if character.isalnum() else '_' for character in name)
-
-        async def endpoint(**_: Any) -> None: ...
-
-        options: dict[str, Any] = {}
-        body: Any = schema.input_model if method == 'GET' else request_model(safe, schema)
-        if schema.is_generator:
-            summary, prefix = f'Streaming Endpoint {path}', f'streaming_{method.lower()}'
-            options['responses'] = {200: {'content': {EVENT_STREAM: {}}, 'description': 'Server-sent events'}}
-            options['response_class'] = Response  # of any type, so that JSON isn't named beside the events
-        else:
-            summary, prefix = f'Endpoint {path}', 'post'
-            options['response_model'] = response_model(safe, schema, with_header=with_header)
-        _annotate(endpoint, body)
-        super().__init__(
-            path,
-            endpoint,
-            methods=[method],
-            summary=summary,
-            operation_id=f'{prefix}_{safe}_{method.lower()}',
-            name=f'{prefix}_{safe}',
-            **options,
-        )
-        self.app = handler
-
-
-def _annotate(endpoint: Callable[..., Any], body: Any) -> None:
-    """Gives a function the signature that FastAPI reads the body model from."""
-
-    parameter = inspect.Parameter('body', inspect.Parameter.KEYWORD_ONLY, annotation=body)
-    endpoint.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    for name, value in headers:
+        if name == b'content-type':
+            kind = value.partition(b';')[0].strip().lower()
+            if kind == b'application/json' or (kind.startswith(b'application/') and kind.endswith(b'+json')):
+                return None
+            said = kind.decode('latin-1')
+            return to_json(
+                {'detail': f'the body is {said!r}; send JSON, with the header content-type: application/json'}
+            )
+    return None
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -311,8 +343,8 @@ async def while_connected(work: Awaitable[Any], receive: Receive, *, at_once: bo
             watcher.cancel()
 
 
-async def send_json(send: Send, status: int, payload: bytes) -> None:
+async def send_json(send: Send, status: int, payload: bytes, *more_headers: tuple[bytes, bytes]) -> None:
     """Sends a whole JSON response."""
-    headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
+    headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload)), *more_headers]
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
-import inspect
-import logging
 import socket
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
-from jina.core.environment import log_level
-from jina.core.errors import ConfigError, StartupError
+from jina.core.errors import StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.application import Application, Role
-from jina.runtime.http.direct import DirectProtocol, DirectRoutes
-from jina.runtime.ports import BACKLOG, listen
+from jina.runtime.http.direct import DirectProtocol
+from jina.runtime.http.uvicorn_settings import uvicorn_config
+from jina.runtime.ports import listen
 from jina.runtime.service import RequestService
-
-_OWN_SETTINGS: Final = ('app', 'host', 'port', 'fd', 'uds', 'reload', 'workers', 'factory')
 
 
 class _Server(uvicorn.Server):
@@ -55,7 +49,7 @@ class HttpServer:
         logger: Logger of the process; by default one is made from the options.
 
     Raises:
-        ConfigError: ``uvicorn_kwargs`` holds something that uvicorn doesn't know.
+        ConfigError: ``uvicorn_kwargs`` holds something that Uvicorn doesn't know or that can't be applied.
     """
 
     def __init__(
@@ -77,7 +71,9 @@ class HttpServer:
         self._application = Application(service, options, role=role, logger=self._logger)
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
-        self._config = _uvicorn_config(self._application, dict(kwargs or {}))
+        self._config = uvicorn_config(
+            self._application, kwargs or {}, takes_websocket_settings=ProtocolType.WEBSOCKET in options.protocol
+        )
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -139,30 +135,3 @@ def _port_of(options: ExecutorOptions | GatewayOptions) -> int:
     if not options.port or ProtocolType.HTTP not in options.protocol:
         return 0
     return options.port[options.protocol.index(ProtocolType.HTTP)]
-
-
-def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn.Config:
-    known = inspect.signature(uvicorn.Config.__init__).parameters
-    for name in kwargs:
-        if name in _OWN_SETTINGS:
-            raise ConfigError(f'uvicorn_kwargs: {name!r} is set by the server', hint='use the options host and port')
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise ConfigError(
-                f'uvicorn_kwargs: uvicorn has no setting {name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
-            )
-    level = logging.getLevelName(log_level() or 'ERROR')
-    settings = {
-        'log_config': None,
-        'log_level': level if isinstance(level, int) else logging.ERROR,
-        'access_log': False,
-        'lifespan': 'off',
-        'ws': 'none',
-        'proxy_headers': False,
-        'server_header': False,
-        'backlog': BACKLOG,
-        **kwargs,
-    }
-    if settings.get('http', 'auto') in ('auto', 'httptools'):
-        settings['http'] = partial(DirectProtocol, DirectRoutes(application.direct))
-    return uvicorn.Config(application, **settings)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from google.protobuf.timestamp_pb2 import Timestamp
 from jina.core.document_stream import END, MORE, STREAM_KEY
-from jina.core.errors import ClientError, ConnectError, JinaError
+from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.status import StatusMessage, fill_status
 from jina.core.trace_headers import TRACE_KEYS
 from jina.core.wire import DEFAULT_ENDPOINT, HeaderProto, StatusProto
-from jina.runtime.endpoint_types import endpoint_types
+from jina.runtime.endpoint_types import endpoint_types, missing_endpoint
 from jina.runtime.http.bodies import BodyError, EndpointBody, with_floats
-from jina.runtime.http.rendering import to_json, untyped_docs
+from jina.runtime.http.rendering import header_values, route_values, to_json, untyped_docs
 from jina.runtime.service import RequestService
 from jina.runtime.stream_items import StreamItem
 from jina.runtime.websocket.mode import Reply, begin_stream, begin_task
@@ -87,9 +85,7 @@ class EndpointCatalog:
         """Returns the error of a request for an endpoint that isn't there."""
         if self._known is None:
             return ConnectError('the endpoints are not known yet: not every Executor has answered', hint='try again')
-        near = difflib.get_close_matches(name, self._known, 1)
-        hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(sorted(self._known))}'
-        return ClientError(f'there is no endpoint {name!r}', hint=hint)
+        return missing_endpoint(name, self._known)
 
 
 class JsonMode:
@@ -193,9 +189,9 @@ class JsonMode:
 
     def _render(self, response: DataRequest) -> bytes:
         answer: dict[str, Any] = {
-            'header': _header(response.header, response.status if response.is_error else None),
+            'header': header_values(response.header, response.status if response.is_error else None),
             'parameters': with_floats(response.parameters),
-            'routes': [_route(route) for route in response.routes],
+            'routes': [route_values(route) for route in response.routes],
             'data': [],
         }
         if response.is_error:
@@ -269,7 +265,7 @@ class _Messages:
 
     def _message(self, data: list[Any], status: StatusProto | None = None, *, more: bool) -> bytes:
         message: dict[str, Any] = {
-            'header': _header(self._header, status),
+            'header': header_values(self._header, status),
             'parameters': {STREAM_KEY: MORE if more else END},
             'routes': [],
             'data': data,
@@ -279,35 +275,12 @@ class _Messages:
         return to_json(message)
 
 
-def _header(header: HeaderProto, status: StatusProto | None = None) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        'requestId': header.request_id,
-        'execEndpoint': header.exec_endpoint,
-        'targetExecutor': header.target_executor,
-    }
-    if status is not None:
-        values['status'] = StatusMessage(status).to_dict()
-    return values
-
-
-def _route(route: Any) -> dict[str, Any]:
-    return {
-        'executor': route.executor,
-        'startTime': _time(route.start_time) if route.HasField('start_time') else None,
-        'endTime': _time(route.end_time) if route.HasField('end_time') else None,
-    }
-
-
-def _time(value: Timestamp) -> str:
-    return f'{value.ToDatetime().isoformat(timespec="microseconds")}+00:00'
-
-
 def _refusal(header: HeaderProto, error: BodyError) -> bytes:
     """Returns the answer to a body that doesn't fit."""
     status = StatusProto(code=StatusProto.ERROR, description='the message does not fit the endpoint')
     status.exception.name = 'ValidationError'
     return to_json(
-        {'header': _header(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': error.details}
+        {'header': header_values(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': error.details}
     )
 
 
@@ -319,5 +292,11 @@ def _failure(header: HeaderProto, error: Exception) -> bytes:
     if isinstance(error, JinaError):
         status.description = str(error)
     return to_json(
-        {'header': _header(header, status), 'parameters': {}, 'routes': [], 'data': [], 'detail': status.description}
+        {
+            'header': header_values(header, status),
+            'parameters': {},
+            'routes': [],
+            'data': [],
+            'detail': status.description,
+        }
     )

@@ -24,10 +24,12 @@ class Pages:
     Args:
         service: What is asked by a dry run.
         cors: Pages of any origin may read the answers.
+        debug: Show versions and environment.
     """
 
-    def __init__(self, service: RequestService, *, cors: bool) -> None:
+    def __init__(self, service: RequestService, *, cors: bool, debug: bool) -> None:
         self._service = service
+        self._debug = debug
         self._cors = cors
 
     async def __call__(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -39,7 +41,7 @@ class Pages:
             return self._response(404, {'detail': f'no WebSocket at {path!r}; connect to /'})
         if path == '/':
             return self._response(200, {})
-        if path == '/status':
+        if path == '/status' and self._debug:
             return self._response(200, {'jina': system_facts(), 'envs': environment_facts()})
         if path == DRY_RUN_PATH:
             return self._response(200, (await dry_run_status(self._service)).to_dict())

@@ -90,7 +90,7 @@ class WebSocketServer:
         self._prefetch = options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH
         http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
         self._settings = _settings(http.uvicorn_kwargs or {}, alone=ProtocolType.HTTP not in options.protocol)
-        self._pages = Pages(service, cors=http.cors)
+        self._pages = Pages(service, cors=http.cors, debug=not http.no_debug_endpoints)
         self._catalog = EndpointCatalog(service, is_worker=is_worker, logger=logger)
         self._conversations: dict[Conversation, asyncio.Task[Any] | None] = {}
         self._draining = False
