@@ -91,7 +91,7 @@ async def site(sites: Any, request: pytest.FixtureRequest) -> Any:
 def texts(answer: Any) -> list[str]:
     """The documents' texts in a stream, without what the first Executor of the Flow puts in front."""
     *events, end, _ = answer.body.split(b'\r\n\r\n')
-    assert end == b'event: end'
+    assert end == b'event: end\r\ndata:'
     return [json.loads(event.partition(b'data: ')[2])['text'].lstrip('>') for event in events]
 
 

@@ -200,7 +200,7 @@ async def test_a_streaming_endpoint_sends_events(site: Any, method: str, path: s
     assert (answer.status, answer.headers['content-type']) == (200, 'text/event-stream; charset=utf-8')
     assert (answer.headers['cache-control'], answer.headers['x-accel-buffering']) == ('no-cache', 'no')
     *events, end, rest = answer.body.split(b'\r\n\r\n')
-    assert (end, rest) == (b'event: end', b'')
+    assert (end, rest) == (b'event: end\r\ndata:', b'')
     texts = []
     for event in events:
         name, data = event.split(b'\r\n')

@@ -245,7 +245,9 @@ async def test_wrong_settings(kwargs: dict[str, Any], message: str) -> None:
 
 
 async def test_settings_of_the_http_server_beside_it() -> None:
-    await start(protocol=['http', 'websocket'], uvicorn_kwargs={'h11_max_incomplete_event_size': 1 << 16})
+    await start(
+        protocol=['http', 'websocket'], uvicorn_kwargs={'http': 'h11', 'h11_max_incomplete_event_size': 1 << 16}
+    )
 
 
 async def test_the_size_of_messages_is_limited(sites: Any, message_of: Any) -> None:

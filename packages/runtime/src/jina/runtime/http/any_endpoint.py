@@ -13,7 +13,7 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema, legacy_document
 from jina.core.wire import DEFAULT_ENDPOINT
-from jina.runtime.http.bodies import BodyError, with_floats
+from jina.runtime.http.bodies import BodyError, sample_document, with_floats
 from jina.runtime.http.openapi_models import FAILURES, ErrorModel, PostRequest, PostResponse
 from jina.runtime.http.rendering import header_values, route_values, to_json, untyped_docs
 from jina.runtime.http.routes import Exchange, Handler, PostHandler
@@ -98,9 +98,13 @@ class AnyEndpointRoute(APIRoute):
 
     Args:
         handler: Answers it.
+        name: An endpoint, for an example.
+        schema: Its types.
     """
 
-    def __init__(self, handler: AnyEndpointHandler) -> None:
+    def __init__(self, handler: AnyEndpointHandler, name: str, schema: EndpointSchema) -> None:
+        example = {'execEndpoint': name, 'data': [sample_document(schema)]}
+
         async def endpoint(body: Any) -> None: ...
 
         endpoint.__annotations__['body'] = PostRequest
@@ -113,6 +117,7 @@ class AnyEndpointRoute(APIRoute):
             operation_id=OPERATION,
             name=OPERATION,
             response_model=PostResponse,
+            openapi_extra={'requestBody': {'content': {'application/json': {'example': example}}}},
             responses={404: {'model': ErrorModel, 'description': 'There is no such endpoint'}, **FAILURES},
         )
         self.app = handler

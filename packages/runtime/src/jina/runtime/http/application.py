@@ -39,6 +39,10 @@ Role = Literal['worker', 'gateway']
 DEFAULT_TITLE: Final = 'My Jina Service'
 DEFAULT_DESCRIPTION: Final = 'You can set `title` and `description` in your `Deployment` or `Flow`.'
 _ASSETS_PATH: Final = '/static-offline-docs'
+_CONTENT_POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    'worker-src blob:'
+)
 _DISCOVERY_WAIT_S: Final = 2.0
 _REFRESH_INTERVAL_S: Final = 1.0
 
@@ -246,23 +250,31 @@ class Application:
 
     async def _swagger(self, request: Request) -> HTMLResponse:
         root = request.scope.get('root_path', '').rstrip('/')
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=f'{root}/openapi.json',
             title=f'{self.app.title} - Swagger UI',
             swagger_js_url=f'{root}{_ASSETS_PATH}/swagger-ui-bundle.js',
             swagger_css_url=f'{root}{_ASSETS_PATH}/swagger-ui.css',
             swagger_favicon_url=f'{root}{_ASSETS_PATH}/favicon.png',
         )
+        return _confined(page)
 
     async def _redoc(self, request: Request) -> HTMLResponse:
         root = request.scope.get('root_path', '').rstrip('/')
-        return get_redoc_html(
+        page = get_redoc_html(
             openapi_url=f'{root}/openapi.json',
             title=f'{self.app.title} - ReDoc',
             redoc_js_url=f'{root}{_ASSETS_PATH}/redoc.standalone.js',
             redoc_favicon_url=f'{root}{_ASSETS_PATH}/favicon.png',
             with_google_fonts=False,
         )
+        return _confined(page)
+
+
+def _confined(page: HTMLResponse) -> HTMLResponse:
+    """Makes browsers load nothing from elsewhere: Redoc would fetch the logo of its makers."""
+    page.headers['content-security-policy'] = _CONTENT_POLICY
+    return page
 
 
 def _json_response(value: Any) -> Response:

@@ -33,6 +33,7 @@ __all__ = [
     'query_fields',
     'request_model',
     'response_model',
+    'sample_document',
     'with_floats',
 ]
 
@@ -42,7 +43,8 @@ _DATA: Final = DataRequestProto.DESCRIPTOR.fields_by_name['data'].number
 class Header(BaseModel):
     """What a client may say about its request."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    # Swagger UI takes the example as it is; a target made up by it would be an Executor that doesn't exist.
+    model_config = ConfigDict(populate_by_name=True, json_schema_extra={'examples': [{'requestId': 'my-request'}]})
 
     requestId: Optional[str] = Field(  # noqa: UP045 - the name on the wire; the schema of 3.10 needs Optional
         None, validation_alias=AliasChoices('requestId', 'request_id'), description='Request ID'
@@ -273,6 +275,19 @@ def query_fields(schema: EndpointSchema) -> list[tuple[str, Any, Any, str]] | No
     return found if all(name.isidentifier() and not iskeyword(name) for name, *_ in found) else None
 
 
+def sample_document(schema: EndpointSchema) -> dict[str, Any]:
+    """Returns a document for an example: the fields with examples of their own, and plain ones that are required."""
+    sample: dict[str, Any] = {}
+    for name, field_ in schema.input_model.model_fields.items():
+        if field_.examples:
+            sample[name] = field_.examples[0]
+        elif field_.is_required() and field_.annotation in _SAMPLES:
+            sample[name] = _SAMPLES[field_.annotation]
+        elif name == 'text':
+            sample[name] = _SAMPLES[str]
+    return sample
+
+
 def _fits_query(annotation: Any) -> bool:
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
     return bool(kinds) and all(isinstance(kind, type) and issubclass(kind, (str, int, float)) for kind in kinds)
@@ -348,5 +363,6 @@ def _matching_alternative(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return kept
 
 
+_SAMPLES: Final[dict[Any, Any]] = {str: 'hello', int: 1, float: 1.0, bool: True}
 _NO_HEADER: Final = Header()
 _OBJECT: Final = TypeAdapter(dict[str, Any])

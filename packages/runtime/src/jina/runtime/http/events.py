@@ -24,7 +24,8 @@ EVENT_STREAM: Final = 'text/event-stream'
 """Media type of server-sent events."""
 PING_INTERVAL_S: Final = 15.0
 """Silence after which a stream sends a comment, so that proxies keep the connection."""
-_END: Final = b'event: end\r\n\r\n'
+_END: Final = b'event: end\r\ndata:\r\n\r\n'
+"""Browsers pass over events without data."""
 _HEADERS: Final = [
     (b'content-type', f'{EVENT_STREAM}; charset=utf-8'.encode()),
     (b'cache-control', b'no-cache'),

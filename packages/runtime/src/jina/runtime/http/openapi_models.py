@@ -6,7 +6,7 @@ from typing import Any, Final, Optional, Union
 
 from jina.runtime.http.bodies import Header
 from jina.runtime.http.routes import EXECUTOR_ERROR, UNSUPPORTED_MEDIA_TYPE
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class ExceptionModel(BaseModel):
@@ -73,10 +73,6 @@ class PostHeader(Header):
 
 class PostRequest(BaseModel):
     """Documents for any endpoint."""
-
-    model_config = ConfigDict(
-        json_schema_extra={'examples': [{'execEndpoint': '/default', 'data': [{'text': 'hello'}], 'parameters': {}}]}
-    )
 
     execEndpoint: str = Field('/', description='The endpoint')
     data: Optional[Union[list[dict[str, Any]], dict[str, Any]]] = Field(  # noqa: UP007, UP045

@@ -87,9 +87,9 @@ class RouteTable:
                 if path not in self._schemas and path not in hidden:
                     self._add(path, path, default[1], methods)
         if not options.no_debug_endpoints and ('POST', PATH) not in self._taken:
-            self._taken.add(('POST', PATH))
+            plain = [(name, schema) for name, schema in self._schemas.values() if not schema.is_generator]
             self.handlers['POST', PATH] = any_endpoint
-            self.routes.append(AnyEndpointRoute(any_endpoint))
+            self.routes.append(AnyEndpointRoute(any_endpoint, *next(iter(plain), ('/', any_endpoint.schema))))
 
     @property
     def direct(self) -> Iterator[tuple[bytes, PostHandler]]:
