@@ -36,6 +36,11 @@ PAGE_MODELS = (
         'Values of an endpoint in `uses_dynamic_batching` and in `dynamic_batching` of YAML.',
     ),
     ('Gateway', config.GatewayOptions, 'Arguments of `Flow.config_gateway(...)` and flags of `jina gateway`.'),
+    (
+        'Exposed endpoints',
+        config.RouteOptions,
+        'Values of an endpoint in `expose_endpoints`, and arguments of `expose_endpoint(...)`.',
+    ),
     ('Client', config.ClientOptions, 'Arguments of `Client(...)`.'),
     ('ping', config.PingOptions, 'Arguments of `jina ping`.'),
     ('export flowchart', config.ExportFlowchartOptions, 'Arguments of `jina export flowchart`.'),
