@@ -91,6 +91,13 @@ async def test_health_and_status(sites: Any) -> None:
     assert dry == {'code': 0, 'description': '', 'exception': None}
 
 
+async def test_versions_and_environment_are_left_out(sites: Any) -> None:
+    site = await sites.deployment(Echo, no_debug_endpoints=True)
+    status, _, body = await get(site.port, '/status')
+    assert status == 426 and 'jina' not in body
+    assert (await get(site.port, '/'))[0] == 200
+
+
 async def test_pages_of_other_origins_may_read_the_status_with_cors(sites: Any) -> None:
     site = await sites.deployment(Echo, cors=True)
     _, headers, _ = await get(site.port, '/status')
