@@ -140,6 +140,26 @@ async def test_failures_name_what_is_wrong(serve: Any) -> None:
     assert (answer.status, answer.json()) == (499, {'detail': "ValueError('boom')"})
 
 
+@pytest.mark.parametrize(
+    ('raw', 'status'),
+    [
+        (b'{"data": [], "execEndpoint": "/\\ud800"}', 422),
+        (b'{"data": [], "execEndpoint": "/\xff"}', 422),
+        (b'{"data": [], "execEndpoint": "/' + b'x' * (1 << 20) + b'"}', 404),
+        (b'{"data": ' + b'[' * 100_000, 422),
+        (b'{"execEndpoint": "/upper", "parameters": {"a": NaN, "b": 1e400, "c": 123456789012345678901234567890}}', 200),
+        (b'{"execEndpoint": "/upper", "data": {"docs": 3}}', 422),
+        (b'{"execEndpoint": "/upper", "header": [1]}', 422),
+    ],
+)
+async def test_hostile_bodies(sites: Any, raw: bytes, status: int) -> None:
+    site = await sites.deployment(Named)
+    answer = await site.post('/post', raw)
+    assert answer.status == status, answer.body[:200]
+    assert len(answer.body) < 5000
+    assert (await site.get('/')).status == 200
+
+
 async def test_an_endpoint_that_comes_later(sites: Any, free_port: int) -> None:
     flow = await sites.gateway(['e1'], {'e1': [f'127.0.0.1:{free_port}']}, retries=0)
     body = {'data': [{'text': 'a'}], 'execEndpoint': '/upper'}

@@ -13,6 +13,7 @@ from jina.core.wire import DRY_RUN_ENDPOINT
 from jina.runtime.service import RequestService
 
 _LISTED: Final = 12
+_LONGEST: Final = 100
 
 
 def missing_endpoint(name: str, known: Iterable[str], what: str = 'endpoint') -> UnknownEndpointError:
@@ -24,6 +25,8 @@ def missing_endpoint(name: str, known: Iterable[str], what: str = 'endpoint') ->
         what: What it is called.
     """
     names = sorted(known)
+    if len(name) > _LONGEST:
+        name = f'{name[:_LONGEST]}…'
     near = difflib.get_close_matches(name, names, 1)
     listed = ', '.join(names[:_LISTED]) + (', …' if len(names) > _LISTED else '')
     hint = f'did you mean {near[0]!r}?' if near else f'there are {listed}' if names else 'there is none'
