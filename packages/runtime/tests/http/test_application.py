@@ -152,6 +152,8 @@ async def test_the_documentation_needs_nothing_from_the_internet(sites: Any) -> 
 async def test_health_and_status(sites: Any, kind: str) -> None:
     site = await (sites.deployment(Llm) if kind == 'deployment' else sites.flow(Llm))
     assert (await site.get('/')).json() == {}
+    head = await site.request('HEAD', '/')
+    assert (head.status, head.body) == (200, b'')
     status = (await site.get('/status')).json()
     assert list(status['envs']) == list(REPORTED)
     assert status['jina']['jina'] == __version__

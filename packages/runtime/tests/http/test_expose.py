@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
@@ -103,14 +104,17 @@ async def test_documents_in_the_query(sites: Any) -> None:
     assert [parameter['required'] for parameter in described['parameters']] == [False, True, False, False]
 
 
-async def test_streams(sites: Any) -> None:
+async def test_streams(sites: Any, capsys: pytest.CaptureFixture[str]) -> None:
     site = await sites.deployment(Mine, expose_endpoints={'/words': {'http_path': '/w', 'status_code': 202}})
     answer = await site.get('/w?text=a+b')
     assert (answer.status, answer.body.count(b'event: update')) == (202, 2)
     assert (await site.post('/w', {'data': {'text': 'a b'}})).body.count(b'event: update') == 2
     openapi = (await site.get('/openapi.json')).json()
     assert 'text/event-stream' in operation(openapi, 'get', '/w')['responses']['202']['content']
-    put = await sites.deployment(Mine, expose_endpoints={'/words': {'methods': ['PUT']}})
+    assert not capsys.readouterr().out.count('WARNING')
+    options = {'methods': ['PUT'], 'response_model_exclude_none': True}
+    put = await sites.deployment(Mine, expose_endpoints={'/words': options})
+    assert "'/words' streams, so response_model_exclude_none can not change its answer" in capsys.readouterr().out
     assert (await put.request('PUT', '/words', {'data': {'text': 'a b'}})).body.count(b'event: update') == 2
     assert (await put.get('/words?text=a')).status == 405
 
@@ -164,6 +168,28 @@ async def test_parts_of_the_answer(sites: Any, options: dict[str, Any], document
     assert answer.json()['data'] == [document]
     assert (await site.post('/foo', {})).json()['detail'][0]['loc'] == ['body', 'data']
     assert (await site.post('/foo', BODY, headers={'content-type': 'text/plain'})).status == 415
+
+
+async def test_a_client_that_goes_away_ends_the_work(sites: Any) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow(Executor):
+        @requests(on='/slow')
+        async def slow(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return docs
+
+    site = await sites.deployment(Slow, expose_endpoints={'/slow': {'response_model_exclude_none': True}})
+    _, writer = await asyncio.open_connection('127.0.0.1', site.port)
+    writer.write(b'POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n{"data":[]}')
+    await asyncio.wait_for(started.wait(), 20)
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 20)
+    assert (await site.get('/')).status == 200
 
 
 async def test_model_class_callbacks_and_ids(sites: Any) -> None:

@@ -124,7 +124,8 @@ def check_routes(settings: object, where: str = '') -> dict[str, dict[str, Any]]
         if not isinstance(options, Mapping):
             raise ConfigError(f'{place} is {given!r}', hint='write a mapping of options such as summary and methods')
         route = build(RouteOptions, options, where=place)
-        checked[f'/{str(name).lstrip("/")}'] = {field: getattr(route, field) for field in route.model_fields_set}
+        values = {field: getattr(route, field) for field in route.model_fields_set}
+        checked[f'/{str(name).lstrip("/")}'] = {field: value for field, value in values.items() if value is not None}
     _refuse_twins(checked)
     return checked
 

@@ -194,8 +194,8 @@ class Application:
             any_endpoint=self._any_endpoint,
             with_header=self._with_header,
         )
-        for name in table.unknown:
-            self._logger.warning('expose_endpoints: %s', missing_endpoint(name, table.names))
+        for remark in table.remarks:
+            self._logger.warning('expose_endpoints: %s', remark)
         # Endpoints come first: one called /status replaces the page of that name.
         self.app.router.routes[:] = [*table.routes, *self._fixed_routes]
         self.app.openapi_schema = None
@@ -222,6 +222,7 @@ class Application:
         if not self._http.no_debug_endpoints:
             self._add_page('/status', self._status, InfoModel, 'Versions, platform and environment')
         self._add_page('/dry_run', self._dry_run, StatusModel, 'Check that requests reach all Executors')
+        app.add_route('/', self._head, methods=['HEAD'], include_in_schema=False)
         app.add_route('/openapi.json', self._openapi, include_in_schema=False)
         app.add_route('/docs', self._swagger, include_in_schema=False)
         app.add_route('/redoc', self._redoc, include_in_schema=False)
@@ -234,6 +235,9 @@ class Application:
         self.app.router.routes.append(route)
 
     async def _health(self) -> Response:
+        return _json_response({})
+
+    async def _head(self, _: Request) -> Response:
         return _json_response({})
 
     async def _status(self) -> Response:

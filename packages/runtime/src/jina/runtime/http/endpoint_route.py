@@ -14,7 +14,9 @@ from jina.runtime.http.bodies import query_fields, request_model, response_model
 from jina.runtime.http.events import EVENT_STREAM
 from jina.runtime.http.openapi_models import FAILURES
 from jina.runtime.http.routes import (
+    EXECUTOR_ERROR,
     UNSUPPORTED_MEDIA_TYPE,
+    ClientGone,
     Handler,
     PostHandler,
     read_body,
@@ -43,6 +45,11 @@ _RUN_BY_FASTAPI: Final = _OF_RESPONSE | {'dependencies'}
 def needs_fastapi(options: Mapping[str, Any]) -> bool:
     """Tells whether a route has options that FastAPI has to carry out, and not only to describe."""
     return not _RUN_BY_FASTAPI.isdisjoint(options)
+
+
+def without_effect(options: Mapping[str, Any], schema: EndpointSchema) -> list[str]:
+    """Returns the settings that do nothing to an endpoint: a stream has no answer that FastAPI could change."""
+    return sorted(_OF_RESPONSE.intersection(options)) if schema.is_generator else []
 
 
 class EndpointRoute(APIRoute):
@@ -83,6 +90,8 @@ class EndpointRoute(APIRoute):
         settings['operation_id'] = f'{prefix}_{safe}_{method.lower()}'
         settings['name'] = f'{prefix}_{safe}'
         given = _in_pythons_form(options or {})
+        if schema.is_generator:
+            given = {name: value for name, value in given.items() if name not in _OF_RESPONSE}
         if 'generate_unique_id_function' in given:
             settings.pop('operation_id')
         success = given.get('status_code', 200)
@@ -112,11 +121,14 @@ def _run_by_fastapi(route: APIRoute, handler: Handler, settings: Mapping[str, An
     async def answer(request: Request) -> Any:
         if not (shapes and isinstance(handler, PostHandler)):
             return _Handled(handler)
-        raw = await read_body(request.receive)
-        wrong = wrong_content_type(request.scope['headers']) if raw else None
-        if wrong is not None:
-            return Response(wrong, UNSUPPORTED_MEDIA_TYPE, media_type='application/json')
-        status, payload = await handler.answer(request.scope, raw, request.receive)
+        try:
+            raw = await read_body(request.receive)
+            wrong = wrong_content_type(request.scope['headers']) if raw else None
+            if wrong is not None:
+                return Response(wrong, UNSUPPORTED_MEDIA_TYPE, media_type='application/json')
+            status, payload = await handler.answer(request.scope, raw, request.receive)
+        except ClientGone:
+            return Response(status_code=EXECUTOR_ERROR)  # to nobody
         if status != settings.get('status_code', 200):
             return Response(payload, status, media_type='application/json')
         return orjson.loads(payload)
@@ -137,10 +149,8 @@ class _Handled(Response):
 
 
 def _in_pythons_form(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns route options as FastAPI takes them: without what isn't set and what the server does itself."""
-    found = {
-        name: value for name, value in options.items() if value is not None and name not in ('http_path', 'methods')
-    }
+    """Returns route options as FastAPI takes them: without what the server does itself."""
+    found = {name: value for name, value in options.items() if name not in ('http_path', 'methods')}
     for name in ('response_model_include', 'response_model_exclude'):
         if name in found:
             found[name] = _field_names(found[name])

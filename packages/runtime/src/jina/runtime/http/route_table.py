@@ -9,9 +9,10 @@ from urllib.parse import quote
 from jina.core.config.groups import HttpServerOptions
 from jina.core.schema import EndpointSchema
 from jina.core.wire import DEFAULT_ENDPOINT
+from jina.runtime.endpoint_types import missing_endpoint
 from jina.runtime.http.any_endpoint import PATH, AnyEndpointHandler, AnyEndpointRoute
 from jina.runtime.http.bodies import BodyError
-from jina.runtime.http.endpoint_route import EndpointRoute, needs_fastapi
+from jina.runtime.http.endpoint_route import EndpointRoute, needs_fastapi, without_effect
 from jina.runtime.http.routes import Handler, PostHandler
 from starlette.routing import BaseRoute
 
@@ -52,7 +53,7 @@ class RouteTable:
     Attributes:
         routes: For FastAPI, which describes them.
         handlers: What may be called without FastAPI, by method and path.
-        unknown: Endpoints of ``expose_endpoints`` that no Executor has.
+        remarks: What is wrong with ``expose_endpoints``, for the log.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class RouteTable:
     ) -> None:
         self.routes: list[BaseRoute] = []
         self.handlers: dict[tuple[str, str], Handler] = {}
-        self.unknown: list[str] = []
+        self.remarks: list[str] = []
         self._schemas = {_path_of(name): (name, schema) for name, schema in schemas.items()}
         self._make = make
         self._with_header = with_header
@@ -123,8 +124,11 @@ class RouteTable:
             if found is None and DEFAULT_ENDPOINT in self._schemas:
                 found = name, self._schemas[DEFAULT_ENDPOINT][1]
             if found is None:
-                self.unknown.append(name)
+                self.remarks.append(str(missing_endpoint(name, self.names)))
                 continue
+            idle = without_effect(options, found[1])
+            if idle:
+                self.remarks.append(f'{name!r} streams, so {", ".join(idle)} can not change its answer')
             path = options.get('http_path') or name
             if needs_fastapi(options):
                 self._guarded[name] = path
