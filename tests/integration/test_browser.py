@@ -30,7 +30,7 @@ class Options(BaseModel):
     mark: str = Field('!', description='What is put behind')
 
 
-class Talker(Executor):
+class Announcer(Executor):
     @requests(on='/shout')
     def shout(self, docs: DocList[Prompt], parameters: Options, **kwargs: Any) -> DocList[Prompt]:
         for doc in docs:
@@ -44,8 +44,8 @@ class Talker(Executor):
 
 
 @pytest.fixture(scope='module')
-def talker() -> Iterator[Deployment]:
-    deployment = Deployment(uses=Talker, protocol=['http', 'websocket'], cors=True, title='Talker', quiet=True)
+def announcer() -> Iterator[Deployment]:
+    deployment = Deployment(uses=Announcer, protocol=['http', 'websocket'], cors=True, title='Announcer', quiet=True)
     with deployment.expose_endpoint('/shout', summary='Say it loud', tags=['voice']):
         yield deployment
 
@@ -74,11 +74,11 @@ def page(tmp_path: Path, chromium: Browser) -> Iterator[Browser]:
         server.server_close()
 
 
-def test_swagger_ui_sends_a_request(talker: Deployment, chromium: Browser) -> None:
-    port = talker.port[0]
+def test_swagger_ui_sends_a_request(announcer: Deployment, chromium: Browser) -> None:
+    port = announcer.port[0]
     chromium.requested()
     chromium.open(f'http://localhost:{port}/docs')
-    assert chromium.driver.title == 'Talker - Swagger UI'
+    assert chromium.driver.title == 'Announcer - Swagger UI'
     chromium.find('.opblock-tag', text='voice')
     chromium.click('#operations-voice-post_shout_post .opblock-summary-control', text='Say it loud')
     chromium.click('#operations-voice-post_shout_post .try-out__btn', text='Try it out')
@@ -93,8 +93,8 @@ def test_swagger_ui_sends_a_request(talker: Deployment, chromium: Browser) -> No
     assert hosts == {f'localhost:{port}'}
 
 
-def test_swagger_ui_sends_a_query(talker: Deployment, chromium: Browser) -> None:
-    chromium.open(f'http://localhost:{talker.port[0]}/docs')
+def test_swagger_ui_sends_a_query(announcer: Deployment, chromium: Browser) -> None:
+    chromium.open(f'http://localhost:{announcer.port[0]}/docs')
     operation = '#operations-default-streaming_get_words_get'
     chromium.click(f'{operation} .opblock-summary-control')
     chromium.click(f'{operation} .try-out__btn', text='Try it out')
@@ -109,11 +109,11 @@ def test_swagger_ui_sends_a_query(talker: Deployment, chromium: Browser) -> None
     assert answer.text.count('event: update') == 2
 
 
-def test_redoc_renders(talker: Deployment, chromium: Browser) -> None:
-    port = talker.port[0]
+def test_redoc_renders(announcer: Deployment, chromium: Browser) -> None:
+    port = announcer.port[0]
     chromium.requested()
     chromium.open(f'http://localhost:{port}/redoc')
-    chromium.find('h1', text='Talker')
+    chromium.find('h1', text='Announcer')
     operation = '[data-section-id$="operation/post_shout_post"]'
     chromium.find(operation, text='Say it loud')
     chromium.click(f'{operation} button[aria-label="expand parameters"]')
@@ -121,7 +121,7 @@ def test_redoc_renders(talker: Deployment, chromium: Browser) -> None:
     assert {urlsplit(url).netloc for url in chromium.requested()} == {f'localhost:{port}'}
 
 
-def test_a_websocket(talker: Deployment, page: Browser) -> None:
+def test_a_websocket(announcer: Deployment, page: Browser) -> None:
     seen = page.run(
         """
         const socket = new WebSocket(`ws://localhost:${arguments[0]}`, 'json')
@@ -136,7 +136,7 @@ def test_a_websocket(talker: Deployment, page: Browser) -> None:
         socket.onmessage = (event) => answers.push(JSON.parse(event.data))
         socket.onclose = (event) => done({code: event.code, protocol: socket.protocol, answers})
         """,
-        talker.port[1],
+        announcer.port[1],
     )
     assert (seen['code'], seen['protocol']) == (1000, 'json')
     by_id = {answer['header']['requestId']: answer for answer in seen['answers']}
@@ -146,7 +146,7 @@ def test_a_websocket(talker: Deployment, page: Browser) -> None:
     assert 'there is no endpoint' in by_id['lost']['detail']
 
 
-def test_server_sent_events_from_another_origin(talker: Deployment, page: Browser) -> None:
+def test_server_sent_events_from_another_origin(announcer: Deployment, page: Browser) -> None:
     seen = page.run(
         """
         const source = new EventSource(`http://localhost:${arguments[0]}/words?text=one+two+three`)
@@ -155,12 +155,12 @@ def test_server_sent_events_from_another_origin(talker: Deployment, page: Browse
         source.addEventListener('end', () => { source.close(); done(texts) })
         source.onerror = () => { source.close(); done('error') }
         """,
-        talker.port[0],
+        announcer.port[0],
     )
     assert seen == ['one', 'two', 'three']
 
 
-def test_fetch_from_another_origin(talker: Deployment, page: Browser) -> None:
+def test_fetch_from_another_origin(announcer: Deployment, page: Browser) -> None:
     script = """
         const [port, type] = arguments
         fetch(`http://localhost:${port}/post`, {
@@ -169,15 +169,15 @@ def test_fetch_from_another_origin(talker: Deployment, page: Browser) -> None:
           body: JSON.stringify({execEndpoint: '/shout', data: [{text: 'hi'}], parameters: {mark: '?'}})
         }).then(async (response) => done([response.status, await response.json()]), (error) => done([0, `${error}`]))
         """
-    status, answer = page.run(script, talker.port[0], 'application/json')
+    status, answer = page.run(script, announcer.port[0], 'application/json')
     assert (status, answer['data'][0]['text']) == (200, 'HI?')
     assert answer.keys() == {'header', 'parameters', 'routes', 'data'}
-    status, answer = page.run(script, talker.port[0], 'text/plain')  # what pages may send without asking
+    status, answer = page.run(script, announcer.port[0], 'text/plain')  # what pages may send without asking
     assert status == 415
 
 
 def test_without_cors_other_origins_see_nothing(page: Browser) -> None:
-    with Deployment(uses=Talker, protocol='http', quiet=True) as closed:
+    with Deployment(uses=Announcer, protocol='http', quiet=True) as closed:
         seen = page.run(
             """
             fetch(`http://localhost:${arguments[0]}/shout`, {

@@ -24,7 +24,7 @@ class Text(BaseDoc):
     text: str = ''
 
 
-class Talker(Executor):
+class Finder(Executor):
     @requests(on='/search')
     def search(self, docs: DocList[Text], parameters: dict[str, Any], **kwargs: Any) -> DocList[Text]:
         for doc in docs:
@@ -49,7 +49,7 @@ class Talker(Executor):
 
 @pytest.fixture(scope='module')
 def flow() -> Iterator[Flow]:
-    flow = Flow(protocol=['http', 'websocket', 'grpc'], quiet_error=True).add(uses=Talker, name='talker')
+    flow = Flow(protocol=['http', 'websocket', 'grpc'], quiet_error=True).add(uses=Finder, name='finder')
     with flow.expose_endpoint('/fail', http_path='/broken', methods=['PUT'], tags=['broken']):
         yield flow
 
@@ -82,7 +82,7 @@ def curl(*arguments: str) -> tuple[int, Any]:
         ('/search', '{"data": [{"text": "hello world"}]}', ['found hello world']),
         ('/search', '{"data": {"text": "a"}, "parameters": {"param1": "!"}}', ['found a!']),
         ('/index', '{"data": [{"text": "hello"}, {"text": "world"}]}', ['hello?', 'world?']),
-        ('/post', '{"execEndpoint": "/index", "data": [{"text": "a"}], "targetExecutor": "talker"}', ['a?']),
+        ('/post', '{"execEndpoint": "/index", "data": [{"text": "a"}], "targetExecutor": "finder"}', ['a?']),
         ('/post', '{"execEndpoint": "/index", "data": [{"text": "a"}], "targetExecutor": "other"}', ['a']),
         ('/post', '{"execEndpoint": "/index"}', []),
         ('/post', '{"data": {"docs": [{"text": "a"}]}, "header": {"exec_endpoint": "/search"}}', ['found a']),
@@ -103,7 +103,7 @@ def test_the_documented_answer(http_port: int) -> None:
     _, answer = curl(f'http://localhost:{http_port}/post', '--json', body)
     assert answer.keys() == {'data', 'routes', 'parameters', 'header'}
     assert answer['header'].keys() == {'requestId', 'execEndpoint', 'targetExecutor'}
-    assert [route['executor'] for route in answer['routes']] == ['gateway', 'talker']
+    assert [route['executor'] for route in answer['routes']] == ['gateway', 'finder']
     for route in answer['routes']:
         begin, end = (datetime.fromisoformat(route[name]) for name in ('startTime', 'endTime'))
         assert begin <= end and str(begin.tzinfo) == 'UTC'
@@ -301,7 +301,7 @@ def test_reflection_is_enough_to_call_everything(stranger: Stranger) -> None:
     many = stranger.call('jina.JinaRPC', 'Call', request, request, request)
     assert len(many) == 3
     (answer,) = stranger.call('jina.JinaSingleDataRequestRPC', 'process_single_data', request)
-    assert [route['executor'] for route in answer['routes']] == ['gateway', 'talker']
+    assert [route['executor'] for route in answer['routes']] == ['gateway', 'finder']
     (answer,) = stranger.call('jina.JinaInfoRPC', '_status', {})
     assert answer['jina']['jina'] and answer['envs']
     (answer,) = stranger.call('jina.JinaGatewayDryRunRPC', 'dry_run', {})
