@@ -27,7 +27,8 @@ FENCE = re.compile(
 )
 SNIPPET = re.compile(r'^--8<-- "(?P<path>[^"]+)"$', re.MULTILINE)
 DOCS = Path(__file__).parents[2] / 'docs'
-READY = re.compile('ready to serve|is ready and listening')
+READY = {False: 'ready to serve', True: 'ready and listening'}
+"""What a server prints when it is ready: a whole Deployment or Flow, and a single process of one."""
 
 
 @dataclass
@@ -147,7 +148,8 @@ class Page:
     @staticmethod
     def wait_ready(process: subprocess.Popen[bytes], log: Path, where: str) -> None:
         deadline = time.monotonic() + 60
-        while not READY.search(log.read_text()):
+        single = re.search('jina (executor|gateway)', str(process.args)) is not None
+        while READY[single] not in log.read_text():
             assert process.poll() is None, f'{where}: the server ended\n{log.read_text()}'
             assert time.monotonic() < deadline, f'{where}: the server is not ready after 60 s\n{log.read_text()}'
             time.sleep(0.05)
