@@ -62,7 +62,6 @@ SHARDING = 'it comes with sharding'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
 HTTP = 'it comes with the complete HTTP server'
-GATEWAYS = 'it comes with custom gateways'
 TLS = 'it comes with TLS servers'
 ONE_RUNTIME = 'there is one runtime for each role'
 
@@ -181,9 +180,9 @@ GATEWAY = {
     'expose_endpoints': values(HTTP),
     'expose_graphql_endpoint': flag('it comes with GraphQL'),
     'proxy': flag('it comes with HTTP proxies'),
-    'uses': Fact('any', None, 'MyGateway', GATEWAYS),
-    'uses_with': values(GATEWAYS),
-    'py_modules': texts(refused=GATEWAYS),
+    'uses': Fact('any', None, 'MyGateway'),
+    'uses_with': values(),
+    'py_modules': texts(),
     'replicas': Fact('integer', 1, 2),
     'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
     'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),

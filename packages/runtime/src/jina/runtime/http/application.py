@@ -99,7 +99,9 @@ class Application:
         self._cors = http.cors
         self.direct: dict[bytes, PostHandler] = {}
         """Handlers that may be called without ASGI, by path as it stands in the request line."""
-        self._endpoint_routes: list[BaseRoute] = []
+        self.settings: dict[str, Any] = {}
+        """Settings of uvicorn that differ from the usual ones."""
+        self._extended: ASGIApp | None = None
         self._schemas: dict[str, EndpointSchema] | None = None
         self._refreshed_at = float('-inf')
         self._refreshing: asyncio.Task[None] | None = None
@@ -128,6 +130,15 @@ class Application:
             self._refreshing.cancel()
             await asyncio.wait((self._refreshing,))
 
+    def extend(self, app: ASGIApp) -> None:
+        """Sends every request through an application that was made of ``app``; called before ``start``.
+
+        Args:
+            app: ``app`` with more routes or middleware, or something that wraps it.
+        """
+        self._extended = app
+        self._fixed_routes = list(self.app.router.routes)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one ASGI connection."""
         if scope['type'] == 'http':
@@ -137,6 +148,11 @@ class Application:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Takes requests for endpoints directly to their handlers, and all else through FastAPI."""
+        if self._extended is not None:
+            if not self._is_worker and self._is_unknown(scope):
+                await self._refresh_now()
+            await self._extended(scope, receive, send)
+            return
         key = (scope['method'], scope['path'])
         handler = self._handlers.get(key)
         if handler is None and not self._is_worker and self._is_unknown(scope):
@@ -197,7 +213,7 @@ class Application:
         self.app.openapi_schema = None
         self._handlers = handlers
         self.direct.clear()
-        if not self._cors:
+        if not self._cors and self._extended is None:
             for (_, path), handler in handlers.items():
                 if isinstance(handler, PostHandler):
                     self.direct[quote(path).encode()] = handler
