@@ -19,6 +19,7 @@ FACADE = [
     'DocumentArray',
     'Executor',
     'Flow',
+    'Gateway',
     'TestClient',
     '__version__',
     'dynamic_batching',

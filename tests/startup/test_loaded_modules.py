@@ -99,7 +99,7 @@ def test_definition_of_an_executor() -> None:
     assert not (SERVER_ONLY | DATA) & modules
 
 
-@pytest.mark.parametrize('name', ['Client', 'Deployment', 'Flow'])
+@pytest.mark.parametrize('name', ['Client', 'Deployment', 'Flow', 'Gateway'])
 def test_import_of_client_and_orchestration(name: str) -> None:
     assert not (SERVER_ONLY | {'docarray', 'numpy', 'rich', 'yaml'}) & loaded_by(f'from jina import {name}')
 

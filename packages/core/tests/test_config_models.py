@@ -61,7 +61,6 @@ STATEFUL = 'it comes with stateful Executors'
 SHARDING = 'it comes with sharding'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
-GATEWAYS = 'it comes with custom gateways'
 TLS = 'it comes with TLS servers'
 ONE_RUNTIME = 'there is one runtime for each role'
 
@@ -180,9 +179,9 @@ GATEWAY = {
     'prefetch': Fact('integer', 1000, 0),
     'expose_graphql_endpoint': flag('it comes with GraphQL'),
     'proxy': flag('it comes with HTTP proxies'),
-    'uses': Fact('any', None, 'MyGateway', GATEWAYS),
-    'uses_with': values(GATEWAYS),
-    'py_modules': texts(refused=GATEWAYS),
+    'uses': Fact('any', None, 'MyGateway'),
+    'uses_with': values(),
+    'py_modules': texts(),
     'replicas': Fact('integer', 1, 2),
     'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
     'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),

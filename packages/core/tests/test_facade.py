@@ -88,8 +88,8 @@ def test_unknown_name_is_an_attribute_error_with_the_nearest_name() -> None:
 
 def test_name_of_a_later_version_says_so() -> None:
     with pytest.raises(ImportError) as caught:
-        from jina import Gateway  # noqa: F401
-    assert str(caught.value) == 'jina.Gateway is not available in this version (it comes with custom gateways)'
+        from jina import AsyncFlow  # noqa: F401
+    assert str(caught.value) == 'jina.AsyncFlow is not available in this version (it comes with asyncio orchestration)'
 
 
 @pytest.mark.parametrize(('name', 'distribution'), [('Flow', 'orchestrate'), ('Client', 'client')])

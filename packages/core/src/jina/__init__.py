@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jina.core.executor import Executor
     from jina.core.version import __version__
     from jina.orchestrate import AsyncTestClient, Deployment, Flow, TestClient
+    from jina.runtime.gateways.base import Gateway
 
 __all__ = [
     'AsyncTestClient',
@@ -31,6 +32,7 @@ __all__ = [
     'DocumentArray',
     'Executor',
     'Flow',
+    'Gateway',
     'TestClient',
     '__version__',
     'dynamic_batching',

@@ -53,11 +53,13 @@ class Internal(Later):
 
 Home = str | Later
 
-_CUSTOM_GATEWAYS = Later('custom gateways')
 _ASYNC_FLOW = Later('asyncio orchestration')
 _SHARDS = Later('shards')
 _POD_OPTIONS = Internal('describe processes with the options of Deployment and Flow')
 _NETWORKING = Internal('the gateway keeps its own connections')
+
+_GATEWAYS = 'jina.runtime.gateways.'
+_STREAMER = 'jina.runtime.streamer:'
 
 PUBLIC: dict[str, Home] = {
     'AsyncFlow': _ASYNC_FLOW,
@@ -68,7 +70,7 @@ PUBLIC: dict[str, Home] = {
     'DocumentArray': 'docarray:DocList',
     'Executor': 'jina.core.executor:Executor',
     'Flow': 'jina.orchestrate:Flow',
-    'Gateway': _CUSTOM_GATEWAYS,
+    'Gateway': _GATEWAYS + 'base:Gateway',
     'TestClient': 'jina.orchestrate:TestClient',
     '__default_host__': 'jina.core.environment:DEFAULT_HOST',
     '__docarray_version__': 'docarray:__version__',
@@ -96,12 +98,11 @@ _ENUMS = 'jina.core.enums:'
 _ENDPOINTS = 'jina.core.endpoints:'
 _EXECUTOR = 'jina.core.executor:'
 _REQUEST = 'jina.core.request:'
-_HTTP_GATEWAY: dict[str, Home] = {'FastAPIBaseGateway': _CUSTOM_GATEWAYS, 'HTTPGateway': _CUSTOM_GATEWAYS}
-_GRPC_GATEWAY: dict[str, Home] = {'GRPCGateway': _CUSTOM_GATEWAYS, 'GRPCGatewayRuntime': _CUSTOM_GATEWAYS}
-_WEBSOCKET_GATEWAY: dict[str, Home] = {
-    'WebSocketGateway': _CUSTOM_GATEWAYS,
-    'WebSocketGatewayRuntime': _CUSTOM_GATEWAYS,
-}
+_FASTAPI_GATEWAY = _GATEWAYS + 'fastapi:FastAPIBaseGateway'
+_HTTP_GATEWAY = _GATEWAYS + 'built_in:HTTPGateway'
+_GRPC_GATEWAY = _GATEWAYS + 'built_in:GRPCGateway'
+_WEBSOCKET_GATEWAY = _GATEWAYS + 'built_in:WebSocketGateway'
+_COMPOSITE_GATEWAY = _GATEWAYS + 'built_in:CompositeGateway'
 
 ALIASES: dict[str, dict[str, Home]] = {
     'jina.clients': {'Client': 'jina.client:Client'},
@@ -217,16 +218,34 @@ ALIASES: dict[str, dict[str, Home]] = {
         'is_remote_local_connection': _NETWORKING,
     },
     'jina.serve.runtimes': {'get_runtime': _POD_OPTIONS},
-    'jina.serve.runtimes.asyncio': {'AsyncNewLoopRuntime': _CUSTOM_GATEWAYS},
-    'jina.serve.runtimes.gateway': {'BaseGateway': _CUSTOM_GATEWAYS, 'GatewayRuntime': _CUSTOM_GATEWAYS},
-    'jina.serve.runtimes.gateway.grpc': _GRPC_GATEWAY,
-    'jina.serve.runtimes.gateway.grpc.gateway': {'GRPCGateway': _CUSTOM_GATEWAYS},
-    'jina.serve.runtimes.gateway.http': {**_HTTP_GATEWAY, 'HTTPGatewayRuntime': _CUSTOM_GATEWAYS},
-    'jina.serve.runtimes.gateway.http.fastapi': _HTTP_GATEWAY,
-    'jina.serve.runtimes.gateway.websocket': _WEBSOCKET_GATEWAY,
+    'jina.serve.runtimes.asyncio': {'AsyncNewLoopRuntime': _POD_OPTIONS},
+    'jina.serve.runtimes.gateway': {
+        'BaseGateway': _GATEWAYS + 'base:BaseGateway',
+        'Gateway': _GATEWAYS + 'base:Gateway',
+        'GatewayRuntime': _POD_OPTIONS,
+    },
+    'jina.serve.runtimes.gateway.composite': {'CompositeGateway': _COMPOSITE_GATEWAY},
+    'jina.serve.runtimes.gateway.grpc': {'GRPCGateway': _GRPC_GATEWAY, 'GRPCGatewayRuntime': _POD_OPTIONS},
+    'jina.serve.runtimes.gateway.grpc.gateway': {'GRPCGateway': _GRPC_GATEWAY},
+    'jina.serve.runtimes.gateway.http': {
+        'FastAPIBaseGateway': _FASTAPI_GATEWAY,
+        'HTTPGateway': _HTTP_GATEWAY,
+        'HTTPGatewayRuntime': _POD_OPTIONS,
+    },
+    'jina.serve.runtimes.gateway.http.fastapi': {
+        'FastAPIBaseGateway': _FASTAPI_GATEWAY,
+        'HTTPGateway': _HTTP_GATEWAY,
+    },
+    'jina.serve.runtimes.gateway.websocket': {
+        'WebSocketGateway': _WEBSOCKET_GATEWAY,
+        'WebSocketGatewayRuntime': _POD_OPTIONS,
+    },
     'jina.serve.runtimes.head': {'HeadRuntime': _SHARDS},
-    'jina.serve.runtimes.worker': {'WorkerRuntime': _CUSTOM_GATEWAYS},
-    'jina.serve.streamer': {'GatewayStreamer': _CUSTOM_GATEWAYS, '_ExecutorStreamer': _CUSTOM_GATEWAYS},
+    'jina.serve.runtimes.worker': {'WorkerRuntime': _POD_OPTIONS},
+    'jina.serve.streamer': {
+        'GatewayStreamer': _STREAMER + 'GatewayStreamer',
+        '_ExecutorStreamer': _STREAMER + 'ExecutorStreamer',
+    },
     'jina.types': {},
     'jina.types.request': {'Request': _REQUEST + 'Request'},
     'jina.types.request.data': {

@@ -23,6 +23,9 @@ PROTO_VERSION = '0.1.27'
 UNSET = '(unset)'
 """What reports show for a variable or a package that is absent."""
 
+STREAMER_ARGS = 'JINA_STREAMER_ARGS'
+"""Tells the processes that a custom gateway starts where the Executors are."""
+
 REPORTED = (
     'JINA_DEFAULT_HOST',
     'JINA_DEFAULT_TIMEOUT_CTRL',
@@ -47,7 +50,7 @@ REPORTED = (
     'JINA_K8S_ACCESS_MODES',
     'JINA_K8S_STORAGE_CLASS_NAME',
     'JINA_K8S_STORAGE_CAPACITY',
-    'JINA_STREAMER_ARGS',
+    STREAMER_ARGS,
 )
 """Variables that ``jina -vf`` and ``/status`` report, in this order."""
 
@@ -170,8 +173,14 @@ def local_lane_disabled() -> bool:
 
 
 def environment_facts() -> dict[str, str]:
-    """Returns the reported variables and their values, in the documented order; absent ones as ``(unset)``."""
-    return {name: os.environ.get(name, UNSET) for name in REPORTED}
+    """Returns the reported variables and their values, in the documented order; absent ones as ``(unset)``.
+
+    Addresses and metadata of the Executors, which a gateway tells the processes that it starts, are for nobody else.
+    """
+    facts = {name: os.environ.get(name, UNSET) for name in REPORTED}
+    if facts[STREAMER_ARGS] != UNSET:
+        facts[STREAMER_ARGS] = '(set)'
+    return facts
 
 
 @functools.lru_cache

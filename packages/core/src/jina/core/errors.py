@@ -205,6 +205,7 @@ class RemoteError(ServerError):
         remote_args: Sequence[str] = (),
         stacks: Sequence[str] = (),
     ) -> None:
+        self.description = description
         self.name = name
         self.executor = executor
         self.request_id = request_id

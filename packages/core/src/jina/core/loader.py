@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import dis
-import importlib
-import importlib.machinery
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from jina.core.errors import ConfigError, ConfigSourceError
-from jina.core.modules import folder_of, import_py_modules
+from jina.core import constructors
+from jina.core.class_finder import ClassFinder, import_modules, install_beside, mapping_of, placed_import, py_modules_of
+from jina.core.constructors import check_constructor
+from jina.core.errors import ConfigError
 from jina.core.remote_executor import RemoteExecutor
-from jina.core.yaml import CLASS_NAME, LoadedYaml, LoadOverrides, load_yaml, registered_class
+from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, registered_class
 
 if TYPE_CHECKING:
     from jina.core.config import ExecutorOptions
@@ -156,11 +153,11 @@ def find_definition(uses: Any, overrides: LoadOverrides) -> Definition:
         NotSupportedError: It names a container image or an Executor of the hub.
     """
     if isinstance(uses, type):
-        executor_class = _checked(uses, f'uses={uses!r}')
+        executor_class = _EXECUTORS.checked(uses, f'uses={uses!r}')
         if overrides.install_requirements:
             file = getattr(sys.modules.get(executor_class.__module__), '__file__', None)
-            _install(Path(file).parent if file else None)
-        _placed_import(overrides.py_modules, overrides.extra_search_paths)
+            install_beside(Path(file).parent if file else None)
+        placed_import(overrides.py_modules, overrides.extra_search_paths)
         return _override(Definition(executor_class), overrides)
     if isinstance(uses, str):
         remote = RemoteExecutor.parse(uses)
@@ -195,13 +192,13 @@ def definition_of(
             near = difflib.get_close_matches(str(key), _KEYS, 1)
             hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(_KEYS[:6])}'
             raise ConfigError(f'{loaded.where(key)}: {key!r} is no key of an Executor', hint=hint)
-    own_modules = _py_modules(loaded)
-    modules = _import_modules(own_modules, overrides, loaded)
+    own_modules = py_modules_of(loaded)
+    modules = import_modules(own_modules, overrides, loaded)
     definition = Definition(
-        _class_of(loaded, modules, default),
-        arguments=_mapping(loaded, 'with'),
-        metas=_mapping(loaded, 'metas'),
-        requests=_mapping(loaded, 'requests'),
+        _EXECUTORS.find(loaded, modules, default),
+        arguments=mapping_of(loaded, 'with'),
+        metas=mapping_of(loaded, 'metas'),
+        requests=mapping_of(loaded, 'requests'),
         py_modules=own_modules,
         dynamic_batching=_batching(loaded),
         loaded=loaded,
@@ -209,53 +206,11 @@ def definition_of(
     return _override(definition, overrides)
 
 
-def _import_modules(own: tuple[str, ...], overrides: LoadOverrides, loaded: LoadedYaml) -> list[ModuleType]:
-    """Imports the Python files that a document names, then those of the caller, after what they require is installed."""
-    folders: list[str | os.PathLike[str]] = [*([loaded.directory] if loaded.directory else [])]
-    folders += overrides.extra_search_paths
-    if not overrides.allow_py_modules:
-        own = ()
-    if overrides.install_requirements:
-        beside = (folder_of(name, folders) for name in (*own, *overrides.py_modules))
-        _install(loaded.directory or next(filter(None, beside), None))
-    modules = _placed_import(own, folders, lambda: loaded.where('py_modules'))
-    return modules + _placed_import(overrides.py_modules, folders)
-
-
-def _placed_import(
-    names: Sequence[str], folders: Sequence[str | os.PathLike[str]], place: Callable[[], str] = lambda: 'py_modules'
-) -> list[ModuleType]:
-    try:
-        return import_py_modules(names, folders)
-    except ConfigError as error:
-        raise type(error)(f'{place()}: {error}') from error.__cause__
-
-
-def _install(folder: Path | None) -> None:
-    from jina.core.requirements import install_requirements  # noqa: PLC0415 - few Executors need it
-
-    install_requirements(folder or Path.cwd())
-
-
-def _py_modules(loaded: LoadedYaml) -> tuple[str, ...]:
-    found: list[str] = []
-    metas = _mapping(loaded, 'metas')
-    for path, value in (
-        (('py_modules',), loaded.data.get('py_modules')),
-        (('metas', 'py_modules'), metas.get('py_modules')),
-    ):
-        names = [value] if isinstance(value, str) else list(value or ())
-        if not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'{loaded.where(*path)} is {value!r}', hint='give a path or a list of paths')
-        found.extend(name for name in names if name)
-    return tuple(found)
-
-
 def _batching(loaded: LoadedYaml) -> Mapping[str, Any]:
     """Reads ``dynamic_batching``, which the original's documentation also calls ``uses_dynamic_batching``."""
     found: Mapping[str, Any] = {}
     for key in ('dynamic_batching', 'uses_dynamic_batching'):
-        found = _merged_batching(found, _mapping(loaded, key), loaded.where(key))
+        found = _merged_batching(found, mapping_of(loaded, key), loaded.where(key))
     return found
 
 
@@ -265,87 +220,6 @@ def _merged_batching(settings: Mapping[str, Any], overrides: Mapping[str, Any] |
     from jina.core.config.batching import check_batching, merge_batching  # noqa: PLC0415 - loads all options
 
     return merge_batching(settings, check_batching(overrides, where))
-
-
-def _class_of(
-    loaded: LoadedYaml, modules: Sequence[ModuleType], default: type[BaseExecutor] | None
-) -> type[BaseExecutor]:
-    name = loaded.data.get('jtype')
-    if name is None and default is not None:
-        return default
-    if not name or not isinstance(name, str):
-        raise ConfigError(f'{loaded.where()}: jtype is {name!r}', hint='name the Executor class: jtype: MyExecutor')
-    where = f'uses={name!r}' if loaded.label == CLASS_NAME else loaded.where('jtype')
-    known = registered_class(name) or next((vars(module)[name] for module in modules if name in vars(module)), None)
-    if known is not None:
-        return _checked(known, f'{where}: {name!r}')
-    module_name, _, class_name = name.rpartition('.')
-    if module_name:
-        return _checked(_import_attribute(module_name, class_name, where), f'{where}: {name!r}')
-    near = difflib.get_close_matches(name, [known.__name__ for known in _executor_classes()], 1)
-    raise ConfigSourceError(
-        f'{where}: there is no Executor class {name!r}',
-        hint=f'did you mean {near[0]!r}?'
-        if near
-        else 'name the file that defines it in py_modules, or write package.module.Class',
-    )
-
-
-def _executor_classes() -> Iterator[type]:
-    """Yields all Executor classes of the process."""
-    waiting: list[type] = [_base_class()]
-    while waiting:
-        executor_class = waiting.pop()
-        yield executor_class
-        waiting.extend(executor_class.__subclasses__())
-
-
-def _base_class() -> type[BaseExecutor]:
-    return cast('type[BaseExecutor]', registered_class('BaseExecutor'))
-
-
-def _import_attribute(module_name: str, class_name: str, where: str) -> Any:
-    try:
-        module = _import_also_from_here(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
-            raise
-        raise ConfigSourceError(
-            f'{where}: there is no module {module_name!r}', hint='install it, or name its file in py_modules'
-        ) from error
-    if not hasattr(module, class_name):
-        near = difflib.get_close_matches(class_name, dir(module), 1)
-        raise ConfigSourceError(
-            f'{where}: module {module_name!r} has no {class_name!r}', hint=f'did you mean {near[0]!r}?' if near else ''
-        )
-    return getattr(module, class_name)
-
-
-def _import_also_from_here(module_name: str) -> ModuleType:
-    """Imports a module, if need be from the working directory, which the ``jina`` command doesn't search by itself."""
-    here, top = os.getcwd(), module_name.partition('.')[0]
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != top or here in sys.path or not importlib.machinery.PathFinder.find_spec(top, [here]):
-            raise
-    sys.path.append(here)
-    return importlib.import_module(module_name)
-
-
-def _checked(candidate: Any, what: str) -> type[BaseExecutor]:
-    if not (isinstance(candidate, type) and issubclass(candidate, _base_class())):
-        raise ConfigError(f'{what} is no Executor', hint='derive the class from jina.Executor')
-    return candidate
-
-
-def _mapping(loaded: LoadedYaml, key: str) -> Mapping[str, Any]:
-    value = loaded.data.get(key) or {}
-    if not isinstance(value, Mapping):
-        raise ConfigError(
-            f'{loaded.where(key)}: {key} is {value!r}', hint=f'write {key} as a mapping of names to values'
-        )
-    return value
 
 
 def _override(definition: Definition, overrides: LoadOverrides) -> Definition:
@@ -401,80 +275,31 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
 
 def _check_init(definition: Definition, injected: Mapping[str, Any]) -> None:
     """Turns a wrong signature into an error that says what to change, before Python's own."""
-    executor_class, arguments = definition.executor_class, definition.arguments
-    name = f'{executor_class.__name__}.__init__'
-    signature = inspect.signature(executor_class.__init__)
-    parameters = list(signature.parameters.values())[1:]
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    names = {parameter.name for parameter in parameters}
-    if not takes_all and not set(injected) <= names:
-        raise ConfigError(
-            f'{name}{signature} takes no **kwargs',
-            hint='add **kwargs to its parameters and call super().__init__(**kwargs)',
-        )
-    for argument in () if takes_all else arguments:
-        if argument not in names:
-            raise unknown_argument(definition, argument)
-    for parameter in parameters:
-        variadic = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if not variadic and parameter.default is parameter.empty and parameter.name not in (*arguments, *injected):
-            where = '' if definition.loaded is None else f'{definition.loaded.where("with")}: '
-            near = difflib.get_close_matches(parameter.name, arguments.keys() - names, 1)
-            raise ConfigError(
-                f'{where}{name} needs the argument {parameter.name!r}',
-                hint=f'{near[0]!r} may be meant for it'
-                if near
-                else f"give it: uses_with={{'{parameter.name}': ...}}, or 'with' in YAML",
-            )
+    section = '' if definition.loaded is None else definition.loaded.where('with')
+    check_constructor(
+        definition.executor_class,
+        definition.arguments,
+        injected,
+        lambda name: unknown_argument(definition, name),
+        section,
+    )
 
 
 def unknown_argument(definition: Definition, argument: str) -> ConfigError:
     """Returns the error about an argument that no ``__init__`` of an Executor takes."""
-    executor_class = definition.executor_class
-    known = [name for name in _constructor_arguments(executor_class) if name not in _INJECTED]
-    near = difflib.get_close_matches(argument, known, 1)
-    return ConfigError(
-        f'{definition.place(argument, "with")}: {executor_class.__name__}.__init__ takes no argument {argument!r}',
-        hint=f'did you mean {near[0]!r}?' if near else f'it takes {", ".join(known) or "none"}',
+    place = definition.place(argument, 'with')
+    return constructors.unknown_argument(
+        definition.executor_class, _base_class(), argument, place=place, reserved=_INJECTED
     )
 
 
 def reads_rest(executor_class: type[BaseExecutor]) -> bool:
-    """Tells whether a constructor does more with its ``**kwargs`` than to hand them on to that of its base.
-
-    Then an argument that nobody names may be meant: ``self.size = kwargs.get('size')``.
-    """
-    for init in _constructors(executor_class):
-        rest = next((p.name for p in inspect.signature(init).parameters.values() if p.kind is p.VAR_KEYWORD), None)
-        code = getattr(inspect.unwrap(init), '__code__', None)
-        if rest is not None and (code is None or _loads(code, rest) > 1):
-            return True
-    return False
+    """Tells whether a constructor does more with its ``**kwargs`` than to hand them on to that of its base."""
+    return constructors.reads_rest(executor_class, _base_class())
 
 
-def _loads(code: Any, variable: str) -> int:
-    """Counts how often a function reads a variable; an instruction of Python 3.13 may read two."""
-    return sum(
-        instruction.opname.startswith('LOAD')
-        and (
-            variable in instruction.argval if isinstance(instruction.argval, tuple) else instruction.argval == variable
-        )
-        for instruction in dis.get_instructions(code)
-    )
+def _base_class() -> type[BaseExecutor]:
+    return cast('type[BaseExecutor]', registered_class('BaseExecutor'))
 
 
-def _constructors(executor_class: type[BaseExecutor]) -> Iterator[Callable[..., Any]]:
-    """Yields the constructors that users wrote."""
-    for base in executor_class.__mro__:
-        if base is _base_class():
-            return
-        if '__init__' in vars(base):
-            yield vars(base)['__init__']
-
-
-def _constructor_arguments(executor_class: type[BaseExecutor]) -> list[str]:
-    found: dict[str, None] = {}
-    for init in (*_constructors(executor_class), _base_class().__init__):
-        parameters = list(inspect.signature(init).parameters.values())[1:]
-        found.update((p.name, None) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
-    return list(found)
+_EXECUTORS: Final = ClassFinder('Executor', _base_class, derive='jina.Executor')

@@ -28,7 +28,7 @@ from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
-from jina.orchestrate.server import run_server, server_modules
+from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -175,7 +175,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         """Set options of the gateway.
 
         Args:
-            kwargs: See :class:`jina.core.config.GatewayOptions`.
+            kwargs: See :class:`jina.core.config.GatewayOptions`. ``uses`` is a gateway of your own: a class derived from
+                ``jina.Gateway``, its name, or its YAML; ``uses_with`` has the arguments of its ``__init__``.
 
         Returns:
             A new Flow.
@@ -183,10 +184,16 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         Raises:
             ConfigError: An option doesn't exist, has a wrong value or isn't available in this version.
         """
+        return self._with_gateway(kwargs, where='config_gateway()')
+
+    def _with_gateway(self, given: Mapping[str, Any], *, where: str) -> Flow:
         aliases = GatewayOptions.aliases()
+        own = {aliases.get(key, key): value for key, value in given.items()}
+        if own.get('uses') is not None:
+            own['uses'] = portable_uses(own['uses'])
         changed = self._copy()
-        changed._gateway_values = {**self._gateway_values, **{aliases.get(key, key): kwargs[key] for key in kwargs}}
-        changed.gateway_options = build(GatewayOptions, changed._gateway_values, where='config_gateway()')
+        changed._gateway_values = {**self._gateway_values, **own}
+        changed.gateway_options = build(GatewayOptions, changed._gateway_values, where=where)
         changed._prepare()
         return changed
 
@@ -227,13 +234,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
 
     @property
     def protocols(self) -> list[ProtocolType]:
-        """Protocols of the gateway."""
-        return list(self.gateway_options.protocol)
+        """Protocols of the gateway; before the start those that were asked for."""
+        return [address.protocol for address in self.public_addresses] or list(self.gateway_options.protocol)
 
     @property
     def protocol(self) -> Any:
         """The protocol of the gateway, or a list if there are several."""
-        names = [str(protocol) for protocol in self.gateway_options.protocol]
+        names = [str(protocol) for protocol in self.protocols]
         return names[0] if len(names) == 1 else names
 
     @property
@@ -388,7 +395,12 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         self.gateway_options = self.gateway_options.model_copy(update={'expose_endpoints': routes})
 
     def _prepare(self) -> None:
-        launcher.prepare(server_modules(self.gateway_options.protocol))
+        options = self.gateway_options
+        expected: Any = getattr(
+            options.uses, 'default_protocol', None
+        )  # of a gateway class, unless protocol says otherwise
+        given = expected is None or 'protocol' in options.model_fields_set
+        launcher.prepare(server_modules(options.protocol if given else [expected]))
 
     @property
     def logger(self) -> JinaLogger:
@@ -441,7 +453,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         pod = Pod(
             options.runtime_name,
             run_server,
-            (options, []),
+            (options, referenced_classes(options)),
             env=pod_environment(options),
             owner=f'gateway of {self._title()}',
             logger=self.logger,

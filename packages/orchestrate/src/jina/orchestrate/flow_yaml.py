@@ -43,8 +43,7 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
     flow = kind(**{key: value for key, value in values.items() if value is not None})
     gateway = _mapping(data, 'gateway', loaded)
     if gateway:
-        gateway.pop('jtype', None)
-        flow = flow.config_gateway(**{**_mapping_of(gateway.pop('with', None)), **gateway})  # type: ignore[assignment]
+        flow = flow._with_gateway(_gateway_values(gateway, loaded), where=loaded.where('gateway'))  # type: ignore[assignment]
     for number, item in enumerate(_items(data, loaded)):
         flow = _add(flow, item, loaded, number)
     try:
@@ -154,8 +153,20 @@ def _mapping(data: Mapping[str, Any], key: str, loaded: LoadedYaml) -> dict[str,
     return dict(value)
 
 
-def _mapping_of(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
+def _gateway_values(section: dict[str, Any], loaded: LoadedYaml) -> dict[str, Any]:
+    """The options in the section ``gateway``, in which ``with`` has the arguments of a custom gateway.
+
+    Without one, ``with`` has options, as those of a Deployment.
+    """
+    kind = section.pop('jtype', None)
+    if kind not in (None, 'Gateway'):
+        section.setdefault('uses', kind)
+    inner = section.pop('with', None) or {}
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f'{loaded.where("gateway", "with")} is {inner!r}', hint='give a mapping')
+    if section.get('uses') is None:
+        return {**inner, **section}
+    return {**section, 'uses_with': {**inner, **(section.get('uses_with') or {})}}
 
 
 def _plain(value: Any) -> Any:

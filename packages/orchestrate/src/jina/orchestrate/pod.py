@@ -199,7 +199,9 @@ def _original(failure: Mapping[str, Any]) -> JinaError | None:
         return None
     try:
         kind, arguments, state = pickle.loads(failure['error'])
-        error: JinaError = kind.__new__(kind, *arguments)
+        # The one that Python itself would take: the first in the order of the bases may be that of another built-in error.
+        make: Any = OSError.__new__ if issubclass(kind, OSError) else kind.__new__
+        error: JinaError = make(kind, *arguments)
     except Exception:  # noqa: BLE001 - whatever the class does on unpickling, the text of the failure is there
         return None
     error.args = arguments

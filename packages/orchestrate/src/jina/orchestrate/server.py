@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -33,8 +34,8 @@ def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _class
     return serve(options, on_ready=report)
 
 
-def referenced_classes(options: DeploymentOptions) -> list[type]:
-    """Executor classes of this process that ``uses`` names, for example as ``jtype`` of a YAML document.
+def referenced_classes(options: DeploymentOptions | GatewayOptions) -> list[type]:
+    """Classes of Executors, or of a gateway, of this process that ``uses`` names, for example as ``jtype`` of a YAML document.
 
     A script may define a class and load a configuration that only mentions its name; the pod has never run that script.
     """
@@ -48,8 +49,23 @@ def referenced_classes(options: DeploymentOptions) -> list[type]:
     found: list[Any] = [registered_class(name)] if isinstance(name, str) else []
     if options.reload and isinstance(uses, (dict, str)):
         found += vars(sys.modules['__main__']).values()  # the document may name another one later
-    return [kind for kind in found if _is_own_executor(kind)]
+    # Where there are no gateways of users, their base class isn't loaded.
+    base = BaseExecutor if isinstance(options, DeploymentOptions) else registered_class('BaseGateway')
+    return [] if base is None else [kind for kind in found if _is_own(kind, base)]
 
 
-def _is_own_executor(found: Any) -> TypeGuard[type]:
-    return isinstance(found, type) and issubclass(found, BaseExecutor) and not found.__module__.startswith('jina.')
+def portable_uses(uses: Any) -> Any:
+    """Returns ``uses`` in a form that reaches another process: a path instead of an open file, text instead of another stream."""
+    if isinstance(uses, os.PathLike):
+        return os.fspath(uses)
+    if not hasattr(uses, 'read') or isinstance(uses, type):
+        return uses
+    name = getattr(uses, 'name', None)
+    if isinstance(name, str) and os.path.isfile(name):
+        return os.path.abspath(name)
+    text = uses.read()
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _is_own(found: Any, base: type) -> TypeGuard[type]:
+    return isinstance(found, type) and issubclass(found, base) and not found.__module__.startswith('jina.')

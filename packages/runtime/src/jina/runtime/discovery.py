@@ -69,6 +69,11 @@ class Directory:
         """Returns when every Executor has answered at least once."""
         await self._complete.wait()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every Executor has answered at least once."""
+        return self._complete.is_set()
+
     def close(self) -> None:
         """Stops asking."""
         for task in (*self._asking.values(), *([self._following] if self._following else [])):
@@ -89,6 +94,24 @@ class Directory:
         if table is None:
             return None
         return table.get(endpoint) or (None if endpoint == DRY_RUN_ENDPOINT else table.get(DEFAULT_ENDPOINT))
+
+    def output(self, endpoint: str, target: str | None = None) -> RemoteEndpoint | None:
+        """Returns what makes the documents of a response: the last Executor that answers.
+
+        Args:
+            endpoint: The endpoint.
+            target: Regular expression for the names of the Executors that a request is for; None, or none, for all.
+        """
+        try:
+            pattern = re.compile(target or '')
+        except re.error:  # the answer to the request says so
+            pattern = re.compile('')
+        for step in reversed(self._plan.steps):
+            concerned = step.index not in self._plan.floating and pattern.match(step.name)
+            found = self.lookup(step.name, endpoint) if concerned else None
+            if found is not None:
+                return found
+        return None
 
     def stream_step(self, endpoint: str, target: re.Pattern[str] | None = None) -> Step:
         """Returns the Executor that answers a streaming request: the last one that the request concerns.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from jina.core.config import GatewayOptions
@@ -22,10 +23,14 @@ from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
 from jina.runtime.service import Cancel, Finished, begin_by_task
-from jina.runtime.stream_items import Render, StreamItem, wire_item
+from jina.runtime.stream_items import Render, StreamItem, received_item, wire_item
 from jina.runtime.stream_route import StreamRoutes
 from jina.runtime.walker import State, Walker
 
+if TYPE_CHECKING:
+    from docarray import DocList
+
+_SCHEMAS_WAIT_S: Final = 2.0
 _DRY_RUN_TRY_S: Final = 10.0
 _COMPRESSIONS: Final = {
     None: None,
@@ -225,6 +230,56 @@ class GatewayService:
             TransportError: An Executor can't be reached, or the stream broke.
         """
         return self._streams.stream(request, timeout, render)
+
+    async def call(self, name: str, request: DataRequest) -> DataRequest:
+        """Sends one request to one Deployment, whatever the graph says.
+
+        Args:
+            name: Name of the Deployment.
+            request: The request.
+
+        Raises:
+            TransportError: It can't be reached, or takes too long.
+        """
+        return DataRequest.from_bytes(await self._groups[name].process(request.to_payload(), request.exec_endpoint))
+
+    async def call_stream(self, name: str, request: SingleDocumentRequest) -> AsyncGenerator[StreamItem, None]:
+        """Sends one document to an endpoint of one Deployment that streams, whatever the graph says.
+
+        Args:
+            name: Name of the Deployment.
+            request: The document and the endpoint.
+
+        Raises:
+            TransportError: It can't be reached, or the stream broke.
+        """
+        responses = self._groups[name].stream_doc(request.to_bytes(), request.exec_endpoint)
+        async with contextlib.aclosing(responses):
+            async for raw in responses:
+                yield received_item(raw)
+
+    async def output_type(
+        self, endpoint: str, *, target: str | None = None, deployment: str = ''
+    ) -> type[DocList[Any]] | None:
+        """Returns a type for the documents that come out at an endpoint, made from the Executors' schemas.
+
+        Args:
+            endpoint: The endpoint.
+            target: Regular expression for the names of the Executors that a request is for; None for all.
+            deployment: The Deployment that is called alone; empty for the graph.
+
+        Returns:
+            None if no Executor answers at this endpoint. An Executor that hasn't told its schemas yet gives untyped documents.
+        """
+        from docarray import DocList  # noqa: PLC0415 - a gateway over gRPC must not need docarray
+
+        if not self._directory.is_complete:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._directory.wait(), _SCHEMAS_WAIT_S)
+            if not self._directory.is_complete:
+                return DocList
+        found = self._directory.lookup(deployment, endpoint) if deployment else self._directory.output(endpoint, target)
+        return None if found is None else found.types().output_list
 
     async def endpoints(self) -> EndpointsProto:
         """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""

@@ -43,6 +43,45 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
         return found
 
 
+def reserve(host: str, port: int, name: str) -> socket.socket:
+    """Takes a port for a server that binds it later by itself: the socket doesn't listen, and others may bind beside it.
+
+    That takes a server that sets ``SO_REUSEADDR``, as those of asyncio, uvicorn and gRPC do.
+
+    Args:
+        host: Address to listen on.
+        port: The port, 0 for any free one.
+        name: Name of the process, for errors.
+
+    Raises:
+        PortInUseError: Another process listens there.
+        StartupError: The address isn't one of this machine.
+    """
+    port_range = None if port else random_port_range()
+    if port_range is None:
+        return _reserve(host, port, name)
+    low, high = port_range
+    for candidate in random.sample(range(low, high + 1), min(_TRIES, high + 1 - low)):
+        with contextlib.suppress(PortInUseError):
+            return _reserve(host, candidate, name)
+    raise PortInUseError(low, f'{name}, with all others up to {high}')
+
+
+def _reserve(host: str, port: int, name: str) -> socket.socket:
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if port:  # may have been in use a moment ago
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host.strip('[]'), port))
+        # Only now, so that the system doesn't choose a port that somebody else has reserved.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError as error:
+        holder.close()
+        raise _no_port(error, host, port, name) from error
+    return holder
+
+
 def listen(host: str, port: int, name: str, *, shared: bool = False) -> socket.socket:
     """Returns a socket that listens.
 
@@ -71,6 +110,10 @@ def _listen(host: str, port: int, name: str, shared: bool) -> socket.socket:
     try:
         return socket.create_server((host.strip('[]'), port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(port, name) from error
-        raise StartupError(f'{name} can not listen on {host}:{port}: {error}') from error
+        raise _no_port(error, host, port, name) from error
+
+
+def _no_port(error: OSError, host: str, port: int, name: str) -> StartupError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(port, name)
+    return StartupError(f'{name} can not listen on {host}:{port}: {error}')

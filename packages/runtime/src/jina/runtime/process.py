@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from jina.runtime.connections import ConnectionSettings, Peer
+    from jina.runtime.gateways.host import GatewayHost
     from jina.runtime.http.server import HttpServer
     from jina.runtime.observation import Observation
     from jina.runtime.reload import ReloadingService
@@ -66,6 +67,7 @@ class PodServer:
         self._observation: Observation | None = None
         self._lag: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
+        self._custom: GatewayHost | None = None
         self.logger = JinaLogger(
             options.runtime_name,
             log_config=options.log_config,
@@ -88,6 +90,8 @@ class PodServer:
             Exception: What the Executor's ``__init__`` raises.
         """
         options = self._options
+        if isinstance(options, GatewayOptions) and options.uses is not None:
+            return await self._start_custom(options)
         options.refuse_unused()
         host = _host_of(options)
         service = self.service = self._make_service()
@@ -116,6 +120,36 @@ class PodServer:
         what = '' if isinstance(service, GatewayService) else f'Executor {type(service.executor).__name__} is '
         self.logger.success('%sready and listening on %s', what, ', '.join(map(str, addresses)))
         return addresses
+
+    async def _start_custom(self, options: GatewayOptions) -> list[PodAddress]:
+        """Runs the gateway that ``uses`` stands for."""
+        from jina.runtime.gateways.context import logger_of  # noqa: PLC0415 - few gateways are custom ones
+        from jina.runtime.gateways.host import GatewayHost  # noqa: PLC0415
+        from jina.runtime.gateways.loading import find_gateway  # noqa: PLC0415
+
+        definition, options = find_gateway(options)
+        options.refuse_unused()
+        self._options = options
+        self.logger = logger_of(options)
+        service = self.service = self._make_service()
+        assert isinstance(service, GatewayService)
+        self._custom = GatewayHost(definition, options, service, self._make_server, logger=self.logger)
+        self._custom.on_end = lambda: self._end(None)
+        try:
+            self.on_loaded()
+            await service.start()
+            addresses = await self._custom.start()
+        except BaseException:
+            await self.stop(0)
+            raise
+        name = definition.gateway_class.__name__
+        self.logger.success('%s is ready and listening on %s', name, ', '.join(map(str, addresses)))
+        return addresses
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server of a custom gateway has ended, so that nothing is left which a second signal could hurry."""
+        return self._custom is not None and self._custom.is_over
 
     async def load(self) -> None:
         """Makes the service and gets it ready to answer, without a server.
@@ -157,6 +191,8 @@ class PodServer:
         for server in self._servers:
             if not isinstance(server, GrpcServer):
                 server.refresh()
+        if self._custom is not None:
+            self._custom.refresh()
 
     async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
@@ -169,7 +205,8 @@ class PodServer:
         deadline = loop.time() + grace
         if not isinstance(self.service, GatewayService):
             self.service.flush()
-        await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
+        stopping = [*self._servers, *([self._custom] if self._custom else [])]
+        await asyncio.gather(*(server.stop(grace or None) for server in stopping))
         if isinstance(self.service, GatewayService):
             if self.service.floating_requests and not leave_floating:
                 self.logger.info('waiting for %d requests in floating Executors', self.service.floating_requests)
@@ -213,7 +250,7 @@ class PodServer:
         kind = ObservedService if isinstance(self._options, GatewayOptions) else ObservedWorker
         return kind(self.service, self._observation, entry)
 
-    def _end(self, _: BaseException) -> None:
+    def _end(self, _: BaseException | None) -> None:
         self.exit_code = 1
         self.ended.set()
 
@@ -221,7 +258,7 @@ class PodServer:
         port = self._options.port[index] if self._options.port else 0
         return shared_port(self._options, host, port) if self._options.shares_port else port
 
-    def _make_server(self, protocol: ProtocolType, host: str, port: int) -> Server:
+    def _make_server(self, protocol: ProtocolType, host: str, port: int, app: Any = None) -> Server:
         if protocol is ProtocolType.GRPC:
             return self._make_grpc_server(host, port)
         # Both are extras; workers inside a Flow don't need them.
@@ -229,7 +266,9 @@ class PodServer:
             with _extra('the HTTP server', 'http'):
                 from jina.runtime.http.server import HttpServer  # noqa: PLC0415
             role: Literal['worker', 'gateway'] = 'gateway' if isinstance(self._options, GatewayOptions) else 'worker'
-            return HttpServer(self._served('http'), self._options, role=role, host=host, port=port, logger=self.logger)
+            return HttpServer(
+                self._served('http'), self._options, role=role, host=host, port=port, logger=self.logger, app=app
+            )
         with _extra('the WebSocket server', 'websocket'):
             from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
         is_worker = not isinstance(self._options, GatewayOptions)
@@ -296,7 +335,7 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
 async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[list[PodAddress]], None]) -> int:
     pod = PodServer(options)
     force = asyncio.Event()
-    pod.on_loaded = lambda: _handle_signals(pod.ended, force)
+    pod.on_loaded = lambda: _handle_signals(pod, force)
     starting = asyncio.ensure_future(pod.start())
     ended = asyncio.ensure_future(pod.ended.wait())
     await asyncio.wait((starting, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -328,12 +367,15 @@ async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[
     return pod.exit_code
 
 
-def _handle_signals(first: asyncio.Event, second: asyncio.Event) -> None:
+def _handle_signals(pod: PodServer, force: asyncio.Event) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
     def handle() -> None:
-        (second if first.is_set() else first).set()
+        if not pod.ended.is_set():
+            pod.ended.set()
+        elif not pod.is_over:  # uvicorn in a custom gateway sends the first signal once more when it has ended
+            force.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -236,11 +236,11 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Respect the variables ``http_proxy`` and ``https_proxy``."""
     expose_graphql_endpoint: bool = option(False, planned='GraphQL')
     """Serve GraphQL at ``/graphql``."""
-    uses: Any = option(None, planned='custom gateways')
-    """The gateway: the name of a class, a YAML file, YAML or JSON text, a dict, or an image (``docker://...``)."""
-    uses_with: Values | None = option(None, planned='custom gateways')
+    uses: Any = option(None)
+    """A gateway of your own: a class, the name of one, ``package.module.Class``, a YAML file, YAML or JSON text, or a dict."""
+    uses_with: Values | None = option(None)
     """Arguments of the gateway's ``__init__``; they override those in its YAML."""
-    py_modules: TextList | None = option(None, planned='custom gateways')
+    py_modules: TextList | None = option(None)
     """Python files or packages that are imported before the gateway is loaded."""
     replicas: Annotated[int, Field(ge=1)] = option(1)
     """Number of gateways. They all listen on the same ports, and the system spreads connections over them."""

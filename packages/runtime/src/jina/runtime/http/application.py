@@ -85,6 +85,9 @@ class Application:
         )
         self.direct: dict[bytes, PostHandler] = {}
         """Handlers that may be called without ASGI, by path as it stands in the request line."""
+        self.settings: dict[str, Any] = {}
+        """Settings of uvicorn that differ from the usual ones."""
+        self._extended: ASGIApp | None = None
         self._schemas: dict[str, EndpointSchema] | None = None
         self._refreshed_at = float('-inf')
         self._refreshing: asyncio.Task[None] | None = None
@@ -113,6 +116,15 @@ class Application:
             self._refreshing.cancel()
             await asyncio.wait((self._refreshing,))
 
+    def extend(self, app: ASGIApp) -> None:
+        """Sends every request through an application that was made of ``app``; called before ``start``.
+
+        Args:
+            app: ``app`` with more routes or middleware, or something that wraps it.
+        """
+        self._extended = app
+        self._fixed_routes = list(self.app.router.routes)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one ASGI connection."""
         if scope['type'] == 'http':
@@ -122,6 +134,11 @@ class Application:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Takes requests for endpoints directly to their handlers, and all else through FastAPI."""
+        if self._extended is not None:
+            if self._handler_of(scope) is None and not self._is_known(scope):
+                await self._look_again()
+            await self._extended(scope, receive, send)
+            return
         handler = self._handler_of(scope)
         if handler is None and not self._is_known(scope):
             await self._look_again()
@@ -201,7 +218,7 @@ class Application:
         self.app.openapi_schema = None
         self._table = table
         self.direct.clear()
-        if not self._http.cors:
+        if not self._http.cors and self._extended is None:
             self.direct.update(table.direct)
 
     def _make_handler(self, name: str, schema: EndpointSchema, *, success: int = 200, by_get: bool = False) -> Handler:

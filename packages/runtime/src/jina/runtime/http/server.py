@@ -16,9 +16,11 @@ from jina.core.errors import StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.application import Application, Role
 from jina.runtime.http.direct import DirectProtocol
+from jina.runtime.http.given import GivenApplication
 from jina.runtime.http.uvicorn_settings import uvicorn_config
 from jina.runtime.ports import listen
 from jina.runtime.service import RequestService
+from starlette.types import ASGIApp
 
 
 class _Server(uvicorn.Server):
@@ -29,8 +31,12 @@ class _Server(uvicorn.Server):
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+        try:
+            await super().startup(sockets)
+        except SystemExit as stop:  # which would end the loop
+            raise StartupError('the application failed to start', hint='see its log above') from stop
+        if not self.should_exit:  # how older versions say the same
+            self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,6 +53,7 @@ class HttpServer:
         host: Address to listen on; by default that of the options.
         port: Port to listen on, 0 for a free one; by default that of the options.
         logger: Logger of the process; by default one is made from the options.
+        app: An ASGI application that is served instead of the service.
 
     Raises:
         ConfigError: ``uvicorn_kwargs`` holds something that Uvicorn doesn't know or that can't be applied.
@@ -61,6 +68,7 @@ class HttpServer:
         host: str | None = None,
         port: int | None = None,
         logger: JinaLogger | None = None,
+        app: ASGIApp | None = None,
     ) -> None:
         self._name = service.name
         self._host = host or (options.host if isinstance(options.host, str) else options.host[0])
@@ -68,7 +76,11 @@ class HttpServer:
         self._logger = logger or JinaLogger(
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
-        self._application = Application(service, options, role=role, logger=self._logger)
+        self._application: Application | GivenApplication = (
+            Application(service, options, role=role, logger=self._logger)
+            if app is None
+            else GivenApplication(app, options, self._logger)
+        )
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
         self._config = uvicorn_config(
@@ -81,6 +93,15 @@ class HttpServer:
     def app(self) -> Any:
         """The FastAPI application."""
         return self._application.app
+
+    def extend(self, app: ASGIApp) -> None:
+        """Sends every request through an application that was made of ``app``; call it before ``start``.
+
+        Args:
+            app: ``app`` with more routes or middleware, or something that wraps it.
+        """
+        if isinstance(self._application, Application):
+            self._application.extend(app)
 
     async def start(self) -> int:
         """Binds the port, starts to serve, and returns the real port.
@@ -98,7 +119,10 @@ class HttpServer:
             await asyncio.wait((self._serving, listening), return_when=asyncio.FIRST_COMPLETED)
             if not listening.done():
                 listening.cancel()
-                raise StartupError(f'{self._name}: the HTTP server did not start', hint='see its log above')
+                failure = self._serving.exception()
+                raise StartupError(
+                    f'{self._name}: the HTTP server did not start', hint='see its log above'
+                ) from failure
         except BaseException:
             listener.close()
             await self.stop(0)
@@ -109,6 +133,15 @@ class HttpServer:
     def refresh(self) -> None:
         """Looks for the endpoints of the service again, soon."""
         self._application.refresh()
+
+    async def wait_ended(self) -> None:
+        """Returns when the server has stopped.
+
+        Raises:
+            Exception: What ended it.
+        """
+        if self._serving is not None:
+            await self._serving
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuses new connections, answers the requests in flight, and ends.

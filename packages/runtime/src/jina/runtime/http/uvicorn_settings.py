@@ -14,6 +14,7 @@ from jina.core.environment import log_level
 from jina.core.errors import ConfigError
 from jina.runtime.http.application import Application
 from jina.runtime.http.direct import DirectProtocol, DirectRoutes
+from jina.runtime.http.given import GivenApplication
 from jina.runtime.ports import BACKLOG
 from uvicorn.config import LOGGING_CONFIG
 
@@ -51,7 +52,7 @@ _LOOPS: Final = ('auto', 'asyncio', 'uvloop', 'none')
 
 
 def uvicorn_config(
-    application: Application, kwargs: Mapping[str, Any], *, takes_websocket_settings: bool = False
+    application: Application | GivenApplication, kwargs: Mapping[str, Any], *, takes_websocket_settings: bool = False
 ) -> uvicorn.Config:
     """Returns a loaded configuration.
 
@@ -74,6 +75,7 @@ def uvicorn_config(
         'proxy_headers': False,
         'server_header': False,
         'backlog': BACKLOG,
+        **application.settings,
     }
     if wanted.get('access_log') and 'log_config' not in wanted:
         settings['log_config'] = LOGGING_CONFIG  # there is no other place where lines of this log would appear

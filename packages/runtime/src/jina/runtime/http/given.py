@@ -1,0 +1,103 @@
+"""An ASGI application that a user has made, with what a server asks of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from jina.core.config.groups import HttpServerOptions
+from jina.core.errors import JinaError, RemoteError
+from jina.core.logging.logger import JinaLogger
+from jina.runtime.http.rendering import render_error
+from jina.runtime.http.routes import PostHandler
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ['GivenApplication']
+
+_ROOT: Scope = {'type': 'http', 'method': 'GET', 'path': '/', 'root_path': '', 'headers': []}
+
+
+class GivenApplication:
+    """Completes an application: health check, answers to errors, CORS, title and description.
+
+    Args:
+        app: The application. Of one that isn't made by FastAPI or Starlette only CORS is added.
+        options: Of the HTTP server; ``cors``, ``title`` and ``description`` are used.
+        logger: Logger of the process.
+    """
+
+    def __init__(self, app: ASGIApp, options: Any, logger: JinaLogger) -> None:
+        self.app = app
+        self.direct: dict[bytes, PostHandler] = {}
+        """Always empty: no request is answered without ASGI."""
+        self.settings: dict[str, Any] = {'lifespan': 'auto', 'ws': 'auto' if _may_speak_websocket(app) else 'none'}
+        """Settings of uvicorn that differ from the usual ones."""
+        if isinstance(app, Starlette):
+            _add_health(app, logger)
+            _add_error_handler(app)
+        http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
+        if isinstance(app, FastAPI):
+            app.title = http.title or app.title
+            app.description = http.description or app.description
+        self._entry = app
+        if http.cors:
+            logger.warning('CORS is enabled: pages of any origin can call this server')
+            self._entry = CORSMiddleware(
+                app, allow_origin_regex='.*', allow_credentials=True, allow_methods=['*'], allow_headers=['*']
+            )
+
+    async def start(self) -> None:
+        """Does nothing: the application starts with its server."""
+
+    async def stop(self) -> None:
+        """Does nothing: the application stops with its server."""
+
+    def refresh(self) -> None:
+        """Does nothing: the application has its own routes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one ASGI connection."""
+        await self._entry(scope, receive, send)
+
+
+def _may_speak_websocket(app: ASGIApp) -> bool:
+    """Tells whether uvicorn needs its WebSocket server, whose import costs time."""
+    return not isinstance(app, Starlette) or not all(isinstance(route, Route) for route in app.router.routes)
+
+
+def _add_health(app: Starlette, logger: JinaLogger) -> None:
+    if any(route.matches(dict(_ROOT))[0] is Match.FULL for route in app.router.routes):
+        logger.debug('the application has its own GET /, which answers health checks')
+        return
+
+    async def health() -> dict[str, str]:
+        return {}
+
+    async def plain_health(_: Request) -> Response:
+        return JSONResponse({})
+
+    if isinstance(app, FastAPI):
+        app.add_api_route('/', health, methods=['GET'], summary='Health check')
+    else:
+        app.add_route('/', plain_health, methods=['GET'])
+
+
+def _add_error_handler(app: Starlette) -> None:
+    """Answers errors of Executors and of the network, unless the application does so itself."""
+    own = [kind for kind in app.exception_handlers if isinstance(kind, type)]
+    if 500 in app.exception_handlers or any(issubclass(JinaError, kind) or issubclass(kind, JinaError) for kind in own):
+        return
+    app.add_exception_handler(JinaError, _answer_error)
+
+
+async def _answer_error(_: Request, error: Exception) -> Response:
+    status = error.http_status if isinstance(error, JinaError) else 500
+    # The traceback of an Executor isn't for clients.
+    body = orjson.dumps({'detail': error.description}) if isinstance(error, RemoteError) else render_error(error)
+    return Response(body, status, media_type='application/json')
