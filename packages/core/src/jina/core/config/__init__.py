@@ -21,8 +21,10 @@ from jina.core.config.models import (
     NewOptions,
     PingOptions,
 )
+from jina.core.config.protection import PUBLIC_OPTIONS, api_keys_of
 
 __all__ = [
+    'PUBLIC_OPTIONS',
     'ClientOptions',
     'DeploymentOptions',
     'DynamicBatchingOptions',
@@ -43,6 +45,7 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'api_keys_of',
     'build',
     'changed',
     'check_batching',

@@ -18,9 +18,11 @@ from jina.core.errors import ConnectError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
+from jina.runtime.access import Access
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.endpoint_types import endpoint_types
 from jina.runtime.http.events import StreamHandler
+from jina.runtime.http.guard import Guard, with_security
 from jina.runtime.http.rendering import render_error, to_json
 from jina.runtime.http.routes import EndpointRoute, Handler, PostHandler, send_json
 from jina.runtime.service import RequestService
@@ -37,6 +39,7 @@ Role = Literal['worker', 'gateway']
 DEFAULT_TITLE: Final = 'My Jina Service'
 DEFAULT_DESCRIPTION: Final = 'You can set `title` and `description` in your `Deployment` or `Flow`.'
 _ASSETS_PATH: Final = '/static-offline-docs'
+_PUBLIC_PATHS: Final = frozenset({'/', '/docs', '/redoc', '/openapi.json'})
 _DISCOVERY_WAIT_S: Final = 2.0
 _REFRESH_INTERVAL_S: Final = 1.0
 
@@ -78,9 +81,12 @@ class Application:
             ``metas`` of the Executor counts.
         role: What the service is.
         logger: Logger of the process.
+        access: Who may call; None for everybody.
     """
 
-    def __init__(self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger) -> None:
+    def __init__(
+        self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger, access: Access | None = None
+    ) -> None:
         self._service = service
         self._is_worker = role == 'worker'
         # A gateway in front of one Deployment's replicas answers as the Executor itself would.
@@ -96,7 +102,9 @@ class Application:
             openapi_url=None,
         )
         self._handlers: dict[tuple[str, str], Handler] = {}
-        self._cors = http.cors
+        origins: list[str] = getattr(options, 'allow_origins', None) or []
+        self._cors = http.cors or bool(origins)
+        self._protected = access is not None
         self.direct: dict[bytes, PostHandler] = {}
         """Handlers that may be called without ASGI, by path as it stands in the request line."""
         self._endpoint_routes: list[BaseRoute] = []
@@ -105,12 +113,15 @@ class Application:
         self._refreshing: asyncio.Task[None] | None = None
         self._add_pages()
         self._fixed_routes = list(self.app.router.routes)
-        self._entry: ASGIApp = self._route
-        if http.cors:
-            logger.warning('CORS is enabled: pages of any origin can call this server')
+        self._entry: ASGIApp = self._route if access is None else Guard(self._route, access, self._is_public)
+        if self._cors:
+            everybody = not origins or '*' in origins
+            if everybody:
+                logger.warning('CORS is enabled: pages of any origin can call this server')
             self._entry = CORSMiddleware(
-                self._route,
-                allow_origin_regex='.*',
+                self._entry,
+                allow_origins=[] if everybody else origins,
+                allow_origin_regex='.*' if everybody else None,
                 allow_credentials=True,
                 allow_methods=['*'],
                 allow_headers=['*'],
@@ -149,6 +160,13 @@ class Application:
                 await send_json(send, error.http_status, render_error(error))
                 return
         await (handler or self.app)(scope, receive, send)
+
+    def _is_public(self, scope: Scope) -> bool:
+        """Tells whether a request needs no key: health, and the pages that ask for one."""
+        method, path = scope['method'], scope['path']
+        if method not in ('GET', 'HEAD') or ('GET', path) in self._handlers:
+            return False
+        return path in _PUBLIC_PATHS or path.startswith(f'{_ASSETS_PATH}/')
 
     def _is_unknown(self, scope: Scope) -> bool:
         return scope['method'] in ('POST', 'GET') and not any(
@@ -231,6 +249,8 @@ class Application:
         if not self._is_worker:
             await self._refresh_now()
         schema = self.app.openapi()
+        if self._protected:
+            schema = with_security(schema)
         root = request.scope.get('root_path', '').rstrip('/')
         return _json_response({**schema, 'servers': [{'url': root}]} if root else schema)
 

@@ -26,6 +26,9 @@ EXECUTOR_ERROR: Final = 499
 """Status of a request on which an Executor raised."""
 EVENT_STREAM: Final = 'text/event-stream'
 """Media type of server-sent events."""
+RETRY_AFTER: Final = (b'retry-after', b'1')
+"""Header of answers with status 503."""
+RETRY_LINE: Final = b': '.join(RETRY_AFTER) + b'\r\n'
 _WATCH_AFTER_S: Final = 0.5
 _JSON_TYPE: Final = (b'content-type', b'application/json')
 
@@ -314,5 +317,7 @@ async def while_connected(work: Awaitable[Any], receive: Receive, *, at_once: bo
 async def send_json(send: Send, status: int, payload: bytes) -> None:
     """Sends a whole JSON response."""
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload))]
+    if status == 503:
+        headers.append(RETRY_AFTER)
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})

@@ -13,18 +13,24 @@ from functools import partial
 from typing import Any, Final
 
 import uvicorn
-from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.config import ExecutorOptions, GatewayOptions, PodOptions
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError, StartupError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.access import Access
 from jina.runtime.http.application import Application, Role
+from jina.runtime.http.bounds import Bounds, Sweeper
 from jina.runtime.http.direct import DirectProtocol, DirectRoutes
 from jina.runtime.ports import BACKLOG, listen
 from jina.runtime.service import RequestService
 
-_OWN_SETTINGS: Final = ('app', 'host', 'port', 'fd', 'uds', 'reload', 'workers', 'factory')
+_OWN_SETTINGS: Final = {
+    **dict.fromkeys(('app', 'host', 'port', 'fd', 'uds', 'reload', 'workers', 'factory'), 'host and port'),
+    **dict.fromkeys(('ssl_certfile', 'ssl_keyfile', 'ssl_context_factory'), 'ssl_certfile and ssl_keyfile'),
+}
+"""Settings that the server makes itself, and the options for them."""
 
 
 class _Server(uvicorn.Server):
@@ -53,9 +59,10 @@ class HttpServer:
         host: Address to listen on; by default that of the options.
         port: Port to listen on, 0 for a free one; by default that of the options.
         logger: Logger of the process; by default one is made from the options.
+        access: Who may call; None for everybody.
 
     Raises:
-        ConfigError: ``uvicorn_kwargs`` holds something that uvicorn doesn't know.
+        ConfigError: ``uvicorn_kwargs`` holds something that uvicorn doesn't know, or another parser than the one with limits.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class HttpServer:
         host: str | None = None,
         port: int | None = None,
         logger: JinaLogger | None = None,
+        access: Access | None = None,
     ) -> None:
         self._name = service.name
         self._host = host or (options.host if isinstance(options.host, str) else options.host[0])
@@ -74,10 +82,13 @@ class HttpServer:
         self._logger = logger or JinaLogger(
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
-        self._application = Application(service, options, role=role, logger=self._logger)
+        self._application = Application(service, options, role=role, logger=self._logger, access=access)
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
-        self._config = _uvicorn_config(self._application, dict(kwargs or {}))
+        self._bounds = Bounds.of(options)
+        routes = DirectRoutes(self._application.direct, self._bounds, access)
+        self._config = _uvicorn_config(self._application, routes, dict(kwargs or {}), options)
+        self._sweeper: Sweeper | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -103,6 +114,7 @@ class HttpServer:
             if not listening.done():
                 listening.cancel()
                 raise StartupError(f'{self._name}: the HTTP server did not start', hint='see its log above')
+            self._sweeper = Sweeper(self._server.server_state, self._bounds)
         except BaseException:
             listener.close()
             await self.stop(0)
@@ -121,6 +133,8 @@ class HttpServer:
             grace: Seconds that requests in flight may take; None or 0 for none.
         """
         await self._application.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()
         if self._server is None or self._serving is None:
             return
         # uvicorn takes whole seconds in its type only; it hands the value to asyncio.wait_for.
@@ -141,11 +155,14 @@ def _port_of(options: ExecutorOptions | GatewayOptions) -> int:
     return options.port[options.protocol.index(ProtocolType.HTTP)]
 
 
-def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn.Config:
+def _uvicorn_config(
+    application: Application, routes: DirectRoutes, kwargs: dict[str, Any], options: PodOptions
+) -> uvicorn.Config:
     known = inspect.signature(uvicorn.Config.__init__).parameters
     for name in kwargs:
         if name in _OWN_SETTINGS:
-            raise ConfigError(f'uvicorn_kwargs: {name!r} is set by the server', hint='use the options host and port')
+            instead = _OWN_SETTINGS[name]
+            raise ConfigError(f'uvicorn_kwargs: {name!r} is set by the server', hint=f'use the options {instead}')
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise ConfigError(
@@ -161,8 +178,15 @@ def _uvicorn_config(application: Application, kwargs: dict[str, Any]) -> uvicorn
         'proxy_headers': False,
         'server_header': False,
         'backlog': BACKLOG,
+        'ssl_certfile': options.ssl_certfile,
+        'ssl_keyfile': options.ssl_keyfile,
         **kwargs,
     }
     if settings.get('http', 'auto') in ('auto', 'httptools'):
-        settings['http'] = partial(DirectProtocol, DirectRoutes(application.direct))
+        settings['http'] = partial(DirectProtocol, routes)
+    elif options.max_request_bytes is not None:
+        raise ConfigError(
+            f'uvicorn_kwargs: http is {settings["http"]!r}, for which max_request_bytes means nothing',
+            hint='leave out one of them',
+        )
     return uvicorn.Config(application, **settings)
