@@ -17,6 +17,7 @@ from jina.core.config import (
     changed,
     to_arguments,
 )
+from jina.core.errors import ConfigError
 
 CASES: list[tuple[type[Options], dict[str, Any], dict[str, Any], list[str]]] = [
     (ExecutorOptions, {}, {}, []),
@@ -101,3 +102,10 @@ def test_class_becomes_its_path() -> None:
     options = ExecutorOptions(uses=Options)
     assert changed(options) == {'uses': Options}
     assert to_arguments(options) == ['--uses', 'jina.core.config.base.Options']
+
+
+def test_secrets_do_not_become_arguments() -> None:
+    with pytest.raises(ConfigError, match='api_key can not be an argument of a command') as caught:
+        to_arguments(DeploymentOptions(api_key=['hush']))
+    assert 'hush' not in str(caught.value)
+    assert to_arguments(DeploymentOptions(api_key_file='keys')) == ['--api-key-file', 'keys']

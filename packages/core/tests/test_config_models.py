@@ -61,7 +61,6 @@ STATEFUL = 'it comes with stateful Executors'
 SHARDING = 'it comes with sharding'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
-TLS = 'it comes with TLS servers'
 ONE_RUNTIME = 'there is one runtime for each role'
 
 ESSENTIAL = {
@@ -80,9 +79,24 @@ TELEMETRY = {
     'metrics_exporter_host': text(),
     'metrics_exporter_port': Fact('integer', None, 4317),
 }
+PROTECTION = {
+    'ssl_certfile': text(),
+    'ssl_keyfile': text(),
+    'ssl_cafile': text(),
+    'api_key': texts(),
+    'api_key_file': text(),
+    'allow_origins': texts(),
+    'max_concurrency': Fact('integer', None, 5),
+    'max_queue': Fact('integer', None, 0),
+    'max_request_bytes': Fact('integer', None, 1000),
+    'max_header_bytes': Fact('integer', 65536, 2000),
+    'timeout_headers': Fact('integer', 20000, -1),
+    'timeout_body': Fact('integer', 20000, -1),
+}
 BASE = {
     **ESSENTIAL,
     **TELEMETRY,
+    **PROTECTION,
     'extra_search_paths': texts([]),
     'timeout_ctrl': Fact('integer', 60, 70),
     'k8s_namespace': text(refused=KUBERNETES),
@@ -108,8 +122,8 @@ BASE = {
     'retries': Fact('integer', -1, 0),
     'stateful': flag(STATEFUL),
     'peer_ports': Fact('any', None, [1, 2, 3], STATEFUL, ('pod_ports',)),
-    'grpc_server_options': values(),
-    'grpc_channel_options': values(),
+    'grpc_server_options': Fact('object', None, {'grpc.key': 1}),
+    'grpc_channel_options': Fact('object', None, {'grpc.key': 1}),
     'compression': Fact('string', None, 'Gzip'),
     'timeout_send': Fact('integer', None, -1),
 }
@@ -150,8 +164,6 @@ HTTP_SERVER = {
     'no_crud_endpoints': flag(),
     'expose_endpoints': Fact('object', None, {'/foo': {'summary': 'something', 'methods': ['PUT']}}),
     'uvicorn_kwargs': values(),
-    'ssl_certfile': text(refused=TLS),
-    'ssl_keyfile': text(refused=TLS),
 }
 DEPLOYMENT = {
     **EXECUTOR,
@@ -209,11 +221,14 @@ CLIENT = {
     'host': text('0.0.0.0'),
     'port': Fact('integer', None, 12345),
     'tls': flag(),
+    'ssl_cafile': text(),
+    'ssl_server_name': text(),
+    'api_key': text(),
     'asyncio': flag(),
     'log_config': text('default'),
     'reuse_session': flag(),
     'protocol': Fact('string', 'GRPC', 'HTTP'),
-    'grpc_channel_options': values(),
+    'grpc_channel_options': Fact('object', None, {'grpc.key': 1}),
     'prefetch': Fact('integer', 1000, 5),
     'suppress_root_logging': flag(),
 }
@@ -223,6 +238,8 @@ PING = {
     'timeout': Fact('integer', 3000, -1),
     'attempts': Fact('integer', 1, 3),
     'min_successful_attempts': Fact('integer', 1, 2),
+    'ssl_cafile': text(),
+    'ssl_server_name': text(),
 }
 NEW = {'name': Fact('string', ..., 'project'), 'type': Fact('string', 'flow', 'deployment')}
 EXPORT = {'config_path': Fact('string', ..., 'flow.yml'), 'outpath': Fact('string', ..., 'out')}
@@ -245,6 +262,14 @@ CASES = [(model, name) for model, table in TABLES.items() for name in table]
 REQUIRED: dict[type[Options], dict[str, Any]] = {
     model: {name: fact.other for name, fact in table.items() if fact.default is ...} for model, table in TABLES.items()
 }
+
+
+TOGETHER: dict[str, dict[str, Any]] = {
+    'ssl_certfile': {'ssl_keyfile': 'x'},
+    'ssl_keyfile': {'ssl_certfile': 'x'},
+    'max_queue': {'max_concurrency': 1},
+}
+"""What an option needs beside it."""
 
 
 def case_id(value: object) -> str:
@@ -286,6 +311,7 @@ def test_other_value_is_taken_or_refused(model: type[Options], name: str) -> Non
     written = {**REQUIRED[model], name: fact.other}
     if name == 'tls' and model is DeploymentOptions:
         written['external'] = True
+    written |= TOGETHER.get(name, {})
     if not fact.refused:
         assert plain(getattr(build(model, written), name)) == fact.other
         return

@@ -166,3 +166,10 @@ def test_wrong_values(option: str, written: object, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build(DeploymentOptions, {option: written}, where='Deployment')
     assert str(caught.value) == message
+
+
+def test_names_that_grpc_would_ignore_are_refused() -> None:
+    given = {'max_send_message_length': 1}
+    for name in ('grpc_server_options', 'grpc_channel_options'):
+        with pytest.raises(ConfigError, match=r"no option of gRPC; write 'grpc.max_send_message_length'"):
+            build(GatewayOptions, {name: given}, where='Flow')

@@ -4,6 +4,7 @@ import pytest
 from jina.core.cli.parser import options_of, read
 from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.core.config.arguments import flag
+from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
 from jina.core.errors import ConfigError, NotSupportedError
 from jina.runtime.commands import EXECUTOR, GATEWAY
 
@@ -122,6 +123,10 @@ def test_flags_of_later_features_are_refused(name: str) -> None:
 def test_no_flag_is_left_out() -> None:
     known = {flag(name) for name in (*ExecutorOptions.model_fields, *ExecutorOptions.aliases())}
     listed = {f'--{name}' for name in (*EFFECTIVE, *REFUSED)}
+    protection = {
+        flag(name) for group in (TlsServerOptions, AccessOptions, LimitOptions) for name in group.model_fields
+    }
     # spellings of our own, which the original's documentation uses without its parser knowing them
-    assert known - listed == {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports'}
+    spellings = {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports'}
+    assert known - listed == spellings | protection
     assert listed <= known

@@ -251,9 +251,9 @@ async def test_free_ports_come_from_the_given_range(cluster: Any, monkeypatch: p
     free = await cluster.worker('BaseExecutor')
     port = int(free.address.rpartition(':')[2])
     await free.pod.stop(0)
-    server = GrpcServer(free.pod.service, host='127.0.0.1', port_range=(port, port))
+    server = GrpcServer(free.pod.service, host='127.0.0.1', port=(port, port))
     assert await server.start() == port
-    other = GrpcServer(free.pod.service, host='127.0.0.1', port_range=(port, port))
+    other = GrpcServer(free.pod.service, host='127.0.0.1', port=(port, port))
     with pytest.raises(PortInUseError):
         await other.start()
     await server.stop()

@@ -17,6 +17,7 @@ from jina.client.profiling import Profile, profile_of
 from jina.client.read_ahead import ReadAhead
 from jina.client.results import read_document
 from jina.client.signatures import AsyncCalls, SyncCalls
+from jina.client.trust import TlsTrust
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
@@ -327,7 +328,7 @@ def Client(**options: Any) -> SyncClient | AsyncClient:
 
     Args:
         options: The options of ``jina.core.config.ClientOptions``: ``host`` (a name or a URI like
-            ``grpc://localhost:1234``), ``port``, ``protocol``, ``tls``, ``asyncio``, ``prefetch``,
+            ``grpc://localhost:1234``), ``port``, ``protocol``, ``tls``, ``ssl_cafile``, ``api_key``, ``asyncio``, ``prefetch``,
             ``grpc_channel_options``, ``reuse_session``, ``log_config`` and so on.
 
     Returns:
@@ -347,17 +348,19 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
     Raises:
         MissingExtraError: The library of the protocol isn't installed.
     """
+    headers = (('authorization', f'Bearer {options.api_key}'),) if options.api_key else ()
+    trust = TlsTrust(options.ssl_cafile, options.ssl_server_name)
     if address.protocol == ProtocolType.HTTP:
         from jina.client.transports.http import HttpTransport  # noqa: PLC0415 - optional extra
 
-        return HttpTransport(address)
+        return HttpTransport(address, headers, trust)
     if address.protocol == ProtocolType.WEBSOCKET:
         from jina.client.transports.websocket import WebSocketTransport  # noqa: PLC0415 - optional extra
 
-        return WebSocketTransport(address)
+        return WebSocketTransport(address, headers, trust)
     from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
 
-    return GrpcTransport(address, options.grpc_channel_options)
+    return GrpcTransport(address, options.grpc_channel_options, headers, trust)
 
 
 def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:

@@ -20,6 +20,9 @@ class ClientKeywords(TypedDict, total=False):
     port: int | None
     protocol: str | ProtocolType
     tls: bool
+    ssl_cafile: str | None
+    ssl_server_name: str | None
+    api_key: str | None
     asyncio: bool
     prefetch: int
     reuse_session: bool

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from jina.client.client import open_transport
 from jina.client.host import resolve_address
 from jina.client.loop import background_loop
-from jina.core.config import ClientOptions, PingOptions, PodAddress
+from jina.core.config import ClientOptions, PingOptions, PodAddress, api_keys_of
+from jina.core.config.protection import AccessOptions
 from jina.core.errors import JinaError
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def ping(options: PingOptions, logger: JinaLogger) -> int:
     """
     address = resolve_address(options.host)
     timeout_s = options.timeout / 1000 if options.timeout >= 0 else None
+    client = _client_options(options)
     successes, total_s = 0, 0.0
     for number in range(options.attempts):
         logger.info(f'ping {address} at {number} round...')
-        error, duration_s = background_loop().run(lambda _: _check(address, options.target == 'flow', timeout_s))
+        error, duration_s = background_loop().run(
+            lambda _: _check(address, client, options.target == 'flow', timeout_s)
+        )
         done, last = f'{number + 1}/{options.attempts}', number + 1 == options.attempts
         if error is None:
             successes += 1
@@ -61,9 +65,19 @@ def _conclude(options: PingOptions, successes: int, total_s: float, logger: Jina
     return 1
 
 
-async def _check(address: PodAddress, dry_run: bool, timeout_s: float | None) -> tuple[JinaError | None, float]:
+def _client_options(options: PingOptions) -> ClientOptions:
+    """What a client needs to be let in. Only a Flow is asked for more than its health, which takes no key."""
+    keys = api_keys_of(AccessOptions()) if options.target == 'flow' else []
+    return ClientOptions(
+        ssl_cafile=options.ssl_cafile, ssl_server_name=options.ssl_server_name, api_key=keys[0] if keys else None
+    )
+
+
+async def _check(
+    address: PodAddress, options: ClientOptions, dry_run: bool, timeout_s: float | None
+) -> tuple[JinaError | None, float]:
     """Returns why the server isn't ready, None if it is, and the seconds that this took."""
-    transport = open_transport(address, ClientOptions())
+    transport = open_transport(address, options)
     error: JinaError | None = None
     start = time.perf_counter()
     try:

@@ -18,6 +18,7 @@
     │   └── TerminatedError
     ├── ContainerError
     ├── ClientError
+    │   ├── AccessError
     │   ├── InputError (ValueError)
     │   ├── UnknownEndpointError
     │   └── CallbackError
@@ -26,7 +27,8 @@
     ├── DocumentErrors
     └── TransportError (ConnectionError)
         ├── ConnectError
-        └── DeadlineError (TimeoutError)
+        ├── DeadlineError (TimeoutError)
+        └── OverloadError
 
 ``grpc_code`` and ``http_status`` are the only mapping from a situation to a wire status; servers read them at the edge.
 The names that the original package used (``RuntimeFailToStart`` and so on) are importable from ``jina.excepts``.
@@ -162,6 +164,13 @@ class ClientError(JinaError):
     http_status = 400
 
 
+class AccessError(ClientError):
+    """The server asks for a key, and the call has none or a wrong one."""
+
+    grpc_code = 'UNAUTHENTICATED'
+    http_status = 401
+
+
 class InputError(ClientError, ValueError):
     """``inputs`` hold something that can't be sent."""
 
@@ -259,3 +268,11 @@ class DeadlineError(TransportError, TimeoutError):
 
     grpc_code = 'DEADLINE_EXCEEDED'
     http_status = 504
+
+
+class OverloadError(TransportError):
+    """The server works on as many requests as it may, and as many wait. It has not begun with this one."""
+
+    grpc_code = 'RESOURCE_EXHAUSTED'
+    MARK: ClassVar[str] = 'works at its limit'
+    """Words in every message: a peer tells by them that RESOURCE_EXHAUSTED is no message that is too long."""

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jina.client import Client
 from jina.client.signatures import SyncCalls
 from jina.core.config import (
+    PUBLIC_OPTIONS,
     DeploymentOptions,
     GatewayOptions,
     PodAddress,
+    PodOptions,
+    api_keys_of,
     build,
     changed,
     check_batching,
+    default_of,
     external_addresses,
     merge_batching,
     unknown_option,
@@ -285,6 +289,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
 
     def _start(self) -> None:
         self._gateway = None
+        check_protection(self.options)
         self.launch()
         wait_ready(self._workers, self.ready_timeout)
         if self.needs_gateway:
@@ -318,11 +323,19 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
     def replica_options(self) -> list[DeploymentOptions]:
         """Options of each process."""
         options = self.options
+        if not self._standalone:  # keys are for clients of the Flow
+            options = options.model_copy(update={'api_key': []})
         if options.replicas == 1:
             return [options]
         if self._shares_port():
             return [options.model_copy(update={'replica_id': number}) for number in range(options.replicas)]
-        hidden = {**_PUBLIC_ONLY, 'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
+        hidden = {
+            **_PUBLIC_ONLY,
+            'port': [],
+            'protocol': [ProtocolType.GRPC],
+            'include_gateway': True,
+            **_UNPROTECTED,
+        }
         return [options.model_copy(update={**hidden, 'replica_id': number}) for number in range(options.replicas)]
 
     def _launch_replica(self, options: DeploymentOptions, classes: list[type]) -> None:
@@ -355,6 +368,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
                 'graph_description': Topology([Node(self.name)]).description(),
                 'deployments_addresses': {self.name: gateway_addresses(self)},
                 'deployments_metadata': {self.name: own.grpc_metadata} if own.grpc_metadata else {},
+                **({**_UNPROTECTED, 'ssl_cafile': own.ssl_cafile} if self.external else {}),
             }
         )
 
@@ -407,7 +421,13 @@ _SHARED_WITH_GATEWAY = (
     'uvicorn_kwargs',
     'workspace',
     'reload',
+    *PUBLIC_OPTIONS,
 )
+_UNPROTECTED: dict[str, Any] = {
+    **{name: default_of(DeploymentOptions, name) for name in PUBLIC_OPTIONS},
+    'api_key': [],
+}
+"""Options of processes behind a gateway."""
 
 
 def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> Any:
@@ -427,6 +447,7 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
     """
     options = orchestrator.options
     settings = {name: getattr(options, name) for name in ('asyncio', 'reuse_session') if hasattr(options, name)}
+    settings |= _credentials(orchestrator)
     if addresses:
         first = addresses[0]
         host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host
@@ -437,7 +458,39 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
             f'{name} is not started', hint=f'use it in a with statement, or call start(), or give {name} a port'
         )
     protocols = orchestrator.protocols if hasattr(orchestrator, 'protocols') else options.protocol
-    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], **settings}
+    tls = getattr(orchestrator, 'gateway_options', options).uses_tls
+    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], 'tls': tls, **settings}
+
+
+def _credentials(orchestrator: Any) -> dict[str, Any]:
+    """What a client needs to be let in: it trusts the certificate of the server, which it has started itself."""
+    options = orchestrator.options
+    server: PodOptions = options if isinstance(options, DeploymentOptions) else orchestrator.gateway_options
+    found: dict[str, Any] = {}
+    keys = api_keys_of(server, {**os.environ, **(options.env or {})})
+    if keys:
+        found['api_key'] = keys[0]
+    if server.ssl_cafile is not None:
+        found['ssl_cafile'] = server.ssl_cafile
+    if server.ssl_certfile is not None:
+        from jina.core.tls import certificate_name  # noqa: PLC0415 - only with TLS
+
+        found.setdefault('ssl_cafile', server.ssl_certfile)
+        found['ssl_server_name'] = certificate_name(server.ssl_certfile)
+    return found
+
+
+def check_protection(options: PodOptions) -> None:
+    """Read certificates and keys before anything is started.
+
+    Raises:
+        ConfigError: A file can't be read or holds something else, or certificate and key don't belong together.
+    """
+    api_keys_of(options)
+    if options.ssl_certfile is not None and options.ssl_keyfile is not None:
+        from jina.core.tls import server_context  # noqa: PLC0415 - only with TLS
+
+        server_context(options.ssl_certfile, options.ssl_keyfile)
 
 
 def gateway_addresses(deployment: Deployment) -> list[str]:

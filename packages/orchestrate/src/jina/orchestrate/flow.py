@@ -18,6 +18,7 @@ from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
 from jina.orchestrate.deployment import (
     Deployment,
+    check_protection,
     client_arguments,
     gateway_addresses,
     make_client,
@@ -372,6 +373,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
                 f'{where}: an Executor in a Flow speaks gRPC only, got protocol {given.get("protocol")!r}',
                 hint='give protocol to the Flow',
             )
+        _refuse_public_options(own, where)
         added = Deployment._in_flow(options)
         flow_graph.check_added(self._deployments, added)
         changed = self._copy()
@@ -421,6 +423,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
 
     def _start(self) -> None:
         topology = self.topology
+        check_protection(self.gateway_options)
         if topology.hanging:
             names = ', '.join(topology.hanging)
             self.logger.warning(
@@ -491,6 +494,20 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
     def to_config(self) -> dict[str, Any]:
         """The document that describes this Flow."""
         return flow_yaml.write(self)
+
+
+_ONLY_PUBLIC = ('ssl_certfile', 'ssl_keyfile', 'ssl_cafile', 'api_key', 'api_key_file', 'allow_origins')
+
+
+def _refuse_public_options(values: Mapping[str, Any], where: str) -> None:
+    for name in _ONLY_PUBLIC:
+        if values.get(name):
+            hint = 'give it to the Flow or to config_gateway()'
+            if values.get('external') and name.startswith('api_key'):
+                hint = "send a key to an external Executor by grpc_metadata={'authorization': 'Bearer ...'}"
+            raise ConfigError(
+                f'{where}: {name} is for the server that clients reach; traffic inside a Flow stays plain', hint=hint
+            )
 
 
 async def _answer_false() -> bool:

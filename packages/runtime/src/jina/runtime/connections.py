@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 from jina.core.config.address import parse_host
 from jina.core.environment import fast_lane_disabled, local_lane_disabled
-from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
+from jina.core.errors import ConfigError, ConnectError, DeadlineError, OverloadError, TransportError
 from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
 from jina.core.payloads import Payload, as_bytes
@@ -38,7 +38,7 @@ _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
-MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None]], Peer]'
+MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None], Metadata], Peer]'
 GroupDone: TypeAlias = 'Callable[[bytes, Callable[[], Coroutine[Any, Any, bytes]] | None], None]'
 
 _RETRIED: Final = frozenset(
@@ -82,6 +82,7 @@ class ConnectionSettings:
         channel_options: gRPC channel options of the user.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
         make_peer: Makes a replica that is watched, from the name of its Deployment and what ``Peer`` takes.
+        cafile: File with the certificates that are trusted; None for those that the system trusts.
     """
 
     retries: int = -1
@@ -90,6 +91,7 @@ class ConnectionSettings:
     channel_options: Mapping[str, object] = field(default_factory=dict)
     open_channel: OpenChannel | None = None
     make_peer: MakePeer | None = None
+    cafile: str | None = None
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -110,9 +112,17 @@ def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> A
         return given
     options = _options(settings)
     if secure:
-        credentials = grpc.ssl_channel_credentials()
+        credentials = grpc.ssl_channel_credentials(_trusted(settings.cafile))
         return grpc.aio.secure_channel(address, credentials, options=options, compression=settings.compression)
     return grpc.aio.insecure_channel(address, options=options, compression=settings.compression)
+
+
+def _trusted(cafile: str | None) -> bytes | None:
+    if cafile is None:
+        return None
+    from jina.core.tls import read_pem  # noqa: PLC0415 - most gateways need no ssl module
+
+    return read_pem(cafile, 'ssl_cafile', 'CERTIFICATE')
 
 
 def _options(settings: ConnectionSettings) -> list[tuple[str, object]]:
@@ -126,16 +136,19 @@ class Peer:
         address: ``host:port``, with a scheme if TLS is wanted.
         settings: How to connect.
         on_return: Called when the replica answers again after it was down.
+        metadata: Sent when the fast lane begins; a key in it opens the lane.
     """
 
-    def __init__(self, address: str, settings: ConnectionSettings, on_return: Callable[[], None]) -> None:
+    def __init__(
+        self, address: str, settings: ConnectionSettings, on_return: Callable[[], None], metadata: Metadata = ()
+    ) -> None:
         self.address, secure = parse_address(address)
         self.in_flight = 0
         self.down = False
         self._channel = _open_channel(self.address, secure, settings)
         self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
-        connect: Any = self._channel.stream_stream(FAST_LANE)
+        connect: Any = partial(self._channel.stream_stream(FAST_LANE), metadata=metadata)
         # TLS and compression are promises about the way; a channel of another kind leads elsewhere.
         self._local = not (secure or settings.compression or settings.open_channel or local_lane_disabled())
         self._lane = SharedLane(connect, message_limits(_options(settings)), self._enter if self._local else None)
@@ -231,10 +244,10 @@ class PeerGroup:
             raise ConfigError(f'deployment {name!r} has no address', hint='give one in deployments_addresses')
         self.name = name
         self._settings = settings
-        make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
-        self._peers = [make(address, settings, on_return) for address in addresses]
-        self._next = 0
         self._metadata: Metadata = tuple((metadata or {}).items())
+        make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
+        self._peers = [make(address, settings, on_return, self._metadata) for address in addresses]
+        self._next = 0
         self._endpoint_metadata: dict[str, Metadata] = {}
         retries = settings.retries
         self._tries = 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
@@ -352,7 +365,9 @@ class PeerGroup:
                     ) from error
             except grpc.aio.AioRpcError as error:
                 self._note_failure(peer, error)
-                if started or len(tried) >= self._tries or error.code() not in _RETRIED:
+                elsewhere = _is_overload(error) and len(tried) < len(self._peers)
+                again = elsewhere or (len(tried) < self._tries and error.code() in _RETRIED)
+                if started or not again:
                     raise self._translate(error) from error
             finally:
                 call.cancel()  # nothing happens to a call that is over; one that nobody reads any more must end
@@ -396,7 +411,10 @@ class PeerGroup:
         while True:
             self._note_failure(peer, error)
             tried.append(peer)
-            if error.code() not in _RETRIED or len(tried) >= self._tries:
+            if _is_overload(error):
+                if len(tried) >= len(self._peers):
+                    raise self._translate(error) from error
+            elif error.code() not in _RETRIED or len(tried) >= self._tries:
                 raise self._translate(error) from error
             peer = self._choose(tried)
             if peer.down:
@@ -444,6 +462,8 @@ class PeerGroup:
     def _translate(self, error: _Failure) -> TransportError:
         """Returns our error for a call that failed for good."""
         code = error.code()
+        if _is_overload(error):
+            return OverloadError(str(error.details()))
         addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'
         if code in _RETRIED:
             message = (
@@ -459,6 +479,11 @@ class PeerGroup:
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
             return ConnectError(message, code=code.name)
         return TransportError(message, code=code.name)
+
+
+def _is_overload(error: _Failure) -> bool:
+    """Tells whether the replica has too much to do; another one may have less."""
+    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and OverloadError.MARK in (error.details() or '')
 
 
 def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:

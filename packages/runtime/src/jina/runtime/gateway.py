@@ -95,6 +95,7 @@ class GatewayService:
             channel_options=options.grpc_channel_options or {},
             open_channel=open_channel,
             make_peer=make_peer,
+            cafile=options.ssl_cafile,
         )
         self.on_change: Callable[[], object] = lambda: None
         """Called when an Executor has other endpoints than before; only with the option ``reload``."""

@@ -23,6 +23,8 @@ from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.runtime import reflection
+from jina.runtime.access import OPEN, AccessHandler, Protection
+from jina.runtime.admission import LimitedService
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.call_stream import CallStream
 from jina.runtime.dry_run import dry_run_status
@@ -66,11 +68,11 @@ class GrpcServer:
     Args:
         service: What answers the requests. ``process_data`` is offered if it can join requests.
         host: Address to bind, for example ``0.0.0.0``.
-        port: Port to bind; 0 for any free one.
-        port_range: Lowest and highest port to choose from when ``port`` is 0; None leaves it to the system.
+        port: Port to bind; 0 for any free one, lowest and highest to choose one between them.
         options: gRPC server options of the user.
         compression: Compression of responses.
         prefetch: Requests of one ``Call`` that may be under way, unless the client asks for another number; 0: no limit.
+        protection: Encryption and keys.
     """
 
     def __init__(
@@ -78,19 +80,22 @@ class GrpcServer:
         service: RequestService,
         *,
         host: str = '0.0.0.0',
-        port: int = 0,
-        port_range: tuple[int, int] | None = None,
+        port: int | tuple[int, int] = 0,
         options: Mapping[str, object] | None = None,
         compression: grpc.Compression | None = None,
         prefetch: int = 1000,
+        protection: Protection = OPEN,
     ) -> None:
         self.closed = False
         """True from ``hold`` to ``open``."""
         self._service = service
         self._host = host
         self._port = port
-        self._port_range = port_range
         self._prefetch = prefetch
+        self._protection = protection
+        # A client's further requests on a stream that was let in wait; the stream isn't read meanwhile.
+        self._patient = service.patient() if isinstance(service, LimitedService) else service
+        self._capacity = service.admission.capacity if isinstance(service, LimitedService) else None
         self._streams: set[CallStream] = set()
         self._lanes: set[LaneServer] = set()
         self._door = LocalDoor(self._connect_local)
@@ -105,6 +110,8 @@ class GrpcServer:
             self.health.handler(),
             *reflection.handlers(wire.SERVICE_NAMES),
         )
+        if protection.access is not None:
+            self.handlers = (AccessHandler(protection.access), *self.handlers)
         """What answers calls, by the names of their methods."""
 
     def hold(self) -> None:
@@ -118,13 +125,11 @@ class GrpcServer:
         Raises:
             PortInUseError: Another process listens there.
         """
-        if self._port == 0 and self._port_range is not None:
-            bound = self._bind_in_range(*self._port_range)
-        else:
-            bound = self._bind(self._port)
+        bound = self._bind_in_range(*self._port) if isinstance(self._port, tuple) else self._bind(self._port)
         self._server.add_generic_rpc_handlers(self.handlers)
         await self._server.start()
-        if not fast_lane_disabled() and not local_lane_disabled():
+        # TLS and keys are promises about the way: there is no other one then.
+        if self._protection.is_open and not fast_lane_disabled() and not local_lane_disabled():
             await self._door.open(bound)
         self._port = bound
         if not self.closed:
@@ -138,8 +143,12 @@ class GrpcServer:
 
     def _bind(self, port: int) -> int:
         host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
+        address = f'{host}:{port}'
         try:
-            bound: int = self._server.add_insecure_port(f'{host}:{port}')
+            if self._protection.pair is None:
+                bound: int = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, grpc.ssl_server_credentials([self._protection.pair]))
         except RuntimeError as error:
             raise PortInUseError(port, self._service.name) from error
         if bound == 0:
@@ -264,10 +273,12 @@ class GrpcServer:
         metadata = _metadata(context)
         settings = {key: value for key, value in metadata if key.startswith('__')}
         any_failed = False
+        service = self._service
 
         async def answer(raw: bytes) -> bytes:
-            nonlocal any_failed
-            response = await self._service.process(
+            nonlocal any_failed, service
+            first, service = service, self._patient
+            response = await first.process(
                 DataRequest.from_bytes(raw), metadata=metadata, timeout=context.time_remaining()
             )
             serialised, failed = serialise(response)
@@ -277,7 +288,7 @@ class GrpcServer:
         stream = CallStream(
             answer,
             context.write,
-            prefetch=_positive(settings.get(wire.PREFETCH_KEY), self._prefetch),
+            prefetch=self._window(_positive(settings.get(wire.PREFETCH_KEY), self._prefetch)),
             in_order=settings.get(wire.RESULTS_IN_ORDER_KEY, '').lower() == 'true',
         )
         self._streams.add(stream)
@@ -291,6 +302,11 @@ class GrpcServer:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
         if any_failed:
             context.set_trailing_metadata(_IS_ERROR)
+
+    def _window(self, wanted: int) -> int:
+        """Returns how many requests of one ``Call`` may be under way, 0 for no limit."""
+        capacity = self._capacity
+        return wanted if capacity is None else min(wanted or capacity, capacity)
 
     async def _stream_doc(self, raw: bytes, context: _Context) -> None:
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))

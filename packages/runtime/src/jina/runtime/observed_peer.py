@@ -26,6 +26,7 @@ class ObservedPeer(Peer):
         address: ``host:port``, with a scheme if TLS is wanted.
         settings: How to connect.
         on_return: Called when the replica answers again after it was down.
+        metadata: Sent when the fast lane begins.
         deployment: Name of its Deployment.
         observation: Where to record.
     """
@@ -35,11 +36,12 @@ class ObservedPeer(Peer):
         address: str,
         settings: ConnectionSettings,
         on_return: Callable[[], None],
+        metadata: Metadata = (),
         *,
         deployment: str,
         observation: Observation,
     ) -> None:
-        super().__init__(address, settings, on_return)
+        super().__init__(address, settings, on_return, metadata)
         self._tracer = observation.tracer
         self._labels = {'deployment': deployment, 'address': self.address}
         self._measures = observation.measures

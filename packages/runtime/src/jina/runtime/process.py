@@ -16,6 +16,9 @@ from jina.core.enums import ProtocolType
 from jina.core.environment import random_port_range, uvloop_disabled
 from jina.core.errors import MissingExtraError
 from jina.core.logging.logger import JinaLogger
+from jina.core.wire import MESSAGE_BYTES
+from jina.runtime.access import OPEN, Protection
+from jina.runtime.admission import Admission, admission_of, limited
 from jina.runtime.connections import OpenChannel
 from jina.runtime.gateway import GatewayService, compression_of
 from jina.runtime.grpc_server import GrpcServer
@@ -68,6 +71,8 @@ class PodServer:
         self._lag: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
         self._custom: GatewayHost | None = None
+        self._protection = OPEN
+        self._admission: Admission | None = None
         self.logger = JinaLogger(
             options.runtime_name,
             log_config=options.log_config,
@@ -94,7 +99,9 @@ class PodServer:
             return await self._start_custom(options)
         options.refuse_unused()
         host = _host_of(options)
+        protection = self._protection = Protection.of(options)
         service = self.service = self._make_service()
+        self._admission = admission_of(options)
         try:
             self.on_loaded()
             ports: dict[Server, int] = {}
@@ -114,7 +121,7 @@ class PodServer:
             await self.stop(0)
             raise
         addresses = [
-            PodAddress(protocol, host, ports[server])
+            PodAddress(protocol, host, ports[server], protection.pair is not None)
             for protocol, server in zip(options.protocol, self._servers, strict=True)
         ]
         what = '' if isinstance(service, GatewayService) else f'Executor {type(service.executor).__name__} is '
@@ -130,6 +137,8 @@ class PodServer:
         definition, options = find_gateway(options)
         options.refuse_unused()
         self._options = options
+        self._protection = Protection.of(options)
+        self._admission = admission_of(options)
         self.logger = logger_of(options)
         service = self.service = self._make_service()
         assert isinstance(service, GatewayService)
@@ -235,20 +244,24 @@ class PodServer:
     def _instruments(self) -> dict[str, Any]:
         return {} if self._observation is None else self._observation.instruments
 
-    def _make_peer(self, deployment: str, address: str, settings: ConnectionSettings, on_return: Any) -> Peer:
+    def _make_peer(
+        self, deployment: str, address: str, settings: ConnectionSettings, on_return: Any, metadata: Any
+    ) -> Peer:
         from jina.runtime.observed_peer import ObservedPeer  # noqa: PLC0415 - OpenTelemetry, for those who record
 
         assert self._observation is not None
-        return ObservedPeer(address, settings, on_return, deployment=deployment, observation=self._observation)
+        return ObservedPeer(
+            address, settings, on_return, metadata, deployment=deployment, observation=self._observation
+        )
 
     def _served(self, entry: Literal['grpc', 'http', 'websocket']) -> Any:
-        """What a server answers with: the service, watched if something is recorded."""
+        """What a server answers with: the service, watched if something is recorded, within its limits."""
         if self._observation is None:
-            return self.service
+            return limited(self.service, self._admission)
         from jina.runtime.observed_service import ObservedService, ObservedWorker  # noqa: PLC0415 - OpenTelemetry
 
         kind = ObservedService if isinstance(self._options, GatewayOptions) else ObservedWorker
-        return kind(self.service, self._observation, entry)
+        return limited(kind(self.service, self._observation, entry), self._admission)
 
     def _end(self, _: BaseException | None) -> None:
         self.exit_code = 1
@@ -267,29 +280,51 @@ class PodServer:
                 from jina.runtime.http.server import HttpServer  # noqa: PLC0415
             role: Literal['worker', 'gateway'] = 'gateway' if isinstance(self._options, GatewayOptions) else 'worker'
             return HttpServer(
-                self._served('http'), self._options, role=role, host=host, port=port, logger=self.logger, app=app
+                self._served('http'),
+                self._options,
+                role=role,
+                host=host,
+                port=port,
+                logger=self.logger,
+                app=app,
+                access=self._protection.access,
             )
         with _extra('the WebSocket server', 'websocket'):
             from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
         is_worker = not isinstance(self._options, GatewayOptions)
         return WebSocketServer(
-            self._served('websocket'), self._options, is_worker=is_worker, host=host, port=port, logger=self.logger
+            self._served('websocket'),
+            self._options,
+            is_worker=is_worker,
+            host=host,
+            port=port,
+            logger=self.logger,
+            access=self._protection.access,
         )
 
     def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
         options = self._options
-        given = options.grpc_server_options or {}
         gateway = isinstance(options, GatewayOptions)
         return GrpcServer(
             self._served('grpc'),
             host=host,
-            port=port,
-            port_range=random_port_range(),
-            options={**_SHARED_PORT, **given} if options.shares_port else given,
+            port=port or random_port_range() or 0,
+            options=_grpc_server_options(options),
             # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
             compression=None if gateway else compression_of(options.compression),
             prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
+            protection=self._protection,
         )
+
+
+def _grpc_server_options(options: ExecutorOptions | GatewayOptions) -> dict[str, object]:
+    """Returns what differs from the defaults; what ``grpc_server_options`` says wins."""
+    found: dict[str, object] = dict(_SHARED_PORT) if options.shares_port else {}
+    if options.max_request_bytes is not None:
+        found['grpc.max_receive_message_length'] = min(options.max_request_bytes, MESSAGE_BYTES)
+    if options.timeout_headers > 0:
+        found['grpc.server_handshake_timeout_ms'] = options.timeout_headers
+    return {**found, **(options.grpc_server_options or {})}
 
 
 def _host_of(options: ExecutorOptions | GatewayOptions) -> str:

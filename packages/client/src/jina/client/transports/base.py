@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from jina.client.congestion import Congestion
 from jina.client.retry import RetryPolicy
 from jina.core.errors import ConfigError
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
@@ -118,7 +119,7 @@ async def exchange_one_by_one(
         async for request in source:
             yield [await send(request)]
         return
-    async with aclosing(_exchange_many(send, source, options)) as responses:
+    async with aclosing(_exchange_many(Congestion(send).send, source, options)) as responses:
         async for response in responses:
             yield [response]
 

@@ -9,11 +9,21 @@ import grpc
 import grpc.aio
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
-from jina.client.transports.streams import RETRIED, StreamExchange
+from jina.client.transports.streams import StreamExchange, is_overload, may_retry
+from jina.client.trust import SYSTEM_TRUST, TlsTrust, trust_hint
 from jina.core import wire
 from jina.core.config import PodAddress
 from jina.core.environment import fast_lane_disabled, local_lane_disabled
-from jina.core.errors import ConfigError, ConnectError, DeadlineError, NotSupportedError, ServerError, TransportError
+from jina.core.errors import (
+    AccessError,
+    ConfigError,
+    ConnectError,
+    DeadlineError,
+    NotSupportedError,
+    OverloadError,
+    ServerError,
+    TransportError,
+)
 from jina.core.lane import Lane, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
@@ -49,6 +59,7 @@ class GrpcTransport(Transport):
         address: The server.
         channel_options: Options that override the default channel options.
         metadata: Metadata of every call.
+        trust: Which certificate it trusts.
     """
 
     def __init__(
@@ -56,8 +67,10 @@ class GrpcTransport(Transport):
         address: PodAddress,
         channel_options: Mapping[str, object] | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
+        trust: TlsTrust = SYSTEM_TRUST,
     ) -> None:
         self._address = address
+        self._trust = trust
         self._options = dict(channel_options or {})
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
@@ -75,9 +88,12 @@ class GrpcTransport(Transport):
             options = {**_CLIENT_OPTIONS, **self._options}
             if own:
                 del options[_SERVICE_CONFIG]
+            if self._trust.server_name is not None:
+                options['grpc.ssl_target_name_override'] = self._trust.server_name
             merged = wire.merge_grpc_options(options)
             if self._address.tls:
-                channel = grpc.aio.secure_channel(self._address.target, grpc.ssl_channel_credentials(), options=merged)
+                credentials = grpc.ssl_channel_credentials(self._trust.roots())
+                channel = grpc.aio.secure_channel(self._address.target, credentials, options=merged)
             else:
                 channel = grpc.aio.insecure_channel(self._address.target, options=merged)
             self._channels[own] = channel
@@ -114,14 +130,14 @@ class GrpcTransport(Transport):
                 return Response.from_bytes(await self._call(request, options))
             except (grpc.aio.AioRpcError, LaneError) as error:
                 failure = self.translate(error, attempt)
-                if attempt >= options.retry.max_attempts or error.code() not in RETRIED:
+                if attempt >= options.retry.max_attempts or not may_retry(error):
                     raise failure from error
             await options.retry.pause(attempt)
             attempt += 1
 
     async def _call(self, request: DataRequest, options: CallOptions) -> bytes:
         """Sends one request, on the fast lane that all single requests share if streams are wanted and there is one."""
-        if options.stream and options.compression is None and not self._shared.missing:
+        if options.stream and options.compression is None and not (self._shared.missing or _has_key(options)):
             try:
                 return await self._shared.request(
                     request.to_payload(), timeout=options.timeout_s, metadata=options.metadata
@@ -213,7 +229,7 @@ class GrpcTransport(Transport):
 
     def translate(
         self, error: grpc.aio.AioRpcError | LaneError, attempts: int = 1
-    ) -> TransportError | NotSupportedError:
+    ) -> TransportError | NotSupportedError | AccessError:
         """Returns our error for one of gRPC's."""
         code, details = error.code(), error.details() or ''
         tries = f' after {attempts} attempts' if attempts > 1 else ''
@@ -222,6 +238,10 @@ class GrpcTransport(Transport):
             return DeadlineError(
                 message, hint='raise the timeout of post or timeout_send of the server', code=code.name
             )
+        if code == grpc.StatusCode.UNAUTHENTICATED:
+            return AccessError(f'the server at {self._address} refused the call: {details}')
+        if is_overload(error):
+            return OverloadError(f'gRPC error: StatusCode.{code.name} from {self._address}{tries}: {details}')
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return NotSupportedError(message, hint='is this the port of another service?')
         if code == grpc.StatusCode.UNAVAILABLE and _GATEWAY_MARK not in details:
@@ -236,13 +256,20 @@ class GrpcTransport(Transport):
             return f"the port speaks HTTP, use Client(protocol='http', port={self._address.port})"
         if 'wrong_version_number' in text:
             return 'the server does not use TLS: leave out tls=True, use grpc:// or http://'
-        if 'ssl' in text or 'tls' in text:
-            return f'TLS failed: does the server use TLS, and is its certificate valid for {self._address.host!r}?'
+        if 'ssl' in text or 'tls' in text or 'verification check' in text:
+            return f'TLS failed: {trust_hint(details, self._address.host)}'
         if 'connection refused' in text:
             return f'nothing listens on port {self._address.port}: start the server, or correct host and port'
+        if 'socket closed' in text:
+            return 'the server ended the connection at once: does the port speak another protocol or TLS (tls=True)?'
         if _UNREACHABLE in text or 'resol' in text:
             return f'check the host {self._address.host!r} and the port {self._address.port}'
         return 'the server closed the connection: was it stopped, or does the port speak another protocol or TLS?'
+
+
+def _has_key(options: CallOptions) -> bool:
+    """Tells whether a call brings a key of its own; the shared lane was opened with another one, or without."""
+    return any(name in ('authorization', 'x-api-key') for name, _ in options.metadata)
 
 
 def compression_of(name: str | None) -> grpc.Compression | None:

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
+from jina.client.trust import SYSTEM_TRUST, TlsTrust, trust_hint
 from jina.core.config import PodAddress
 from jina.core.errors import (
+    AccessError,
     ClientError,
     ConnectError,
     DeadlineError,
     InputError,
     MissingExtraError,
     NotSupportedError,
+    OverloadError,
     SchemaError,
     ServerError,
     TransportError,
@@ -48,11 +51,17 @@ class HttpTransport(Transport):
     Args:
         address: The server.
         headers: Headers of every request.
+        trust: Which certificate it trusts.
     """
 
-    def __init__(self, address: PodAddress, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, address: PodAddress, headers: tuple[tuple[str, str], ...] = (), trust: TlsTrust = SYSTEM_TRUST
+    ) -> None:
         self._address = address
         self._base = f'http{"s" if address.tls else ""}://{address.target}'
+        self._tls: dict[str, Any] = (
+            {'ssl': trust.context(), 'server_hostname': trust.server_name} if address.tls else {}
+        )
         self._session = aiohttp.ClientSession(headers=headers)
         self._paths: frozenset[str] | None = None
         self._streaming_paths: frozenset[str] = frozenset()
@@ -100,7 +109,7 @@ class HttpTransport(Transport):
         timeout = aiohttp.ClientTimeout(total=options.timeout_s, sock_connect=_CONNECT_LIMIT_S)
         try:
             async with self._session.request(
-                method, self._base + path, data=body, headers=headers, timeout=timeout
+                method, self._base + path, data=body, headers=headers, timeout=timeout, **self._tls
             ) as answer:
                 return answer.status, await answer.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
@@ -172,8 +181,12 @@ class HttpTransport(Transport):
             )
         if status == 422:
             return InputError(message, hint='documents or parameters do not fit the schema of the endpoint')
+        if status == 401:
+            return AccessError(message)
+        if status == 413:
+            return ClientError(message, hint='send fewer documents in a request (a smaller request_size)')
         if status == 503:
-            return TransportError(message)
+            return OverloadError(message) if OverloadError.MARK in detail else TransportError(message)
         if status == 504:
             return DeadlineError(message)
         return ServerError(message)
@@ -184,7 +197,7 @@ class HttpTransport(Transport):
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
             return ConnectError(
                 f'TLS with {self._address} failed: {error}',
-                hint=f'does the server use TLS, and is its certificate valid for {self._address.host!r}?',
+                hint=trust_hint(error, self._address.host),
             )
         if isinstance(error, aiohttp.ServerTimeoutError | asyncio.TimeoutError):
             return DeadlineError(f'no answer from {self._address} in time', hint='raise the timeout of post')
@@ -212,7 +225,7 @@ class HttpTransport(Transport):
         method, body = _stream_body_of(request)
         try:
             async with self._session.request(
-                method, self._base + path, data=body, headers=headers, timeout=timeout
+                method, self._base + path, data=body, headers=headers, timeout=timeout, **self._tls
             ) as answer:
                 if not answer.ok:
                     raise self._stream_refusal(request, answer.status, await answer.read(), f'{method} {path}')
@@ -222,6 +235,8 @@ class HttpTransport(Transport):
                         if kind == 'end':
                             return
                         yield _streamed(request, kind, data, options)
+        except TransportError:  # is an OSError too
+            raise
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise self._translate(error) from error
         raise TransportError(f'the server at {self._address} broke off the stream of {request.exec_endpoint!r}')
@@ -243,6 +258,8 @@ class HttpTransport(Transport):
     async def dry_run(self, timeout_s: float | None) -> None:
         try:
             text = await self._probe('/dry_run', timeout_s)
+        except AccessError:
+            raise
         except ClientError:
             await self.check_health(timeout_s)  # an Executor has nothing behind it
             return

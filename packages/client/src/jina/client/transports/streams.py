@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 import grpc.aio
 from jina.client.transports.base import CallOptions, RequestSource
-from jina.core.errors import TransportError
+from jina.core.errors import OverloadError, TransportError
 from jina.core.lane import Answer, Lane, LaneError, LaneMissingError
 from jina.core.request import Response
 
 if TYPE_CHECKING:
     from jina.client.transports.grpc import GrpcTransport
 
-__all__ = ['RETRIED', 'StreamExchange']
+__all__ = ['RETRIED', 'StreamExchange', 'is_overload', 'may_retry']
 
 _StreamCall: TypeAlias = Any
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -28,6 +29,16 @@ _IN_A_ROW: Final = 64
 
 RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
 """Statuses after which a request may be sent again."""
+
+
+def is_overload(error: grpc.aio.AioRpcError | LaneError) -> bool:
+    """Tells whether a server refused a request since it works at its limit."""
+    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and OverloadError.MARK in (error.details() or '')
+
+
+def may_retry(error: grpc.aio.AioRpcError | LaneError) -> bool:
+    """Tells whether a request may be sent again after an error."""
+    return error.code() in RETRIED or is_overload(error)
 
 
 class StreamExchange:
@@ -48,6 +59,10 @@ class StreamExchange:
         self._unanswered: dict[str, bytes] = {}
         self._order: deque[str] = deque()
         self._early: dict[str, Response] = {}
+        self._refused: deque[str] = deque()
+        self._most = math.inf
+        self._answered = 0
+        self._answered_when_alone = 0
         self._input_error: Exception | None = None
         self._read_all = False
 
@@ -60,9 +75,9 @@ class StreamExchange:
                     async for batch in batches:
                         attempt = 1
                         yield batch
-                if self._read_all:
+                if self._read_all and not self._refused:
                     return
-                continue  # the lane had no numbers left
+                continue  # the lane had no numbers left, or was finished when the server refused a request
             except LaneMissingError:
                 self._transport.note_missing_lane()
                 continue
@@ -70,7 +85,7 @@ class StreamExchange:
                 if self._input_error is not None:
                     raise self._input_error from None
                 failure = self._transport.translate(error, attempt)
-                if attempt >= retry.max_attempts or error.code() not in RETRIED:
+                if attempt >= retry.max_attempts or not may_retry(error):
                     raise failure from error
             await retry.pause(attempt)
             attempt += 1
@@ -83,6 +98,7 @@ class StreamExchange:
 
     async def _attempt_on_lane(self, lane: Lane) -> AsyncGenerator[list[Response], None]:
         sent: dict[int, str] = {}
+        self._refused = deque(() if self._most == math.inf else self._unanswered)
         writer = asyncio.create_task(self._send(lane, sent))
         try:
             while (answers := await self._receive(lane)) is not None:
@@ -92,18 +108,48 @@ class StreamExchange:
                 for number, raw, error in answers:
                     if error is None:
                         self._accept(sent.pop(number), Response.from_bytes(raw), batch)
-                    else:
+                        self._answered += 1
+                        self._most += 1 / self._most  # nothing, as long as the server takes on what comes
+                    elif not (is_overload(error) and self._postpone(sent, number)):
                         failure = error
+                self._send_refused(lane, sent)
                 if batch:
                     yield batch
                 if failure is not None:
                     raise failure
+            if self._refused:
+                return
             if self._unanswered or not (self._read_all or lane.used_up):
                 raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
         finally:
             writer.cancel()
             await lane.close()
             await asyncio.gather(writer, return_exceptions=True)
+
+    def _postpone(self, sent: dict[int, str], number: int) -> bool:
+        """Keeps a refused request until another one is answered; returns False if none of this call is in the way."""
+        request_id = sent.pop(number)
+        if not sent:
+            # One that was answered meanwhile may have been in the way when the server refused this one.
+            if self._answered == self._answered_when_alone:
+                return False
+            self._answered_when_alone = self._answered
+        self._refused.append(request_id)
+        self._most = max(1.0, min(self._most, len(sent)))
+        return True
+
+    def _send_refused(self, lane: Lane, sent: dict[int, str]) -> None:
+        """Sends refused requests again, as many as the server seems to take on."""
+        while self._refused and len(sent) < self._most and lane.open:
+            request_id = self._refused.popleft()
+            sent[lane.send(self._unanswered[request_id])] = request_id
+
+    def _room_on(self, lane: Lane, sent: dict[int, str]) -> int:
+        """Returns how many further requests may be sent."""
+        room = lane.window - self._under_way
+        if self._most == math.inf:
+            return room
+        return 0 if self._refused else min(room, int(self._most) - len(sent))
 
     async def _receive(self, lane: Lane) -> list[Answer] | None:
         try:
@@ -117,10 +163,13 @@ class StreamExchange:
         """Fills the lane until the source is empty, or the lane takes no more."""
         try:
             await lane.greeted()
-            for request_id, raw in self._unanswered.items():
-                sent[lane.send(raw)] = request_id
+            if self._most == math.inf:
+                for request_id, raw in self._unanswered.items():
+                    sent[lane.send(raw)] = request_id
+            else:
+                self._send_refused(lane, sent)
             while lane.open:
-                room = lane.window - self._under_way
+                room = self._room_on(lane, sent)
                 if room <= 0:
                     await self._wait_for_room()
                     continue
@@ -129,6 +178,8 @@ class StreamExchange:
                     continue
                 messages = await self._next(room)
                 if not messages:
+                    while self._most != math.inf and self._unanswered:
+                        await self._wait_for_room()  # it may have to be sent again
                     lane.finish()
                     return
                 for request_id, raw in messages:

@@ -10,13 +10,16 @@ from typing import Any, Final, cast
 
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
+from jina.client.trust import SYSTEM_TRUST, TlsTrust, trust_hint
 from jina.core.config import PodAddress
 from jina.core.document_stream import stream_item, stream_message
 from jina.core.errors import (
+    AccessError,
     ClientError,
     ConnectError,
     DeadlineError,
     MissingExtraError,
+    OverloadError,
     ServerError,
     TransportError,
 )
@@ -63,12 +66,16 @@ class WebSocketTransport(Transport):
     Args:
         address: The server.
         headers: Headers of every connection.
+        trust: Which certificate it trusts.
     """
 
-    def __init__(self, address: PodAddress, headers: _Metadata = ()) -> None:
+    def __init__(self, address: PodAddress, headers: _Metadata = (), trust: TlsTrust = SYSTEM_TRUST) -> None:
         self.address = address
         self._base = f'ws{"s" if address.tls else ""}://{address.target}'
         self._headers = headers
+        self._tls: dict[str, Any] = (
+            {'ssl': trust.context(), 'server_hostname': trust.server_name or address.host} if address.tls else {}
+        )
         self._idle: list[tuple[_Metadata, _Line]] = []
         self._closed = False
 
@@ -123,17 +130,18 @@ class WebSocketTransport(Transport):
                 max_size=MESSAGE_BYTES,
                 write_limit=_WRITE_LIMIT,
                 create_connection=_Connection,
+                **self._tls,
             )
         except (OSError, asyncio.TimeoutError, EOFError, WebSocketException) as error:
             raise self._translate(error) from error
 
-    def _translate(self, error: Exception) -> TransportError:
+    def _translate(self, error: Exception) -> TransportError | AccessError:
         """Returns our error for a connection that could not be opened."""
         address, port = self.address, self.address.port
         if isinstance(error, ssl.SSLError) or (address.tls and isinstance(error, ConnectionResetError)):
             return ConnectError(
                 f'TLS with {address} failed: {error or "the server ended the connection"}',
-                hint=f'does the server use TLS, and is its certificate valid for {address.host!r}?',
+                hint=trust_hint(error, address.host),
             )
         if isinstance(error, TimeoutError | asyncio.TimeoutError):
             return DeadlineError(f'no answer from {address} in time', hint='raise the timeout of post')
@@ -144,6 +152,9 @@ class WebSocketTransport(Transport):
             )
         if isinstance(error, InvalidStatus):
             status = error.response.status_code
+            if status == 401:
+                detail = (error.response.body or b'').decode(errors='replace')
+                return AccessError(f'the server at {address} refused the connection: {detail}')
             if status == 503:
                 return TransportError(f'the server at {address} is shutting down')
             return ConnectError(
@@ -308,7 +319,7 @@ class _Call:
         attempt = 1
         while True:
             try:
-                return await self._try(request_id, raw)
+                return _accepted(await self._try(request_id, raw))
             except TransportError:
                 if attempt >= retry.max_attempts:
                     raise
@@ -340,6 +351,17 @@ class _Call:
         line, self._line = self._line, None
         if line is not None:
             await self._transport.give_back(line, self._options.metadata)
+
+
+def _accepted(response: Response) -> Response:
+    """Returns a response, unless it says that an Executor didn't take the request on.
+
+    Raises:
+        OverloadError: It says so.
+    """
+    if response.is_error and response.status.exception.name == OverloadError.__name__:
+        raise OverloadError(response.status.description)
+    return response
 
 
 class _Deadline:

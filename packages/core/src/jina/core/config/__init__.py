@@ -21,9 +21,11 @@ from jina.core.config.models import (
     NewOptions,
     PingOptions,
 )
+from jina.core.config.protection import PUBLIC_OPTIONS, api_keys_of
 from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 
 __all__ = [
+    'PUBLIC_OPTIONS',
     'PYTHON_ONLY',
     'ClientOptions',
     'DeploymentOptions',
@@ -46,6 +48,7 @@ __all__ = [
     'PodAddress',
     'PodOptions',
     'RouteOptions',
+    'api_keys_of',
     'build',
     'changed',
     'check_batching',

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from jina.core.config.base import Options, default_of, option_info
+from jina.core.errors import ConfigError
 
 
 def changed(options: Options) -> dict[str, Any]:
@@ -33,14 +34,22 @@ def changed(options: Options) -> dict[str, Any]:
 def to_arguments(options: Options) -> list[str]:
     """The options that differ from their defaults, as command-line arguments that give the same options again.
 
+    Raises:
+        ConfigError: One is secret, and arguments are seen by everybody.
+
     >>> from jina.core.config import ExecutorOptions
     >>> to_arguments(ExecutorOptions(name='enc', uses_with={'size': 3}, port=[8080]))
-    ['--uses-with', '{"size": 3}', '--name', 'enc', '--port', '8080']
+    ['--name', 'enc', '--port', '8080', '--uses-with', '{"size": 3}']
     """
     positional: list[str] = []
     flags: list[str] = []
     for name, value in changed(options).items():
         info = option_info(type(options).model_fields[name])
+        if info.secret and value:
+            raise ConfigError(
+                f'{name} can not be an argument of a command, which everybody on the machine sees',
+                hint='give it by JINA_API_KEY or api_key_file',
+            )
         if info.positional:
             positional.append(_text(value))
         elif info.cli and value is not None:

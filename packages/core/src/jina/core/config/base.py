@@ -35,6 +35,8 @@ class OptionInfo:
     """A positional argument of the command instead of a flag."""
     cli: bool = True
     """Whether the command line offers it."""
+    secret: bool = False
+    """No message shows its value."""
     compact: bool = False
     """A list that is written as its only element when it has one."""
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from jina.core.config.base import Options
+from jina.core.config.base import Options, option_info
 from jina.core.errors import ConfigError
 
 OptionsT = TypeVar('OptionsT', bound=Options)
@@ -105,6 +105,9 @@ def _problem(detail: ErrorDetails, model: type[Options], where: str, spell: Call
         return ConfigError(f'{place} is missing', hint='give it')
     if kind == 'value_error':
         return ConfigError(f'{place}: {detail["msg"].removeprefix("Value error, ")}')
+    field = model.model_fields.get(name)
+    if field is not None and option_info(field).secret:
+        return ConfigError(f'{place} is not valid: {detail["msg"]}')
     text = repr(detail['input'])
     if len(text) > _LONGEST_VALUE:
         text = f'{text[:_LONGEST_VALUE]}…'

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jina.core.config.build import unknown_option
 from jina.core.config.models import DeploymentOptions, FlowOptions, GatewayOptions
+from jina.core.config.protection import PUBLIC_OPTIONS
 from jina.core.errors import ConfigError
 
 _ONLY_FLOW = frozenset({'name', 'uses', 'uses_with', 'inspect', 'asyncio', 'reuse_session', 'suppress_root_logging'})
@@ -32,8 +33,9 @@ NOT_FOR_EXECUTORS = _ONLY_FLOW | {
     'no_crud_endpoints',
     'expose_endpoints',
     'uvicorn_kwargs',
-    'ssl_certfile',
-    'ssl_keyfile',
+    'max_concurrency',
+    'max_queue',
+    *PUBLIC_OPTIONS,
     'needs',
 }
 """Options of a Flow that its Executors don't get: those of its public server, and those that name one object."""

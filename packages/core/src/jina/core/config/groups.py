@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from jina.core.config.base import Options, option
+from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
 from jina.core.config.routes import Routes
 from jina.core.config.values import (
     Compression,
+    GrpcValues,
     PodRole,
     PortList,
     PortNumber,
@@ -153,14 +155,14 @@ class CallOptions(Options):
 class ChannelOptions(Options):
     """Settings of the gRPC library for connections."""
 
-    grpc_channel_options: Values | None = option(None)
+    grpc_channel_options: GrpcValues | None = option(None)
     """Options of gRPC channels that override the defaults, for example ``{'grpc.max_send_message_length': -1}``."""
 
 
 class GrpcServerOptions(Options):
     """Settings of the gRPC library for servers."""
 
-    grpc_server_options: Values | None = option(None)
+    grpc_server_options: GrpcValues | None = option(None)
     """Options of the gRPC server that override the defaults, for example ``{'grpc.max_send_message_length': -1}``."""
 
 
@@ -223,16 +225,10 @@ class HttpServerOptions(Options):
     """Settings passed on to the Uvicorn server. A WebSocket server takes those whose names begin with ``ws_``."""
 
 
-class TlsServerOptions(Options):
-    """Encryption of the server."""
-
-    ssl_certfile: str | None = option(None, planned='TLS servers')
-    """Path of the certificate file."""
-    ssl_keyfile: str | None = option(None, planned='TLS servers')
-    """Path of the key file."""
-
-
 class PodOptions(
+    TlsServerOptions,
+    AccessOptions,
+    LimitOptions,
     KubernetesOptions,
     ContainerOptions,
     ChannelOptions,

@@ -18,7 +18,6 @@ from jina.core.config.groups import (
     ReloadOptions,
     RootLoggingOptions,
     TelemetryOptions,
-    TlsServerOptions,
     VolumeOptions,
 )
 from jina.core.config.values import (
@@ -167,7 +166,7 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
         return f'{self.name or "executor"}/rep-{self.replica_id}'
 
 
-class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
+class DeploymentOptions(HttpServerOptions, ExecutorOptions):
     """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
 
     owner: ClassVar[str] = 'Deployment'
@@ -212,7 +211,7 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
         return self
 
 
-class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
+class GatewayOptions(HttpServerOptions, ServedPodOptions):
     """Options of a Flow's gateway: ``Flow(...)``, ``Flow().config_gateway(...)`` and the ``jina gateway`` command."""
 
     owner: ClassVar[str] = 'Gateway'
@@ -299,6 +298,12 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Protocol of the server: GRPC, HTTP or WEBSOCKET."""
     tls: bool = option(False)
     """Encrypt the connection."""
+    ssl_cafile: str | None = option(None)
+    """File with the certificates as PEM that are trusted, instead of those that the system trusts."""
+    ssl_server_name: str | None = option(None)
+    """Name that the certificate of the server must have, if it is not that of ``host``."""
+    api_key: str | None = option(None, repr=False, secret=True)
+    """Key that is sent with every call, as a bearer token."""
     asyncio: bool = option(False)
     """Give asynchronous generators instead of results."""
     prefetch: Annotated[int, Field(ge=0)] = option(1000)
@@ -331,6 +336,10 @@ class PingOptions(Options):
     """Number of checks."""
     min_successful_attempts: Annotated[int, Field(ge=1)] = option(1)
     """Number of checks that must succeed."""
+    ssl_cafile: str | None = option(None)
+    """File with the certificates as PEM that are trusted, instead of those that the system trusts."""
+    ssl_server_name: str | None = option(None)
+    """Name that the certificate of the server must have, if it is not that of ``host``."""
 
 
 class NewOptions(Options):

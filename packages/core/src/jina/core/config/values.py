@@ -127,6 +127,37 @@ def parse_comma_list(value: object) -> object:
     return flat
 
 
+_KEY = re.compile('[!-~]+')
+
+
+def parse_keys(value: object) -> object:
+    """Make a list of one text with keys between commas, or of any iterable of keys.
+
+    Raises:
+        ValueError: One is empty, or can't be sent as a header. It isn't shown.
+    """
+    items = parse_list(value)
+    if not isinstance(items, list):
+        return items
+    texts = [item if isinstance(item, str) else str(item) if isinstance(item, int) else '' for item in items]
+    keys = [part.strip() for text in texts for part in text.split(',')]
+    if not all(_KEY.fullmatch(key) for key in keys):
+        raise ValueError('a key is empty, or has a space or a character that is not ASCII')
+    return keys
+
+
+def check_grpc_options(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse names that gRPC would ignore in silence.
+
+    Raises:
+        ValueError: A name doesn't begin with ``grpc.``.
+    """
+    for name in value:
+        if not name.startswith('grpc.'):
+            raise ValueError(f'{name!r} is no option of gRPC; write {"grpc." + name!r}')
+    return value
+
+
 def parse_enum(kind: type[EnumT]) -> BeforeValidator:
     """Read a member of ``kind`` from the member, its name in any case, or its number."""
 
@@ -178,8 +209,10 @@ def _check_query(query: dict[str, Any]) -> dict[str, Any]:
 _BY_NAME = PlainSerializer(lambda member: member.name, return_type=str)
 
 Values = Annotated[dict[str, Any], BeforeValidator(parse_mapping)]
+GrpcValues = Annotated[Values, AfterValidator(check_grpc_options)]
 TextMapping = Annotated[dict[str, str], BeforeValidator(_text_values)]
 TextList = Annotated[list[str], BeforeValidator(parse_list)]
+SecretList = Annotated[list[str], BeforeValidator(parse_keys)]
 HostList = Annotated[list[str], BeforeValidator(parse_comma_list)]
 PortNumber = Annotated[int, Field(ge=0, le=65535)]
 PortList = Annotated[list[PortNumber], BeforeValidator(parse_comma_list)]

@@ -17,10 +17,12 @@ from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
+from jina.runtime.access import Access
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.endpoint_types import endpoint_types, missing_endpoint
 from jina.runtime.http.any_endpoint import AnyEndpointHandler
 from jina.runtime.http.events import StreamHandler
+from jina.runtime.http.guard import Guard, with_security
 from jina.runtime.http.openapi_models import HealthModel, InfoModel, StatusModel
 from jina.runtime.http.rendering import render_error, to_json
 from jina.runtime.http.route_table import RouteTable
@@ -43,6 +45,7 @@ _CONTENT_POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     'worker-src blob:'
 )
+_PUBLIC_PATHS: Final = frozenset({'/', '/docs', '/redoc', '/openapi.json'})
 _DISCOVERY_WAIT_S: Final = 2.0
 _REFRESH_INTERVAL_S: Final = 1.0
 
@@ -56,9 +59,12 @@ class Application:
             the Executor counts.
         role: What the service is.
         logger: Logger of the process.
+        access: Who may call; None for everybody.
     """
 
-    def __init__(self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger) -> None:
+    def __init__(
+        self, service: RequestService, options: Any, *, role: Role, logger: JinaLogger, access: Access | None = None
+    ) -> None:
         self._service = service
         self._is_worker = role == 'worker'
         # A gateway in front of one Deployment's replicas answers as the Executor itself would.
@@ -83,6 +89,9 @@ class Application:
             is_worker=self._is_worker,
             logger=logger,
         )
+        origins: list[str] = getattr(options, 'allow_origins', None) or []
+        self._cors = http.cors or bool(origins)
+        self._protected = access is not None
         self.direct: dict[bytes, PostHandler] = {}
         """Handlers that may be called without ASGI, by path as it stands in the request line."""
         self.settings: dict[str, Any] = {}
@@ -93,12 +102,15 @@ class Application:
         self._refreshing: asyncio.Task[None] | None = None
         self._add_pages()
         self._fixed_routes = list(self.app.router.routes)
-        self._entry: ASGIApp = self._route
-        if http.cors:
-            logger.warning('CORS is enabled: pages of any origin can call this server')
+        self._entry: ASGIApp = self._route if access is None else Guard(self._route, access, self._is_public)
+        if self._cors:
+            everybody = not origins or '*' in origins
+            if everybody:
+                logger.warning('CORS is enabled: pages of any origin can call this server')
             self._entry = CORSMiddleware(
-                self._route,
-                allow_origin_regex='.*',
+                self._entry,
+                allow_origins=[] if everybody else origins,
+                allow_origin_regex='.*' if everybody else None,
                 allow_credentials=True,
                 allow_methods=['*'],
                 allow_headers=['*'],
@@ -147,6 +159,21 @@ class Application:
                 await self._refuse(scope, send)
                 return
         await (handler or self.app)(scope, receive, send)
+
+    def _is_public(self, scope: Scope) -> bool:
+        """Tells whether a request needs no key: health, and the pages that ask for one."""
+        method, path = scope['method'], scope['path']
+        if method not in ('GET', 'HEAD') or self._is_endpoint(path):
+            return False
+        return path in _PUBLIC_PATHS or path.startswith(f'{_ASSETS_PATH}/')
+
+    def _is_endpoint(self, path: str) -> bool:
+        """Whether an endpoint is called by ``GET`` at a path, with a handler of its own or by FastAPI."""
+        table = self._table
+        if table is None:
+            return False
+        by_fastapi = any(isinstance(route, Route) and route.path == path for route in table.routes)
+        return by_fastapi or ('GET', path) in table.handlers
 
     def _handler_of(self, scope: Scope) -> Handler | None:
         return None if self._table is None else self._table.handlers.get((scope['method'], scope['path']))
@@ -218,7 +245,7 @@ class Application:
         self.app.openapi_schema = None
         self._table = table
         self.direct.clear()
-        if not self._http.cors and self._extended is None:
+        if not self._cors and self._extended is None:
             self.direct.update(table.direct)
 
     def _make_handler(self, name: str, schema: EndpointSchema, *, success: int = 200, by_get: bool = False) -> Handler:
@@ -266,6 +293,8 @@ class Application:
     async def _openapi(self, request: Request) -> Response:
         await self._look_again()
         schema = self.app.openapi()
+        if self._protected:
+            schema = with_security(schema)
         root = request.scope.get('root_path', '').rstrip('/')
         return _json_response({**schema, 'servers': [{'url': root}]} if root else schema)
 

@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jina.runtime.http.routes import Exchange, PostHandler
+from jina.runtime.access import Access
+from jina.runtime.http.bounds import BODY, HEAD, WORKING, BoundedProtocol, Bounds
+from jina.runtime.http.routes import RETRY_LINE, Exchange, PostHandler
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 _JOINED_BYTES: Final = 1 << 16
@@ -25,10 +27,16 @@ class DirectRoutes:
 
     Args:
         handlers: Handlers by path as it stands in the request line; it may change.
+        bounds: Limits of the connections.
+        access: Who may call; those who may not are told so over ASGI. None for everybody.
     """
 
-    def __init__(self, handlers: Mapping[bytes, PostHandler]) -> None:
+    def __init__(
+        self, handlers: Mapping[bytes, PostHandler], bounds: Bounds | None = None, access: Access | None = None
+    ) -> None:
         self.handlers = handlers
+        self.bounds = bounds or Bounds()
+        self.access = access
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._default_lines = b''
 
@@ -41,8 +49,15 @@ class DirectRoutes:
             STATUS_LINE[status],
             self._default_lines,
             size,
-            b'' if keep_alive else b'connection: close\r\n',
+            _ending(status, keep_alive),
         )
+
+
+def _ending(status: int, keep_alive: bool) -> bytes:
+    """Returns the headers that few answers have."""
+    if keep_alive and status != 503:
+        return b''
+    return (RETRY_LINE if status == 503 else b'') + (b'' if keep_alive else b'connection: close\r\n')
 
 
 class _DirectCycle:
@@ -58,7 +73,7 @@ class _DirectCycle:
         self.response_complete = False
 
 
-class DirectProtocol(HttpToolsProtocol):
+class DirectProtocol(BoundedProtocol):
     """A connection.
 
     Args:
@@ -77,7 +92,7 @@ class DirectProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(routes.bounds, config, server_state, app_state, _loop)
         self._routes = routes
         # These need the request's scope, or count requests by uvicorn's tasks.
         self._off = bool(self.access_log or self.root_path or self.limit_concurrency is not None)
@@ -87,11 +102,17 @@ class DirectProtocol(HttpToolsProtocol):
         self._direct = _DirectCycle()
 
     def on_message_begin(self) -> None:
+        self.phase, self.received, self.since = HEAD, -1, None
         self.url = b''
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
+        if self.strict or self.received >= 0:
+            if not self.head_complete():
+                return
+        else:
+            self.phase, self.received = BODY, 0
         handler = self._routes.handlers.get(self.url)
         if handler is not None and self._is_plain():
             self._handler = handler
@@ -106,7 +127,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def _is_plain(self) -> bool:
         """Tells whether a request needs nothing but an answer."""
-        parser = self.parser
+        parser, access = self.parser, self._routes.access
         return (
             parser.get_method() == b'POST'
             and (self.cycle is None or self.cycle.response_complete)
@@ -115,6 +136,7 @@ class DirectProtocol(HttpToolsProtocol):
             and not parser.should_upgrade()
             and parser.get_http_version() == '1.1'
             and self._is_json()
+            and (access is None or access.refusal(self.headers) is None)
         )
 
     def _is_json(self) -> bool:
@@ -125,12 +147,16 @@ class DirectProtocol(HttpToolsProtocol):
         return True
 
     def on_body(self, body: bytes) -> None:
-        if self._handler is None:
+        self.received += len(body)
+        if self.strict and not self.body_received():
+            self._handler, self._body = None, []
+        elif self._handler is None:
             super().on_body(body)
         else:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self.phase = WORKING
         handler = self._handler
         if handler is None:
             super().on_message_complete()

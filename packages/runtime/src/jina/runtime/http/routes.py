@@ -22,6 +22,9 @@ from starlette.types import Message, Receive, Scope, Send
 EXECUTOR_ERROR: Final = 499
 """Status of a request on which an Executor raised."""
 UNSUPPORTED_MEDIA_TYPE: Final = 415
+RETRY_AFTER: Final = (b'retry-after', b'1')
+"""Header of answers with status 503."""
+RETRY_LINE: Final = b': '.join(RETRY_AFTER) + b'\r\n'
 _WATCH_AFTER_S: Final = 0.5
 _JSON_TYPE: Final = (b'content-type', b'application/json')
 
@@ -346,5 +349,7 @@ async def while_connected(work: Awaitable[Any], receive: Receive, *, at_once: bo
 async def send_json(send: Send, status: int, payload: bytes, *more_headers: tuple[bytes, bytes]) -> None:
     """Sends a whole JSON response."""
     headers = [_JSON_TYPE, (b'content-length', b'%d' % len(payload)), *more_headers]
+    if status == 503:
+        headers.append(RETRY_AFTER)
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     await send({'type': 'http.response.body', 'body': payload})

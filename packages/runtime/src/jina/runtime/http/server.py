@@ -14,8 +14,10 @@ from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
 from jina.core.errors import StartupError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.access import Access
 from jina.runtime.http.application import Application, Role
-from jina.runtime.http.direct import DirectProtocol
+from jina.runtime.http.bounds import Bounds, Sweeper
+from jina.runtime.http.direct import DirectProtocol, DirectRoutes
 from jina.runtime.http.given import GivenApplication
 from jina.runtime.http.uvicorn_settings import uvicorn_config
 from jina.runtime.ports import listen
@@ -54,6 +56,7 @@ class HttpServer:
         port: Port to listen on, 0 for a free one; by default that of the options.
         logger: Logger of the process; by default one is made from the options.
         app: An ASGI application that is served instead of the service.
+        access: Who may call; None for everybody.
 
     Raises:
         ConfigError: ``uvicorn_kwargs`` holds something that Uvicorn doesn't know or that can't be applied.
@@ -69,6 +72,7 @@ class HttpServer:
         port: int | None = None,
         logger: JinaLogger | None = None,
         app: ASGIApp | None = None,
+        access: Access | None = None,
     ) -> None:
         self._name = service.name
         self._host = host or (options.host if isinstance(options.host, str) else options.host[0])
@@ -77,15 +81,21 @@ class HttpServer:
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         self._application: Application | GivenApplication = (
-            Application(service, options, role=role, logger=self._logger)
+            Application(service, options, role=role, logger=self._logger, access=access)
             if app is None
             else GivenApplication(app, options, self._logger)
         )
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
+        self._bounds = Bounds.of(options)
         self._config = uvicorn_config(
-            self._application, kwargs or {}, takes_websocket_settings=ProtocolType.WEBSOCKET in options.protocol
+            self._application,
+            DirectRoutes(self._application.direct, self._bounds, access),
+            kwargs or {},
+            options,
+            takes_websocket_settings=ProtocolType.WEBSOCKET in options.protocol,
         )
+        self._sweeper: Sweeper | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -123,6 +133,7 @@ class HttpServer:
                 raise StartupError(
                     f'{self._name}: the HTTP server did not start', hint='see its log above'
                 ) from failure
+            self._sweeper = Sweeper(self._server.server_state, self._bounds)
         except BaseException:
             listener.close()
             await self.stop(0)
@@ -150,6 +161,8 @@ class HttpServer:
             grace: Seconds that requests in flight may take; None or 0 for none.
         """
         await self._application.stop()
+        if self._sweeper is not None:
+            self._sweeper.stop()
         if self._server is None or self._serving is None:
             return
         # uvicorn takes whole seconds in its type only; it hands the value to asyncio.wait_for.

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import uvicorn
+from jina.core.config import PodOptions
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
 from jina.runtime.http.application import Application
@@ -52,13 +53,20 @@ _LOOPS: Final = ('auto', 'asyncio', 'uvloop', 'none')
 
 
 def uvicorn_config(
-    application: Application | GivenApplication, kwargs: Mapping[str, Any], *, takes_websocket_settings: bool = False
+    application: Application | GivenApplication,
+    routes: DirectRoutes,
+    kwargs: Mapping[str, Any],
+    options: PodOptions,
+    *,
+    takes_websocket_settings: bool = False,
 ) -> uvicorn.Config:
     """Returns a loaded configuration.
 
     Args:
         application: What is served.
+        routes: Requests that take the short way.
         kwargs: What a user wants of Uvicorn.
+        options: Those of TLS and the limits of requests are used.
         takes_websocket_settings: A WebSocket server of the same process takes the settings that begin with ``ws_``.
 
     Raises:
@@ -75,6 +83,8 @@ def uvicorn_config(
         'proxy_headers': False,
         'server_header': False,
         'backlog': BACKLOG,
+        'ssl_certfile': options.ssl_certfile,
+        'ssl_keyfile': options.ssl_keyfile,
         **application.settings,
     }
     if wanted.get('access_log') and 'log_config' not in wanted:
@@ -82,7 +92,12 @@ def uvicorn_config(
         settings['log_level'] = logging.INFO
     settings.update(wanted)
     if settings.get('http', 'auto') in ('auto', 'httptools'):
-        settings['http'] = partial(DirectProtocol, DirectRoutes(application.direct))
+        settings['http'] = partial(DirectProtocol, routes)
+    elif options.max_request_bytes is not None:
+        raise ConfigError(
+            f'uvicorn_kwargs: http is {settings["http"]!r}, for which max_request_bytes means nothing',
+            hint='leave out one of them',
+        )
     try:
         config = uvicorn.Config(application, **settings)
         config.load()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from jina.core.document_stream import StreamWriter, asks_for_stream, stream_request
-from jina.core.errors import InputError, JinaError, RequestTypeError
+from jina.core.errors import InputError, JinaError, OverloadError, RequestTypeError
 from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest
 from jina.core.wire import StatusProto
@@ -52,6 +52,8 @@ class BytesMode:
         def finish(raw: Payload, failed: bool, error: JinaError | None = None) -> None:
             if error is None:
                 reply.finish(as_bytes(raw))
+            elif isinstance(error, OverloadError):  # of an Executor: the other requests needn't suffer
+                reply.finish(_failed(message, error))
             elif isinstance(error, RequestTypeError):
                 reply.refuse(str(error))
             else:
@@ -72,6 +74,15 @@ class BytesMode:
 
     def dry_run(self, status: StatusProto) -> bytes:
         return status.SerializeToString()
+
+
+def _failed(message: bytes, error: JinaError) -> bytes:
+    """Returns the answer to a request that nobody took on."""
+    request = DataRequest.from_bytes(message)
+    answer = DataRequest()
+    answer.header.CopyFrom(request.header)
+    answer.add_exception(error)
+    return answer.to_bytes()
 
 
 class _Messages:

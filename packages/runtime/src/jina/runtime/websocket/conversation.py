@@ -9,6 +9,7 @@ from typing import Final
 
 from jina.core.errors import JinaError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.admission import Admission
 from jina.runtime.service import Cancel
 from jina.runtime.websocket.mode import Mode
 from websockets.asyncio.server import ServerConnection
@@ -37,16 +38,25 @@ class Conversation:
         name: How the server calls itself.
         prefetch: How many requests may be under way; 0 for no limit.
         logger: Told about network failures.
+        admission: How much the process takes on, all connections together; None for no limit.
     """
 
     def __init__(
-        self, connection: ServerConnection, mode: Mode, *, name: str, prefetch: int, logger: JinaLogger
+        self,
+        connection: ServerConnection,
+        mode: Mode,
+        *,
+        name: str,
+        prefetch: int,
+        logger: JinaLogger,
+        admission: Admission | None = None,
     ) -> None:
         self._connection = connection
         self._mode = mode
         self._name = name
         self._prefetch = prefetch
         self._logger = logger
+        self._admission = admission
         self._calls: set[_Call] = set()
         self._working = 0
         self._outbox: deque[tuple[_Call, bytes]] = deque()
@@ -113,6 +123,8 @@ class Conversation:
                 del message  # it may be large, and the next one may be long in coming
                 while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
+                    if self._admission is not None and self._admission.is_crowded:
+                        self._admission.when_room(self._make_room)
                     await self._room
             else:
                 self._gone = True
@@ -128,6 +140,7 @@ class Conversation:
             0 < self._prefetch <= len(self._calls)
             or self._working > _WORKING_BYTES
             or self._unwritten > _UNWRITTEN_BYTES
+            or (self._admission is not None and bool(self._calls) and self._admission.is_crowded)
         )
 
     def _begin(self, message: bytes | str) -> None:
@@ -195,6 +208,9 @@ class Conversation:
             return
         self._calls.discard(call)
         self._working -= call.size
+        self._make_room()
+
+    def _make_room(self) -> None:
         if self._room is not None and not self._room.done() and not self._crowded:
             self._room.set_result(None)
 

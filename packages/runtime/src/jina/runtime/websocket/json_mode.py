@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from jina.core.document_stream import END, MORE, STREAM_KEY
-from jina.core.errors import ConnectError, JinaError
+from jina.core.errors import ConnectError, JinaError, OverloadError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
@@ -156,6 +156,9 @@ class JsonMode:
             return
 
         def finished(response: DataRequest | None, error: Exception | None) -> None:
+            if isinstance(error, OverloadError):  # of an Executor: the other requests needn't suffer
+                reply.finish(_failure(header, error))
+                return
             if response is None:
                 reply.fail(error or RuntimeError('a request ended with nothing'))
                 return

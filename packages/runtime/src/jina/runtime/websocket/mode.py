@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any, Protocol
 
-from jina.core.errors import JinaError, TransportError
+from jina.core.errors import JinaError, OverloadError, TransportError
 from jina.core.request import SingleDocumentRequest
 from jina.core.status import fill_status
 from jina.core.wire import StatusProto
@@ -115,9 +115,9 @@ async def _stream(
                     reply.finish(messages.end(item.status))
                     return
                 await reply.send(item.to_bytes())
-    except TransportError:
-        raise
     except JinaError as error:  # a document that has no form on the wire is the Executor's mistake
+        if isinstance(error, TransportError) and not isinstance(error, OverloadError):
+            raise
         status = StatusProto()
         fill_status(status, error)
         reply.finish(messages.end(status))

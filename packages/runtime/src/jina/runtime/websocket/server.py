@@ -10,12 +10,14 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, cast
 
-from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.config import ExecutorOptions, GatewayOptions, PodOptions
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
 from jina.core.gathering import GatheringTransport
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.access import Access
+from jina.runtime.admission import LimitedService
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.ports import listen
 from jina.runtime.service import RequestService
@@ -66,6 +68,7 @@ class WebSocketServer:
         host: Address to listen on.
         port: Port to listen on, 0 for a free one.
         logger: Logger of the process.
+        access: Who may call; None for everybody.
 
     Raises:
         ConfigError: ``uvicorn_kwargs`` holds a setting for WebSockets that doesn't exist.
@@ -80,8 +83,11 @@ class WebSocketServer:
         host: str,
         port: int,
         logger: JinaLogger,
+        access: Access | None = None,
     ) -> None:
-        self._service = service
+        # Clients wait for a place, and aren't read meanwhile: refusing one request would end the others of its connection.
+        self._admission = service.admission if isinstance(service, LimitedService) else None
+        self._service = service.patient() if isinstance(service, LimitedService) else service
         self._is_worker = is_worker
         self._host = host
         self._port = port
@@ -89,9 +95,15 @@ class WebSocketServer:
         self._shares_port = options.shares_port
         self._prefetch = options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH
         http = options if isinstance(options, HttpServerOptions) else HttpServerOptions()
-        self._settings = _settings(http.uvicorn_kwargs or {}, alone=ProtocolType.HTTP not in options.protocol)
-        self._pages = Pages(service, cors=http.cors, debug=not http.no_debug_endpoints)
-        self._catalog = EndpointCatalog(service, is_worker=is_worker, logger=logger)
+        self._settings = _settings(http.uvicorn_kwargs or {}, options, alone=ProtocolType.HTTP not in options.protocol)
+        origins = options.allow_origins or (['*'] if http.cors else None)
+        self._pages = Pages(service, origins=origins, access=access, debug=not http.no_debug_endpoints)
+        self._tls = None
+        if options.ssl_certfile is not None and options.ssl_keyfile is not None:
+            from jina.core.tls import server_context  # noqa: PLC0415 - only with TLS
+
+            self._tls = server_context(options.ssl_certfile, options.ssl_keyfile)
+        self._catalog = EndpointCatalog(self._service, is_worker=is_worker, logger=logger)
         self._conversations: dict[Conversation, asyncio.Task[Any] | None] = {}
         self._draining = False
         self._server: Server | None = None
@@ -113,6 +125,8 @@ class WebSocketServer:
             create_connection=_Connection,
             server_header=None,
             logger=_LOGGER,
+            ssl=self._tls,
+            **({'ssl_handshake_timeout': self._settings['open_timeout']} if self._tls else {}),
             **self._settings,
         )
         return port
@@ -157,7 +171,12 @@ class WebSocketServer:
         metadata = tuple((name.lower(), value) for name, value in headers)
         mode = self._mode(connection.subprotocol, metadata)
         conversation = Conversation(
-            connection, mode, name=self._service.name, prefetch=self._prefetch, logger=self._logger
+            connection,
+            mode,
+            name=self._service.name,
+            prefetch=self._prefetch,
+            logger=self._logger,
+            admission=self._admission,
         )
         self._conversations[conversation] = asyncio.current_task()
         try:
@@ -184,15 +203,17 @@ def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
     return next((name for name in offered if name in (_BYTES, _JSON)), None)
 
 
-def _settings(kwargs: dict[str, Any], *, alone: bool) -> dict[str, Any]:
+def _settings(kwargs: dict[str, Any], options: PodOptions, *, alone: bool) -> dict[str, Any]:
     """Returns the arguments of ``serve``.
 
     Args:
         kwargs: ``uvicorn_kwargs``.
+        options: Limits of the server.
         alone: There is no HTTP server that the others of these are for.
     """
     settings: dict[str, Any] = {
-        'max_size': _MESSAGE_BYTES,
+        'max_size': min(options.max_request_bytes or _MESSAGE_BYTES, _MESSAGE_BYTES),
+        'open_timeout': None if options.timeout_headers < 0 else options.timeout_headers / 1000,
         'max_queue': 4,
         'compression': None,
         'ping_interval': 20,
