@@ -45,6 +45,8 @@ class BaseGateway(YamlObject):
     """Protocol of a gateway that is started without the option ``protocol``; None is gRPC."""
     serves: ClassVar[tuple[ProtocolType, ...]] = tuple(ProtocolType)
     """Protocols that it can speak."""
+    limits_requests: ClassVar[bool] = False
+    """Whether its server counts requests, for ``max_concurrency``."""
 
     name: str
     logger: JinaLogger

@@ -15,6 +15,7 @@ __all__ = ['CompositeGateway', 'GRPCGateway', 'HTTPGateway', 'WebSocketGateway']
 class CompositeGateway(Gateway):
     """The built-in gateway: serves each of its protocols at a port of its own."""
 
+    limits_requests: ClassVar[bool] = True
     servers: list[Any]
 
     async def setup_server(self) -> None:
@@ -63,6 +64,7 @@ class HTTPGateway(FastAPIBaseGateway):
     """
 
     serves: ClassVar[tuple[ProtocolType, ...]] = (ProtocolType.HTTP,)
+    limits_requests: ClassVar[bool] = True
 
     @property
     def app(self) -> Any:

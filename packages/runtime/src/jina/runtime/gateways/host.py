@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from jina.core.config import GatewayOptions, PodAddress
+from jina.core.config import GatewayOptions, PodAddress, api_keys_of
+from jina.core.config.protection import PUBLIC_OPTIONS, TlsServerOptions
 from jina.core.errors import ConfigError, PortInUseError, StartupError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.gateway import GatewayService
@@ -20,6 +21,9 @@ from jina.runtime.gateways.loading import GatewayDefinition, instantiate
 from jina.runtime.ports import listen, reserve
 from jina.runtime.streamer import GatewayStreamer
 
+_LIMITS: Final = frozenset({'max_concurrency', 'max_queue'})
+_PROTECTION: Final = (frozenset(PUBLIC_OPTIONS) - frozenset(TlsServerOptions.model_fields)) | _LIMITS
+"""Options that servers of the framework apply. A server of another kind shows by its health checks whether it encrypts."""
 _FIRST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 0.25
 _PATIENCE_S: Final = 10.0
@@ -78,6 +82,7 @@ class GatewayHost:
             Exception: What its ``__init__``, ``setup_server`` or ``run_server`` raises.
         """
         self._check_methods()
+        self._check_protection()
         options = self._options.model_copy(update={'port': self._reserve_ports()})
         addresses = [
             PodAddress(protocol, options.host, port, tls=bool(options.ssl_certfile))
@@ -142,6 +147,21 @@ class GatewayHost:
             raise ConfigError(
                 f'{where}{self._name}.{name} {problem}',
                 hint='a gateway implements `async def` setup_server, run_server and shutdown',
+            )
+
+    def _check_protection(self) -> None:
+        """Refuses keys and limits that nobody would apply."""
+        gateway_class, options = self._definition.gateway_class, self._options
+        given = {name for name in _PROTECTION if name in options.model_fields_set and getattr(options, name)}
+        if gateway_class.setup_server.__module__.startswith('jina.'):  # a server of the framework
+            given &= set() if gateway_class.limits_requests else _LIMITS
+        elif api_keys_of(options):
+            given.add('api_key')
+        if given:
+            names = ' and '.join(sorted(given))
+            raise ConfigError(
+                f'{self._name} has a server of its own, which does not apply {names}',
+                hint='let its server do that, or extend HTTPGateway; FastAPIBaseGateway asks for keys too',
             )
 
     def _reserve_ports(self) -> list[int]:

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from jina.core.config.groups import HttpServerOptions
 from jina.core.errors import JinaError, RemoteError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime.access import Access
+from jina.runtime.http.guard import Guard
 from jina.runtime.http.rendering import render_error
 from jina.runtime.http.routes import PostHandler
 from starlette.applications import Starlette
@@ -20,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ['GivenApplication']
 
+_POLICY_VIOLATION = 1008
 _ROOT: Scope = {'type': 'http', 'method': 'GET', 'path': '/', 'root_path': '', 'headers': []}
 
 
@@ -30,9 +33,10 @@ class GivenApplication:
         app: The application. Of one that isn't made by FastAPI or Starlette only CORS is added.
         options: Of the HTTP server; ``cors``, ``title`` and ``description`` are used.
         logger: Logger of the process.
+        access: Who may call; None for everybody. Health checks are for everybody.
     """
 
-    def __init__(self, app: ASGIApp, options: Any, logger: JinaLogger) -> None:
+    def __init__(self, app: ASGIApp, options: Any, logger: JinaLogger, access: Access | None = None) -> None:
         self.app = app
         self.direct: dict[bytes, PostHandler] = {}
         """Always empty: no request is answered without ASGI."""
@@ -45,11 +49,20 @@ class GivenApplication:
         if isinstance(app, FastAPI):
             app.title = http.title or app.title
             app.description = http.description or app.description
-        self._entry = app
-        if http.cors:
-            logger.warning('CORS is enabled: pages of any origin can call this server')
+        self._access = access
+        self._entry = app if access is None else Guard(app, access, _is_health_check)
+        origins: list[str] = getattr(options, 'allow_origins', None) or []
+        if http.cors or origins:
+            everybody = not origins or '*' in origins
+            if everybody:
+                logger.warning('CORS is enabled: pages of any origin can call this server')
             self._entry = CORSMiddleware(
-                app, allow_origin_regex='.*', allow_credentials=True, allow_methods=['*'], allow_headers=['*']
+                self._entry,
+                allow_origins=[] if everybody else origins,
+                allow_origin_regex='.*' if everybody else None,
+                allow_credentials=True,
+                allow_methods=['*'],
+                allow_headers=['*'],
             )
 
     async def start(self) -> None:
@@ -63,7 +76,25 @@ class GivenApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one ASGI connection."""
-        await self._entry(scope, receive, send)
+        if scope['type'] == 'http':
+            await self._entry(scope, receive, send)
+        elif scope['type'] == 'websocket' and not self._lets_in(scope):
+            await receive()
+            await send({'type': 'websocket.close', 'code': _POLICY_VIOLATION, 'reason': 'a key is needed'})
+        else:
+            await self.app(scope, receive, send)
+
+    def _lets_in(self, scope: Scope) -> bool:
+        access = self._access
+        return (
+            access is None
+            or access.refusal(scope['headers']) is None
+            or access.allows_protocols(scope.get('subprotocols') or ())
+        )
+
+
+def _is_health_check(scope: Scope) -> bool:
+    return scope['method'] in ('GET', 'HEAD') and scope['path'] == '/'
 
 
 def _may_speak_websocket(app: ASGIApp) -> bool:

@@ -83,7 +83,7 @@ class HttpServer:
         self._application: Application | GivenApplication = (
             Application(service, options, role=role, logger=self._logger, access=access)
             if app is None
-            else GivenApplication(app, options, self._logger)
+            else GivenApplication(app, options, self._logger, access)
         )
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
