@@ -283,7 +283,6 @@ class PodServer:
                 self._served('http'),
                 self._options,
                 role=role,
-                host=host,
                 port=port,
                 logger=self.logger,
                 app=app,

@@ -52,7 +52,6 @@ class HttpServer:
         service: What answers.
         options: Options of the process; ``host``, the port of protocol HTTP and those of the HTTP server are used.
         role: ``worker`` or ``gateway``.
-        host: Address to listen on; by default that of the options.
         port: Port to listen on, 0 for a free one; by default that of the options.
         logger: Logger of the process; by default one is made from the options.
         app: An ASGI application that is served instead of the service.
@@ -68,14 +67,13 @@ class HttpServer:
         options: ExecutorOptions | GatewayOptions,
         *,
         role: Role,
-        host: str | None = None,
         port: int | None = None,
         logger: JinaLogger | None = None,
         app: ASGIApp | None = None,
         access: Access | None = None,
     ) -> None:
         self._name = service.name
-        self._host = host or (options.host if isinstance(options.host, str) else options.host[0])
+        self._host = options.host if isinstance(options.host, str) else options.host[0]
         self._port = _port_of(options) if port is None else port
         self._logger = logger or JinaLogger(
             service.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
