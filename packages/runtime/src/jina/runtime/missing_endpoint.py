@@ -54,7 +54,7 @@ def not_streaming(endpoint: str, known: Mapping[str, bool]) -> ValueError | NotS
     """
     streaming = [name for name, streams in known.items() if streams]
     if endpoint in known or DEFAULT_ENDPOINT in known:
-        near = nearest(endpoint, streaming)
+        near = None if endpoint in known else nearest(endpoint, streaming)
         advice = 'call it with post' if near is None else f'call it with post, or did you mean {near!r}?'
         # The first words are those of the original.
         return ValueError(f'endpoint must be generator: {endpoint!r} does not stream; {advice}')
