@@ -44,6 +44,7 @@ class Behaviour:
         self.most_in_flight = 0
         self.outages = 0
         self.ready = True
+        self.note = ''
         self._changed = threading.Condition()
 
     async def answer(self, request: DataRequest) -> DataRequest:
@@ -76,6 +77,8 @@ class Behaviour:
         elif request.exec_endpoint == '/results':
             request.parameters = {**request.parameters, '__results__': {'exec/rep-0': {'docs': len(request.docs)}}}
         route.end_time.GetCurrentTime()
+        if self.note:
+            request.status.description = self.note
         return request
 
 

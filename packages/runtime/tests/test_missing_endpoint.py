@@ -31,7 +31,12 @@ def test_each_endpoint_is_reported_once_and_only_so_many() -> None:
     ('endpoint', 'known', 'kind', 'text'),
     [
         ('/foo', {'/foo': False}, ValueError, "endpoint must be generator: '/foo' does not stream; call it with post"),
-        ('/gem', {'/gen': True, '/gel': False}, NotSupportedError, "no endpoint '/gem' that streams; did you mean '/gen'"),
+        (
+            '/gem',
+            {'/gen': True, '/gel': False},
+            NotSupportedError,
+            "no endpoint '/gem' that streams; did you mean '/gen'",
+        ),
         ('/gem', {'/gen': True, '/default': False}, ValueError, "generator: '/gem' does not .* did you mean '/gen'"),
         ('/x', {'/gen': True}, NotSupportedError, "that streams; there are '/gen'"),
         ('/fooo', {'/foo': False}, NotSupportedError, "none of this server streams; did you mean '/foo'"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, 
 from jina.client.host import address_of
 from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.port_probe import explained
 from jina.client.profiling import Profile, profile_of
 from jina.client.read_ahead import ReadAhead
 from jina.client.results import read_document
@@ -20,7 +21,7 @@ from jina.client.signatures import AsyncCalls, SyncCalls
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, JinaError
+from jina.core.errors import ConfigError, ConnectError, JinaError
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 _T = TypeVar('_T')
+_REMARKS: Final = 1000
+"""Different remarks of servers that a client logs: they hold the names of endpoints, which may be made up by the call."""
 
 
 class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
@@ -69,6 +72,7 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
         """True shows a progress bar at every call."""
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport] = weakref.WeakKeyDictionary()
         self._logger: JinaLogger | None = None
+        self._remarks: set[str] = set()
         if self.options.suppress_root_logging:
             from jina.core.logging import suppress_root_handlers  # noqa: PLC0415 - rarely asked for
 
@@ -99,6 +103,12 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
     def report(self, message: str) -> None:
         """Logs an error that doesn't end the call."""
         self.logger.error(message)
+
+    def remark(self, note: str) -> None:
+        """Logs what the server remarks about a response, each remark once."""
+        if note not in self._remarks and len(self._remarks) < _REMARKS:
+            self._remarks.add(note)
+            self.logger.warning(note)
 
     @abstractmethod
     def make_call(self, call: PostCall) -> Any:
@@ -133,9 +143,15 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
     async def _documents(
         self, transport: Transport, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[BaseDoc, None]:
-        async with aclosing(transport.stream_doc(request, options)) as responses:
-            async for response in responses:
-                yield read_document(response, options.doc_list_type, request.exec_endpoint)
+        try:
+            async with aclosing(transport.stream_doc(request, options)) as responses:
+                async for response in responses:
+                    yield read_document(response, options.doc_list_type, request.exec_endpoint)
+        except ConnectError as error:
+            raise await self._explained(error) from error.__cause__
+
+    async def _explained(self, error: ConnectError) -> ConnectError:
+        return await explained(error, self.address)
 
     async def _is_ready(self, transport: Transport, *, dry_run: bool, timeout_s: float | None) -> bool:
         try:
@@ -154,7 +170,10 @@ class SyncClient(SyncCalls, BaseClient):
 
     def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
         async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
-            return await call.run(self._open(), caller, self.report)
+            try:
+                return await call.run(self._open(), caller, self)
+            except ConnectError as error:
+                raise await self._explained(error) from error.__cause__
 
         return self.background().run(run)
 
@@ -211,12 +230,15 @@ class AsyncClient(AsyncCalls, BaseClient):
         return self._results(call)
 
     async def _results(self, call: PostCall) -> AsyncGenerator[Any, None]:
-        async with (
-            self._lease() as transport,
-            aclosing(call.responses(transport, INLINE, self.report)) as responses,
-        ):
-            async for response in responses:
-                yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+        try:
+            async with (
+                self._lease() as transport,
+                aclosing(call.responses(transport, INLINE, self)) as responses,
+            ):
+                async for response in responses:
+                    yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+        except ConnectError as error:
+            raise await self._explained(error) from error.__cause__
 
     async def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> AsyncGenerator[BaseDoc, None]:
         async with (

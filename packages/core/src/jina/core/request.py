@@ -159,6 +159,13 @@ class Request(ABC):
         return self.header.status.code == StatusProto.ERROR
 
     @property
+    def note(self) -> str:
+        """What the server remarks about a request that it did not fail on; mostly empty."""
+        if self._envelope is not None:
+            return self._envelope.note
+        return '' if self.is_error else self.header.status.description
+
+    @property
     def request_id(self) -> str:
         """Unique id of the request."""
         return self.header.request_id if self._envelope is None else self._envelope.request_id

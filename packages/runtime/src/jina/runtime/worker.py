@@ -275,9 +275,7 @@ class WorkerService:
         endpoint = self._table.lookup(request.exec_endpoint)
         try:
             if endpoint is None or not endpoint.is_generator:
-                raise not_streaming(
-                    request.exec_endpoint, {known.name: known.is_generator for known in self._table}
-                )
+                raise not_streaming(request.exec_endpoint, {known.name: known.is_generator for known in self._table})
             request.document_cls = endpoint.schema.input_model
             items = endpoint.function(
                 **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})

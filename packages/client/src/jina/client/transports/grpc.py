@@ -230,19 +230,13 @@ class GrpcTransport(Transport):
         return TransportError(message, code=code.name)
 
     def _advise(self, details: str) -> str:
-        """Returns what to do when no gRPC server answers."""
+        """Returns what to do when no gRPC server answers; who asks the port then may know better."""
         text = details.lower()
-        if 'http1' in text or 'http/1' in text:
-            return f"the port speaks HTTP, use Client(protocol='http', port={self._address.port})"
-        if 'wrong_version_number' in text:
-            return 'the server does not use TLS: leave out tls=True, use grpc:// or http://'
         if 'ssl' in text or 'tls' in text:
             return f'TLS failed: does the server use TLS, and is its certificate valid for {self._address.host!r}?'
-        if 'connection refused' in text:
-            return f'nothing listens on port {self._address.port}: start the server, or correct host and port'
         if _UNREACHABLE in text or 'resol' in text:
             return f'check the host {self._address.host!r} and the port {self._address.port}'
-        return 'the server closed the connection: was it stopped, or does the port speak another protocol or TLS?'
+        return 'the server closed the connection: was it stopped?'
 
 
 def compression_of(name: str | None) -> grpc.Compression | None:

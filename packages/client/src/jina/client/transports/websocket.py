@@ -148,13 +148,10 @@ class WebSocketTransport(Transport):
                 return TransportError(f'the server at {address} is shutting down')
             return ConnectError(
                 f'the server at {address} answered {status} instead of opening a WebSocket',
-                hint=f"does the port speak HTTP? Try Client(protocol='http', port={port})",
+                hint='is this the right port?',
             )
         if isinstance(error, InvalidMessage | EOFError):
-            return ConnectError(
-                f'the server at {address} did not answer in HTTP: {error}',
-                hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
-            )
+            return ConnectError(f'the server at {address} did not answer in HTTP: {error}', hint='was it stopped?')
         return ConnectError(f'the server at {address} opened no WebSocket: {error}', hint='is this the right port?')
 
     async def stream_doc(
