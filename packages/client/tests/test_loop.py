@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from jina.client.loop import background_loop, run_async
+from jina.client.loop import background_loop, close_with_loop, drop_poller_notes, run_async
 from jina.core.errors import ClientError
 
 
@@ -130,17 +131,52 @@ def test_a_script_ends_by_itself_and_in_silence(wire_server: Any) -> None:
     script = textwrap.dedent(f"""
         import asyncio, logging
         from jina.client import Client
-        # Neither notes on slow steps of a busy machine, nor grpc.aio's that two loops woke up for one event.
-        logging.getLogger('asyncio').addFilter(
-            lambda record: record.levelno >= logging.ERROR and 'PollerCompletionQueue' not in record.getMessage()
-        )
+        # no notes on slow steps of a busy machine
+        logging.getLogger('asyncio').addFilter(lambda record: record.levelno >= logging.ERROR)
         kept = Client(host='localhost', port={wire_server.port})
         kept.post('/echo')
         async def main():
             return [docs async for docs in Client(host='localhost', port={wire_server.port}, asyncio=True).post('/echo')]
-        assert len(asyncio.run(main())) == 1
-        assert len(asyncio.run(main())) == 1
+        for _ in range(20):
+            assert len(asyncio.run(main())) == 1
+            kept.post('/echo')
         """)
     command = [sys.executable, '-X', 'dev', '-W', 'error', '-W', 'ignore::DeprecationWarning', '-c', script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (0, '', '')
+
+
+def test_a_loop_that_ends_closes_what_is_open_on_it() -> None:
+    class Open:
+        closed = 0
+
+        async def close(self) -> None:
+            self.closed += 1
+
+    resource = Open()
+
+    async def hold() -> Any:
+        guard = close_with_loop(resource)
+        await asyncio.sleep(0)
+        assert not resource.closed
+        return guard
+
+    guard = asyncio.run(hold())
+    assert resource.closed == 1
+    del guard
+    assert resource.closed == 1
+
+
+def test_what_grpc_makes_asyncio_report_for_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    drop_poller_notes()
+    drop_poller_notes()
+    logger = logging.getLogger('asyncio')
+    for error, message, kept in (
+        (BlockingIOError(), 'PollerCompletionQueue._handle_events', False),
+        (RuntimeError('Event loop is closed'), 'PollerCompletionQueue._handle_events', False),
+        (RuntimeError('Event loop is closed'), 'another callback', True),
+        (ValueError('x'), 'PollerCompletionQueue._handle_events', True),
+    ):
+        caplog.clear()
+        logger.error(message, exc_info=error)
+        assert bool(caplog.records) is kept, (error, message)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
 from jina.client.host import address_of
-from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
+from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop, close_with_loop, drop_poller_notes
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 from jina.client.port_probe import explained
 from jina.client.profiling import Profile, profile_of
@@ -222,9 +222,26 @@ class SyncClient(SyncCalls, BaseClient):
 
 
 class AsyncClient(AsyncCalls, BaseClient):
-    """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on."""
+    """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on.
+
+    What it keeps open is closed by ``close``, at the end of an ``async with``, and when ``asyncio.run`` ends.
+    """
 
     _entered = False
+
+    def __init__(self, options: ClientOptions | None = None, **values: Unpack[ClientKeywords]) -> None:
+        super().__init__(options, **values)
+        self._guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _open(self) -> Transport:
+        loop = asyncio.get_running_loop()
+        if loop not in self._transports:
+            for past in [known for known in self._transports if known.is_closed()]:
+                del self._transports[past], self._guards[past]
+            self._guards[loop] = close_with_loop(super()._open())
+        return self._transports[loop]
 
     def make_call(self, call: PostCall) -> AsyncGenerator[Any, None]:
         return self._results(call)
@@ -273,7 +290,10 @@ class AsyncClient(AsyncCalls, BaseClient):
 
     async def close(self) -> None:
         """Closes the connection of the running loop. A later call opens a new one."""
-        await self._close_here()
+        guard = self._guards.pop(asyncio.get_running_loop(), None)
+        if guard is not None:
+            self._transports.pop(asyncio.get_running_loop(), None)
+            await guard.aclose()
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -379,6 +399,7 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
         return WebSocketTransport(address)
     from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
 
+    drop_poller_notes()
     return GrpcTransport(address, options.grpc_channel_options)
 
 
