@@ -147,24 +147,45 @@ def test_a_script_ends_by_itself_and_in_silence(wire_server: Any) -> None:
 
 
 def test_a_loop_that_ends_closes_what_is_open_on_it() -> None:
-    class Open:
-        closed = 0
+    closed: list[str] = []
 
-        async def close(self) -> None:
-            self.closed += 1
-
-    resource = Open()
+    async def close() -> None:
+        await asyncio.sleep(0)
+        closed.append('closed')
 
     async def hold() -> Any:
-        guard = close_with_loop(resource)
+        guard = close_with_loop(close)
         await asyncio.sleep(0)
-        assert not resource.closed
+        assert not closed
         return guard
 
     guard = asyncio.run(hold())
-    assert resource.closed == 1
+    assert closed == ['closed']
     del guard
-    assert resource.closed == 1
+    assert closed == ['closed']
+
+
+def test_asynchronous_clients_leave_nothing_open(options: dict[str, Any], server: Any) -> None:
+    script = textwrap.dedent(f"""
+        import asyncio, gc
+        from docarray.documents import TextDoc
+        from jina.client import Client
+        for reuse in (False, True):
+            client = Client(**{options!r}, asyncio=True, reuse_session=reuse)
+            async def main():
+                texts = [TextDoc(text=str(number)) for number in range(20)]
+                return [docs async for docs in client.post('/echo', texts, request_size=1)]
+            async def ended_early():
+                async for docs in client.stream_doc('/generate', TextDoc(text='a')):
+                    break
+            for function in (main, ended_early, main):
+                asyncio.run(function())
+            del client
+            gc.collect()
+        """)
+    command = [sys.executable, '-W', 'error::ResourceWarning', '-W', 'error::RuntimeWarning', '-c', script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', '')
 
 
 def test_what_grpc_makes_asyncio_report_for_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:

@@ -240,7 +240,7 @@ class AsyncClient(AsyncCalls, BaseClient):
         if loop not in self._transports:
             for past in [known for known in self._transports if known.is_closed()]:
                 del self._transports[past], self._guards[past]
-            self._guards[loop] = close_with_loop(super()._open())
+            self._guards[loop] = close_with_loop(super()._open().abandon)
         return self._transports[loop]
 
     def make_call(self, call: PostCall) -> AsyncGenerator[Any, None]:
@@ -290,9 +290,9 @@ class AsyncClient(AsyncCalls, BaseClient):
 
     async def close(self) -> None:
         """Closes the connection of the running loop. A later call opens a new one."""
+        await self._close_here()
         guard = self._guards.pop(asyncio.get_running_loop(), None)
         if guard is not None:
-            self._transports.pop(asyncio.get_running_loop(), None)
             await guard.aclose()
 
     async def __aenter__(self) -> Self:

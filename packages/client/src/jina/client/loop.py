@@ -131,23 +131,23 @@ def drop_poller_notes() -> None:
         logger.addFilter(_PollerNotes())
 
 
-async def _guard(resource: Closable) -> AsyncGenerator[None, None]:
+async def _guard(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await resource.close()
+        await close()
 
 
-def close_with_loop(resource: Closable) -> AsyncGenerator[None, None]:
-    """Makes the running loop close a resource when it shuts its asynchronous generators down, as ``asyncio.run`` does.
+def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Makes the running loop close something when it shuts its asynchronous generators down, as ``asyncio.run`` does.
 
     Args:
-        resource: Something open on the running loop.
+        close: Closes it. No new asynchronous generator may start there: the loop would not know of it.
 
     Returns:
-        A generator that closes the resource when it is closed, or when nobody holds it any more.
+        A generator that closes it when it is closed itself, or when nobody holds it any more.
     """
-    guard = _guard(resource)
+    guard = _guard(close)
     with contextlib.suppress(StopIteration):
         guard.__anext__().send(None)  # to where it waits, without waiting
     return guard

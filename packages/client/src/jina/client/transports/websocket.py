@@ -77,6 +77,12 @@ class WebSocketTransport(Transport):
         idle, self._idle = self._idle, []
         await asyncio.gather(*(line.close() for _, line in idle))
 
+    async def abandon(self) -> None:
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for _, line in idle:
+            await line.abort()
+
     async def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[list[Response], None]:
         call = _Call(self, options)
         try:
@@ -278,10 +284,15 @@ class _Line:
         await asyncio.wait((self._reader,))
         self._break(TransportError(f'the connection to {self._address} was closed'))
         if self._left:
-            self._connection.transport.abort()
-            await self._connection.wait_closed()
+            await self.abort()
         else:
             await self._connection.close()
+
+    async def abort(self) -> None:
+        """Ends the connection at once, without a word to the server."""
+        self._reader.cancel()
+        self._connection.transport.abort()
+        await self._connection.wait_closed()
 
 
 class _Call:
