@@ -151,7 +151,7 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
             raise await self._explained(error) from error.__cause__
 
     async def _explained(self, error: ConnectError) -> ConnectError:
-        return await explained(error, self.address)
+        return error if self.options.proxy else await explained(error, self.address)
 
     async def _is_ready(self, transport: Transport, *, dry_run: bool, timeout_s: float | None) -> bool:
         try:
@@ -392,15 +392,15 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
     if address.protocol == ProtocolType.HTTP:
         from jina.client.transports.http import HttpTransport  # noqa: PLC0415 - optional extra
 
-        return HttpTransport(address)
+        return HttpTransport(address, proxy=options.proxy)
     if address.protocol == ProtocolType.WEBSOCKET:
         from jina.client.transports.websocket import WebSocketTransport  # noqa: PLC0415 - optional extra
 
-        return WebSocketTransport(address)
+        return WebSocketTransport(address, proxy=options.proxy)
     from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
 
     drop_poller_notes()
-    return GrpcTransport(address, options.grpc_channel_options)
+    return GrpcTransport(address, options.grpc_channel_options, proxy=options.proxy)
 
 
 def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:

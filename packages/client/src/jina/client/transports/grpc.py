@@ -37,7 +37,6 @@ _SERVICE_CONFIG: Final = 'grpc.service_config'
 _UNREACHABLE: Final = 'failed to connect to all addresses'
 _GATEWAY_MARK: Final = '|Gateway:'
 _CLIENT_OPTIONS: Final[dict[str, object]] = {
-    'grpc.enable_http_proxy': 0,
     'grpc.use_local_subchannel_pool': 1,  # a new channel must not inherit the back-off of a failed one
 }
 
@@ -49,6 +48,7 @@ class GrpcTransport(Transport):
         address: The server.
         channel_options: Options that override the default channel options.
         metadata: Metadata of every call.
+        proxy: Go through the HTTP proxy that the environment names.
     """
 
     def __init__(
@@ -56,16 +56,20 @@ class GrpcTransport(Transport):
         address: PodAddress,
         channel_options: Mapping[str, object] | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
+        *,
+        proxy: bool = False,
     ) -> None:
         self._address = address
-        self._options = dict(channel_options or {})
+        self._options = {'grpc.enable_http_proxy': int(proxy), **(channel_options or {})}
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
         self._limits = wire.message_limits(wire.merge_grpc_options(self._options))
         # What every call is to carry, and TLS, are gRPC's.
-        is_local = not (metadata or address.tls or local_lane_disabled())
+        is_local = not (metadata or address.tls or proxy or local_lane_disabled())
         self._shared = SharedLane(self._connect, self._limits, self._enter if is_local else None)
-        self._shared.missing = fast_lane_disabled()
+        # A service config is about single calls.
+        self._no_lane = fast_lane_disabled() or _SERVICE_CONFIG in self._options
+        self._shared.missing = self._no_lane
 
     def _channel(self, retry: bool = False) -> _Channel:
         """Returns the channel. With ``retry``, the service config of the user does not apply: it could retry, too."""
@@ -89,7 +93,7 @@ class GrpcTransport(Transport):
         Calls in flight keep their channel alive, it goes with the last of them.
         """
         self._channels = {}
-        self._shared.missing = fast_lane_disabled()  # who comes back may be another version
+        self._shared.missing = self._no_lane  # who comes back may be another version
 
     async def close(self) -> None:
         await self._shared.close()

@@ -51,12 +51,15 @@ class HttpTransport(Transport):
     Args:
         address: The server.
         headers: Headers of every request.
+        proxy: Go through the proxy that the environment names.
     """
 
-    def __init__(self, address: PodAddress, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, address: PodAddress, headers: tuple[tuple[str, str], ...] = (), *, proxy: bool = False
+    ) -> None:
         self._address = address
         self._base = f'http{"s" if address.tls else ""}://{address.target}'
-        self._session = aiohttp.ClientSession(headers=headers)
+        self._session = aiohttp.ClientSession(headers=headers, trust_env=proxy)
         self._paths: frozenset[str] | None = None
         self._streaming_paths: frozenset[str] = frozenset()
         self._has_generic_path = False

@@ -63,12 +63,14 @@ class WebSocketTransport(Transport):
     Args:
         address: The server.
         headers: Headers of every connection.
+        proxy: Go through the proxy that the environment names.
     """
 
-    def __init__(self, address: PodAddress, headers: _Metadata = ()) -> None:
+    def __init__(self, address: PodAddress, headers: _Metadata = (), *, proxy: bool = False) -> None:
         self.address = address
         self._base = f'ws{"s" if address.tls else ""}://{address.target}'
         self._headers = headers
+        self._proxy = True if proxy else None
         self._idle: list[tuple[_Metadata, _Line]] = []
         self._closed = False
 
@@ -122,7 +124,7 @@ class WebSocketTransport(Transport):
                 subprotocols=[_BYTES],
                 additional_headers=[*self._headers, *metadata],
                 compression=None,
-                proxy=None,
+                proxy=self._proxy,
                 open_timeout=min(timeout_s or _CONNECT_LIMIT_S, _CONNECT_LIMIT_S),
                 close_timeout=_CLOSE_LIMIT_S,
                 ping_timeout=None,  # who reads slowly doesn't see the answers to its pings

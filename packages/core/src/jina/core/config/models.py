@@ -232,8 +232,8 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Role of the process."""
     prefetch: Annotated[int, Field(ge=0)] = option(1000)
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
-    proxy: bool = option(False, planned='HTTP proxies')
-    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+    proxy: bool = option(False)
+    """Reach Executors through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
     expose_graphql_endpoint: bool = option(False, planned='GraphQL')
     """Serve GraphQL at ``/graphql``."""
     uses: Any = option(None, planned='custom gateways')
@@ -311,8 +311,8 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Only servers record metrics."""
     metrics_exporter_port: PortNumber | None = option(None, unsupported=_NO_METRICS)
     """Only servers record metrics."""
-    proxy: bool = option(False, planned='HTTP proxies')
-    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+    proxy: bool = option(False)
+    """Go through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
 
 
 class PingOptions(Options):
