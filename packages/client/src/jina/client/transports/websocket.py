@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
@@ -70,7 +70,7 @@ class WebSocketTransport(Transport):
         self.address = address
         self._base = f'ws{"s" if address.tls else ""}://{address.target}'
         self._headers = headers
-        self._proxy = True if proxy else None
+        self._proxy: Literal[True] | None = True if proxy else None
         self._idle: list[tuple[_Metadata, _Line]] = []
         self._closed = False
 
