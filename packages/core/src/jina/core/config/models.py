@@ -315,6 +315,23 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Go through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
 
 
+class ClientCallOptions(ClientOptions):
+    """Options of ``jina client``: a client, and the one call that it makes."""
+
+    on: str = option('/')
+    """Endpoint that is called."""
+    data: str | None = option(None)
+    """Documents as JSON: an object, a list, or an object per line. ``@FILE`` reads a file, ``-`` standard input."""
+    parameters: Values | None = option(None)
+    """Parameters for the Executors."""
+    target_executor: str | None = option(None)
+    """Pattern that the names of Executors match from their start; only those get the request."""
+    request_size: Annotated[int, Field(ge=1)] = option(100)
+    """Documents per request."""
+    stream_doc: bool = option(False)
+    """Call a streaming endpoint, with each document in turn."""
+
+
 class PingOptions(Options):
     """Options of ``jina ping``."""
 
