@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_streams_and_readiness(calls: Calls) -> None:
 
 
 def test_endpoints_that_are_not_there(calls: Calls) -> None:
-    with pytest.raises((RemoteError, NotSupportedError, ClientError), match="/word'.*did you mean '/words'"):
+    with pytest.raises((RemoteError, NotSupportedError, ClientError), match=r"/word'.*did you mean '/words'"):
         calls.stream('/word', TextDoc(text='a'))
     with pytest.raises((RemoteError, NotSupportedError), match="'/mark' does not stream; call it with post"):
         calls.stream('/mark', TextDoc(text='a'))
@@ -256,6 +257,35 @@ def test_many_threads_share_one_client(flow: Flow, protocol: str) -> None:
     client.close()
 
 
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_long_inputs_are_never_in_memory_as_a_whole(flow: Flow, protocol: str) -> None:
+    """30 MB of documents pass; those under way are 20 requests and what is read ahead, which is less than 3 MB."""
+    made = answered = ahead = 0
+
+    def documents() -> Iterator[TextDoc]:
+        nonlocal made
+        for number in range(1_500):
+            made += 1
+            yield TextDoc(text=f'{number:020000}')
+
+    def count(response: DataRequest) -> None:
+        nonlocal answered, ahead
+        answered += len(response.docs)
+        ahead = max(ahead, made - answered)
+
+    client = Client(protocol=protocol, port=flow.port[PROTOCOLS.index(protocol)], prefetch=20)
+    tracemalloc.start()
+    try:
+        client.post('/fail', documents, request_size=5, on_done=count, return_type=DocList[TextDoc])
+        peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+        client.close()
+    assert (made, answered) == (1_500, 1_500)
+    assert ahead <= 300
+    assert peak_mb < 15
+
+
 def test_the_client_of_a_flow_is_the_same(flow: Flow) -> None:
     async def inside_of_a_running_loop() -> str:
         return flow.post('/mark', TextDoc(text='a'), return_type=TextDoc).text
@@ -284,7 +314,7 @@ def test_a_lost_executor_is_no_matter_for_callbacks() -> None:
         os.kill(int(flow.post('/', TextDoc(), return_type=TextDoc).text), signal.SIGKILL)
         for protocol, port in zip(PROTOCOLS, flow.port, strict=True):
             client = Client(protocol=protocol, port=port)
-            with pytest.raises(ConnectionError, match="deployment '?lost"):
+            with pytest.raises(ConnectionError, match=r"deployment '?lost"):
                 client.post('/', texts('a', 'b'), request_size=1, continue_on_error=True, **callbacks)
             assert client.is_flow_ready() is False
             client.close()

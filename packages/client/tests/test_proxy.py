@@ -91,6 +91,6 @@ def test_hosts_without_proxy(
 
 def test_a_proxy_that_refuses(options: dict[str, Any], proxy: Proxy, texts: Texts) -> None:
     proxy.refuses = True
-    with pytest.raises((ConnectError, ServerError), match='403|[Pp]roxy'):
+    with pytest.raises((ConnectError, ServerError), match=r'403|[Pp]roxy'):
         post(texts, **options, proxy=True)
     assert proxy.targets
