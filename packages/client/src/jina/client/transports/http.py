@@ -253,7 +253,7 @@ class HttpTransport(Transport):
                     f'endpoint {request.exec_endpoint!r} does not stream', hint='call it with post'
                 )
             if path not in self._streaming_paths and (paths or self._streaming_paths):
-                return self._missing(request.exec_endpoint, self._streaming_paths)
+                return self._missing(request.exec_endpoint, self._streaming_paths or paths)
         if status == 405 and method == 'POST':
             return NotSupportedError(
                 f'the server at {self._address} takes no parameters and no target_executor for a stream over HTTP',
