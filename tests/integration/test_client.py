@@ -76,9 +76,11 @@ class Back(Executor):
 
 @pytest.fixture(scope='module')
 def flow() -> Iterator[Flow]:
-    with Flow(protocol=PROTOCOLS, port=[0, 0, 0], prefetch=6).add(uses=Front, name='front').add(
-        uses=Back, name='back'
-    ) as flow:
+    with (
+        Flow(protocol=PROTOCOLS, port=[0, 0, 0], prefetch=6)
+        .add(uses=Front, name='front')
+        .add(uses=Back, name='back') as flow
+    ):
         yield flow
 
 
@@ -232,9 +234,7 @@ def test_endpoints_that_are_not_there(calls: Calls) -> None:
         calls.client.remark = remarks.append
         (doc,) = calls.post('/marc', texts('a'), return_type=DocList[TextDoc])
         assert doc.text == 'a'
-        assert remarks == [
-            "no Executor serves endpoint '/marc', so documents pass unchanged; did you mean '/mark'?"
-        ]
+        assert remarks == ["no Executor serves endpoint '/marc', so documents pass unchanged; did you mean '/mark'?"]
 
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)

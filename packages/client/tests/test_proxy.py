@@ -69,7 +69,9 @@ def proxy(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 def post(texts: Texts, **options: Any) -> list[str]:
     with Client(**options) as client:
-        docs = client.post('/echo', texts('a', 'b'), request_size=1, return_type=DocList[TextDoc], results_in_order=True)
+        docs = client.post(
+            '/echo', texts('a', 'b'), request_size=1, return_type=DocList[TextDoc], results_in_order=True
+        )
         single = client.post('/echo', texts('c'), return_type=TextDoc)
         return [*docs.text, single.text]
 

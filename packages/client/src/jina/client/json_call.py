@@ -43,7 +43,11 @@ def call(options: ClientCallOptions) -> Iterator[str]:
             yield from map(_line, chain.from_iterable(streams))
             return
         docs = client.post(
-            options.on, _documents(options), request_size=options.request_size, results_in_order=True, **_travel(options)
+            options.on,
+            _documents(options),
+            request_size=options.request_size,
+            results_in_order=True,
+            **_travel(options),
         )
         yield from map(_line, docs)
 
@@ -56,7 +60,11 @@ async def _gathered(options: ClientCallOptions, own: dict[str, Any]) -> list[str
                 lines += [_line(item) async for item in client.stream_doc(options.on, doc, **_travel(options))]
             return lines
         results = client.post(
-            options.on, _documents(options), request_size=options.request_size, results_in_order=True, **_travel(options)
+            options.on,
+            _documents(options),
+            request_size=options.request_size,
+            results_in_order=True,
+            **_travel(options),
         )
         async for docs in results:
             lines += map(_line, docs)

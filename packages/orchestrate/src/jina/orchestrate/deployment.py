@@ -426,7 +426,9 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
         NotStartedError: Neither is known.
     """
     options = orchestrator.options
-    settings = {name: getattr(options, name) for name in ('asyncio', 'reuse_session', 'log_config') if hasattr(options, name)}
+    settings = {
+        name: getattr(options, name) for name in ('asyncio', 'reuse_session', 'log_config') if hasattr(options, name)
+    }
     if addresses:
         first = addresses[0]
         host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host

@@ -138,7 +138,9 @@ class Peer:
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
         connect: Any = self._channel.stream_stream(FAST_LANE)
         # TLS and compression are promises about the way; a channel of another kind leads elsewhere.
-        direct = not (secure or settings.compression or settings.open_channel or settings.channel_options.get(PROXY_OPTION))
+        direct = not (
+            secure or settings.compression or settings.open_channel or settings.channel_options.get(PROXY_OPTION)
+        )
         self._local = direct and not local_lane_disabled()
         self._lane = SharedLane(connect, message_limits(_options(settings)), self._enter if self._local else None)
         self._lane.missing = fast_lane_disabled()

@@ -54,9 +54,7 @@ class HttpTransport(Transport):
         proxy: Go through the proxy that the environment names.
     """
 
-    def __init__(
-        self, address: PodAddress, headers: tuple[tuple[str, str], ...] = (), *, proxy: bool = False
-    ) -> None:
+    def __init__(self, address: PodAddress, headers: tuple[tuple[str, str], ...] = (), *, proxy: bool = False) -> None:
         self._address = address
         self._base = f'http{"s" if address.tls else ""}://{address.target}'
         self._session = aiohttp.ClientSession(headers=headers, trust_env=proxy)
