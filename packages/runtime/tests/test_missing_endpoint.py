@@ -25,6 +25,15 @@ def test_each_endpoint_is_reported_once_and_only_so_many() -> None:
     for number in range(2000):
         assert missing.note(f'/number{number}', ['/foo'])
     assert len(warnings) == 1000
+    assert missing.note('/number3000', ['/number1']).endswith('pass unchanged')
+
+
+def test_long_names_cost_no_more_than_short_ones() -> None:
+    warnings: list[str] = []
+    note = MissingEndpoints(warnings.append).note('/a' * 500_000, ['/a' * 50])
+    assert len(note) < 300
+    assert not warnings
+    assert len(str(not_streaming('/a' * 500_000, {'/a' * 50: True}))) < 500
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ __all__ = ['MissingEndpoints', 'not_streaming']
 _REMEMBERED: Final = 1000
 """Names after which no new ones are reported: clients choose them, so they must not fill the memory."""
 _SHOWN: Final = 8
+_LONGEST: Final = 200
+"""Characters of a name that is compared with others, which takes the longer the longer both are."""
 
 
 class MissingEndpoints:
@@ -38,9 +40,9 @@ class MissingEndpoints:
             return ''
         text = self._notes.get(endpoint)
         if text is None:
-            text = f'no Executor serves endpoint {endpoint!r}, so documents pass unchanged; {_instead(endpoint, known)}'
-            if len(self._notes) < _REMEMBERED:
-                self._notes[endpoint] = text
+            text = f'no Executor serves endpoint {_shown(endpoint)}, so documents pass unchanged'
+            if len(self._notes) < _REMEMBERED and len(endpoint) <= _LONGEST:
+                text = self._notes[endpoint] = f'{text}; {_instead(endpoint, known)}'
                 self._warn(text)
         return text
 
@@ -54,20 +56,30 @@ def not_streaming(endpoint: str, known: Mapping[str, bool]) -> ValueError | NotS
     """
     streaming = [name for name, streams in known.items() if streams]
     if endpoint in known or DEFAULT_ENDPOINT in known:
-        near = None if endpoint in known else nearest(endpoint, streaming)
+        near = None if endpoint in known else _nearest(endpoint, streaming)
         advice = 'call it with post' if near is None else f'call it with post, or did you mean {near!r}?'
         # The first words are those of the original.
-        return ValueError(f'endpoint must be generator: {endpoint!r} does not stream; {advice}')
+        return ValueError(f'endpoint must be generator: {_shown(endpoint)} does not stream; {advice}')
     if not streaming:
         return NotSupportedError(
-            f'there is no endpoint {endpoint!r}, and none of this server streams', hint=_instead(endpoint, known)
+            f'there is no endpoint {_shown(endpoint)}, and none of this server streams', hint=_instead(endpoint, known)
         )
-    return NotSupportedError(f'there is no endpoint {endpoint!r} that streams', hint=_instead(endpoint, streaming))
+    return NotSupportedError(
+        f'there is no endpoint {_shown(endpoint)} that streams', hint=_instead(endpoint, streaming)
+    )
+
+
+def _shown(endpoint: str) -> str:
+    return repr(endpoint) if len(endpoint) <= _LONGEST else f'{endpoint[:_LONGEST]!r}...'
+
+
+def _nearest(endpoint: str, names: Iterable[str]) -> str | None:
+    return nearest(endpoint, names) if len(endpoint) <= _LONGEST else None
 
 
 def _instead(endpoint: str, known: Iterable[str]) -> str:
     names = [name for name in known if name != DRY_RUN_ENDPOINT]
-    near = nearest(endpoint, names)
+    near = _nearest(endpoint, names)
     if near is not None:
         return f'did you mean {near!r}?'
     if not names or names == [DEFAULT_ENDPOINT]:
