@@ -63,7 +63,12 @@ def ports(wire_server: Any, http_server: Any, socket_server: Any, certificate: t
         'https': http_server._thread.call(https()),
         'wss': next(iter(secure_sockets.sockets)).getsockname()[1],
     }
-    secure_sockets.close()
+
+    async def end() -> None:
+        secure_sockets.close()
+        await secure_sockets.wait_closed()
+
+    socket_server._thread.call(end())
 
 
 def advice_for(asked: str, real: str, port: int) -> str:

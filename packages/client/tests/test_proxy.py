@@ -22,6 +22,8 @@ class Proxy:
     def __init__(self, thread: Any) -> None:
         self.targets: list[str] = []
         self.refuses = False
+        self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = thread
         self._server = thread.call(self._start())
         self.url = f'http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}'
@@ -30,6 +32,10 @@ class Proxy:
         return await asyncio.start_server(self._serve, '127.0.0.1', 0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.append(writer)
         head = await reader.readuntil(b'\r\n\r\n')
         method, target, *_ = head.decode().split()
         self.targets.append(target)
@@ -39,6 +45,7 @@ class Proxy:
             return
         host, _, port = target.removeprefix('http://').partition('/')[0].partition(':')
         there, onward = await asyncio.open_connection(host, int(port))
+        self._writers.append(onward)
         if method == 'CONNECT':
             writer.write(b'HTTP/1.1 200 Connection established\r\n\r\n')
         else:
@@ -46,7 +53,14 @@ class Proxy:
         await asyncio.gather(pipe(reader, onward), pipe(there, writer))
 
     def stop(self) -> None:
-        self._thread.loop.call_soon_threadsafe(self._server.close)
+        self._thread.call(self._end())
+
+    async def _end(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
