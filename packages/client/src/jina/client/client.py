@@ -239,7 +239,8 @@ class AsyncClient(AsyncCalls, BaseClient):
         loop = asyncio.get_running_loop()
         if loop not in self._transports:
             for past in [known for known in self._transports if known.is_closed()]:
-                del self._transports[past], self._guards[past]
+                self._transports.pop(past, None)
+                self._guards.pop(past, None)
             self._guards[loop] = close_with_loop(super()._open().abandon)
         return self._transports[loop]
 
