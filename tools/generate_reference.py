@@ -42,6 +42,7 @@ PAGE_MODELS = (
         'Values of an endpoint in `expose_endpoints`, and arguments of `expose_endpoint(...)`.',
     ),
     ('Client', config.ClientOptions, 'Arguments of `Client(...)`.'),
+    ('client', config.ClientCallOptions, 'Arguments of `jina client`: those of `Client(...)` and these.'),
     ('ping', config.PingOptions, 'Arguments of `jina ping`.'),
     ('export flowchart', config.ExportFlowchartOptions, 'Arguments of `jina export flowchart`.'),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -40,10 +41,12 @@ class Behaviour:
         self.requests: list[DataRequest] = []
         self.methods: list[str] = []
         self.metadata: list[dict[str, str]] = []
+        self.arrivals: list[float] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.outages = 0
         self.ready = True
+        self.note = ''
         self._changed = threading.Condition()
 
     async def answer(self, request: DataRequest) -> DataRequest:
@@ -59,6 +62,11 @@ class Behaviour:
             self.in_flight += change
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
             self._changed.notify_all()
+
+    def note_arrival(self, metadata: dict[str, str]) -> None:
+        """Records what came with a request, and when."""
+        self.metadata.append(metadata)
+        self.arrivals.append(time.perf_counter())
 
     def wait_for_in_flight(self, count: int) -> None:
         """Waits until this many requests are being worked on."""
@@ -76,6 +84,8 @@ class Behaviour:
         elif request.exec_endpoint == '/results':
             request.parameters = {**request.parameters, '__results__': {'exec/rep-0': {'docs': len(request.docs)}}}
         route.end_time.GetCurrentTime()
+        if self.note:
+            request.status.description = self.note
         return request
 
 
@@ -166,7 +176,7 @@ class WireServer(Behaviour):
 
     def _note(self, method: str, context: Any) -> None:
         self.methods.append(method)
-        self.metadata.append({key: value for key, value in context.invocation_metadata()})
+        self.note_arrival({key: value for key, value in context.invocation_metadata()})
 
     def restart(self) -> None:
         """Ends the server and starts one on the same port."""
@@ -223,7 +233,7 @@ class HttpServer(Behaviour):
 
         path = request.path
         self.hits.append(f'{request.method} {path}')
-        self.metadata.append({key.lower(): value for key, value in request.headers.items()})
+        self.note_arrival({key.lower(): value for key, value in request.headers.items()})
         if self.outages > 0:
             self.outages -= 1
             return web.json_response({'detail': 'a short outage'}, status=503)
@@ -308,7 +318,7 @@ class SocketServer(Behaviour):
 
         assert connection.subprotocol == 'bytes'
         self.opened.append(connection.request.path)
-        self.metadata.append({key.lower(): value for key, value in connection.request.headers.raw_items()})
+        self.note_arrival({key.lower(): value for key, value in connection.request.headers.raw_items()})
         tasks: set[asyncio.Task[None]] = set()
         try:
             if connection.request.path == '/dry_run':

@@ -10,12 +10,12 @@ from typing import Any
 
 import jina.client
 import pytest
-from docarray import DocList
+from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
 from jina.client import AsyncGRPCClient, AsyncHTTPClient, BaseClient, Client, GRPCClient, HTTPClient
 from jina.client.options import ClientKeywords
 from jina.core.config import ClientOptions
-from jina.core.errors import ConfigError, RemoteError
+from jina.core.errors import ConfigError, RemoteError, SchemaError
 from jina.core.request import Response
 
 Texts = Callable[..., Any]
@@ -110,6 +110,17 @@ def test_streamed_documents(options: dict[str, Any], server: Any) -> None:
         server.paths.add('/generate')
     docs = client.stream_doc('/generate', TextDoc(text='hi'), return_type=TextDoc)
     assert [doc.text for doc in docs] == ['hi 0', 'hi 1', 'hi 2']
+
+
+def test_streamed_documents_of_another_type(options: dict[str, Any]) -> None:
+    class Number(BaseDoc):
+        number: int
+
+    docs = Client(**options).stream_doc('/generate', TextDoc(text='hi'), return_type=Number)
+    with pytest.raises(
+        SchemaError, match=r"'/generate' does not fit return_type=Number: .* no field 'number' of type int"
+    ):
+        next(docs)
 
 
 def test_a_stream_may_be_left(options: dict[str, Any]) -> None:

@@ -75,11 +75,6 @@ def test_the_server_may_come_later_or_again(client: Any, wire_server: Any) -> No
     assert len(client.post('/echo')) == 0
 
 
-def test_the_port_speaks_http(http_server: Any) -> None:
-    with pytest.raises(ConnectError, match=r"speaks HTTP, use Client\(protocol='http'"):
-        Client(host='localhost', port=http_server.port).post('/echo')
-
-
 def test_a_gateway_that_lost_an_executor(client: Any, texts: Texts) -> None:
     for stream in (True, False):
         with pytest.raises(ConnectionError, match='Communication error with deployment e1') as caught:

@@ -45,6 +45,12 @@ def test_given_twice_is_refused(values: dict[str, object], option: str) -> None:
         address_of(build(ClientOptions, values, where='Client'))
 
 
+@pytest.mark.parametrize('host', ['http://a/path', 'http://a?x=1', 'http://user:word@a:1', 'a:1/x', 'a b'])
+def test_more_than_host_and_port_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match='has more than a host and a port'):
+        resolve_address(host)
+
+
 def test_unknown_scheme() -> None:
     with pytest.raises(ConfigError, match="unknown scheme 'ftp'"):
         resolve_address('ftp://a:1')

@@ -81,16 +81,6 @@ def test_nothing_listens() -> None:
         Client(host='http://localhost:1').post('/echo')
 
 
-def test_the_port_speaks_grpc(wire_server: Any) -> None:
-    with pytest.raises(TransportError, match=r"did not answer in HTTP.*Try Client\(protocol='grpc'"):
-        Client(host=f'http://localhost:{wire_server.port}').post('/echo')
-
-
-def test_the_port_uses_no_tls(http_server: Any) -> None:
-    with pytest.raises(ConnectError, match='TLS with https://localhost'):
-        Client(host=f'https://localhost:{http_server.port}').post('/echo')
-
-
 def test_a_deadline(client: Any) -> None:
     with pytest.raises(DeadlineError, match='no answer from'):
         client.post('/slow', timeout=0.2, parameters={'delay_s': 5})
@@ -127,8 +117,19 @@ def test_a_streaming_endpoint_takes_no_post(client: Any) -> None:
 
 
 def test_no_streaming_endpoint(client: Any) -> None:
-    with pytest.raises(ClientError, match='405'):
+    with pytest.raises(NotSupportedError, match="endpoint '/echo' does not stream; call it with post"):
         list(client.stream_doc('/echo', TextDoc(text='x')))
+    with pytest.raises(ClientError, match=r"has no endpoint '/generat'; did you mean '/generate'\?"):
+        list(client.stream_doc('/generat', TextDoc(text='x')))
+
+
+def test_an_endpoint_that_is_not_there(client: Any, http_server: Any) -> None:
+    with pytest.raises(
+        ClientError, match=rf"localhost:{http_server.port} has no endpoint '/ecko'; did you mean '/echo'"
+    ):
+        client.post('/ecko')
+    with pytest.raises(ClientError, match="has no endpoint 'x'; there are /echo, /fail, /results, /shuffle, /slow"):
+        client.post('x')
 
 
 def test_tensors_travel(client: Any, http_server: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from jina.client.loop import background_loop, run_async
+from jina.client.loop import background_loop, close_with_loop, drop_poller_notes, run_async
 from jina.core.errors import ClientError
 
 
@@ -130,17 +131,73 @@ def test_a_script_ends_by_itself_and_in_silence(wire_server: Any) -> None:
     script = textwrap.dedent(f"""
         import asyncio, logging
         from jina.client import Client
-        # Neither notes on slow steps of a busy machine, nor grpc.aio's that two loops woke up for one event.
-        logging.getLogger('asyncio').addFilter(
-            lambda record: record.levelno >= logging.ERROR and 'PollerCompletionQueue' not in record.getMessage()
-        )
+        # no notes on slow steps of a busy machine
+        logging.getLogger('asyncio').addFilter(lambda record: record.levelno >= logging.ERROR)
         kept = Client(host='localhost', port={wire_server.port})
         kept.post('/echo')
         async def main():
             return [docs async for docs in Client(host='localhost', port={wire_server.port}, asyncio=True).post('/echo')]
-        assert len(asyncio.run(main())) == 1
-        assert len(asyncio.run(main())) == 1
+        for _ in range(20):
+            assert len(asyncio.run(main())) == 1
+            kept.post('/echo')
         """)
     command = [sys.executable, '-X', 'dev', '-W', 'error', '-W', 'ignore::DeprecationWarning', '-c', script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (0, '', '')
+
+
+def test_a_loop_that_ends_closes_what_is_open_on_it() -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        await asyncio.sleep(0)
+        closed.append('closed')
+
+    async def hold() -> Any:
+        guard = close_with_loop(close)
+        await asyncio.sleep(0)
+        assert not closed
+        return guard
+
+    guard = asyncio.run(hold())
+    assert closed == ['closed']
+    del guard
+    assert closed == ['closed']
+
+
+def test_asynchronous_clients_leave_nothing_open(options: dict[str, Any], server: Any) -> None:
+    script = textwrap.dedent(f"""
+        import asyncio, gc
+        from docarray.documents import TextDoc
+        from jina.client import Client
+        for reuse in (False, True):
+            client = Client(**{options!r}, asyncio=True, reuse_session=reuse)
+            async def main():
+                texts = [TextDoc(text=str(number)) for number in range(20)]
+                return [docs async for docs in client.post('/echo', texts, request_size=1)]
+            async def ended_early():
+                async for docs in client.stream_doc('/generate', TextDoc(text='a')):
+                    break
+            for function in (main, ended_early, main):
+                asyncio.run(function())
+            del client
+            gc.collect()
+        """)
+    command = [sys.executable, '-W', 'error::ResourceWarning', '-W', 'error::RuntimeWarning', '-c', script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', '')
+
+
+def test_what_grpc_makes_asyncio_report_for_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    drop_poller_notes()
+    drop_poller_notes()
+    logger = logging.getLogger('asyncio')
+    for error, message, kept in (
+        (BlockingIOError(), 'PollerCompletionQueue._handle_events', False),
+        (RuntimeError('Event loop is closed'), 'PollerCompletionQueue._handle_events', False),
+        (RuntimeError('Event loop is closed'), 'another callback', True),
+        (ValueError('x'), 'PollerCompletionQueue._handle_events', True),
+    ):
+        caplog.clear()
+        logger.error(message, exc_info=error)
+        assert bool(caplog.records) is kept, (error, message)

@@ -46,6 +46,12 @@ def test_a_flow_whose_executor_is_gone(server: Any, options: dict[str, Any]) -> 
     assert 'is not ready' in lines[1]
 
 
+def test_a_port_that_speaks_something_else(http_server: Any) -> None:
+    code, lines = run(target='flow', host=f'grpc://localhost:{http_server.port}')
+    assert code == 1
+    assert f"port {http_server.port} speaks HTTP, not gRPC: use Client(host='http://" in lines[1]
+
+
 def test_attempts_are_counted(wire_server: Any) -> None:
     start = time.perf_counter()
     code, lines = run(target='executor', host='localhost:1', attempts=2, timeout=500)

@@ -213,10 +213,23 @@ def test_a_wrong_return_type(client: Any) -> None:
     class Number(BaseDoc):
         number: int
 
-    with pytest.raises(SchemaError, match=r"'/echo' do(es)? not fit return_type=DocList\[Number\]"):
+    with pytest.raises(SchemaError, match=r"'/echo' does not fit return_type=DocList\[Number\]") as caught:
         client.post('/echo', TextDoc(text='a'), return_type=DocList[Number])
+    assert "the document has no field 'number' of type int (it has " in str(caught.value)
+    assert ', text' in str(caught.value) and 'pydantic' not in str(caught.value)
     with pytest.raises(SchemaError, match='return_type is'):
         client.post('/echo', return_type=list)
+
+
+def test_a_remark_of_the_server_is_logged_once(client: Any, server: Any) -> None:
+    if hasattr(server, 'paths'):
+        pytest.skip('over HTTP an endpoint that is not there is an error')
+    warnings: list[str] = []
+    client.logger.warning = warnings.append
+    server.note = "no Executor serves endpoint '/ecko'; did you mean '/echo'?"
+    for _ in range(2):
+        client.post('/ecko', TextDoc(text='a'))
+    assert warnings == [server.note]
 
 
 def test_unknown_keywords_are_refused(client: Any) -> None:

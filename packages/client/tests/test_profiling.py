@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jina.client import Client
 from jina.client.profiling import Profile
-from jina.core.errors import NotSupportedError
+from jina.core.errors import ServerError
 
 
 def test_a_profile_is_printed_as_a_tree(wire_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +30,12 @@ async def test_async(wire_server: Any) -> None:
     assert profile.roundtrip_ms > 0
 
 
-def test_http_tells_no_way(http_server: Any) -> None:
-    with pytest.raises(NotSupportedError, match='do not tell their way'):
+def test_http_tells_server_and_network(http_server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = Client(host=f'http://localhost:{http_server.port}').profiling()
+    assert profile.roundtrip_ms >= profile.server_ms >= 0
+    assert not profile.executors_ms
+    assert [line.partition(' ')[0] for line in capsys.readouterr().out.splitlines()] == ['Roundtrip', '├──', '└──']
+    assert http_server.hits == ['GET /', 'GET /', 'GET /dry_run']
+    http_server.ready = False
+    with pytest.raises(ServerError, match='is not ready: gone'):
         Client(host=f'http://localhost:{http_server.port}').profiling()

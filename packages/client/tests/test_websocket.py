@@ -111,37 +111,6 @@ def test_nobody_listens() -> None:
         Client(host='ws://localhost', port=1).post('/')
 
 
-def test_the_port_speaks_http(http_server: Any) -> None:
-    with pytest.raises(ConnectError, match=rf"Try Client\(protocol='http', port={http_server.port}\)"):
-        Client(host=f'ws://localhost:{http_server.port}').post('/')
-
-
-def test_the_port_speaks_grpc(wire_server: Any) -> None:
-    with pytest.raises(ConnectError, match=rf"Try Client\(protocol='grpc', port={wire_server.port}\)"):
-        Client(host=f'ws://localhost:{wire_server.port}').post('/')
-
-
-def test_the_port_does_not_use_tls(socket_server: Any) -> None:
-    with pytest.raises(ConnectError, match=r'TLS with wss://localhost:\d+ failed'):
-        Client(host=f'wss://localhost:{socket_server.port}').post('/')
-
-
-def test_an_http_client_at_the_port() -> None:
-    pytest.importorskip('aiohttp')
-    from jina.client.transports.http import HttpTransport
-    from jina.core.config.address import PodAddress
-    from jina.core.enums import ProtocolType
-
-    async def refuse() -> None:
-        transport = HttpTransport(PodAddress(ProtocolType.HTTP, 'a', 1))
-        error = transport._refusal(426, b'{"detail": "this port speaks WebSocket"}', 'GET /openapi.json')
-        await transport.close()
-        raise error
-
-    with pytest.raises(ConnectError, match=r"use Client\(protocol='websocket', port=1\)"):
-        asyncio.run(refuse())
-
-
 def test_a_stream_takes_parameters(client: Any) -> None:
     docs = client.stream_doc('/generate', TextDoc(text='x'), parameters={'count': 5}, return_type=TextDoc)
     assert [doc.text for doc in docs] == [f'x {number}' for number in range(5)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -82,6 +83,19 @@ async def test_stream_through_several_executors_that_do_not_stream(cluster: Any)
     request.document = Text()
     (response,) = [response async for response in flow.pod.service.stream(request)]
     assert response.status.exception.name == 'ValueError'
+
+
+async def test_executors_behind_a_proxy(cluster: Any, request_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('grpc_proxy', 'https_proxy', 'no_proxy', 'no_grpc_proxy'):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as nobody:
+        nobody.bind(('127.0.0.1', 0))
+        monkeypatch.setenv('http_proxy', f'http://127.0.0.1:{nobody.getsockname()[1]}')
+        direct = await cluster.flow(Echo)
+        assert not (await direct.pod.service.process(request_of('/', 'a'))).is_error
+        behind = await cluster.flow(Echo, proxy=True, retries=0)
+        with pytest.raises(ConnectError, match='deployment e1'):
+            await behind.pod.service.process(request_of('/', 'a'))
 
 
 async def test_every_node_needs_an_address() -> None:

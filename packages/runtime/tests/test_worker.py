@@ -262,8 +262,10 @@ async def test_stream_takes_parameters(worker: WorkerService) -> None:
 
 
 async def test_endpoint_that_is_no_generator_is_an_error_in_the_stream(worker: WorkerService) -> None:
-    (response,) = await collect(worker, '/')
-    assert response.status.description == "ValueError('endpoint must be generator')"
+    (response,) = await collect(worker, '/async')
+    assert response.status.description == (
+        'ValueError("endpoint must be generator: \'/async\' does not stream; call it with post")'
+    )
     assert response.status.exception.executor == 'Many'
 
 

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
 from jina.client.host import address_of
-from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop
+from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop, close_with_loop, drop_poller_notes
 from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.port_probe import explained
 from jina.client.profiling import Profile, profile_of
 from jina.client.read_ahead import ReadAhead
 from jina.client.results import read_document
@@ -21,7 +22,7 @@ from jina.client.trust import TlsTrust
 from jina.core.config import ClientOptions, PodAddress
 from jina.core.config.build import build
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, JinaError
+from jina.core.errors import ConfigError, ConnectError, JinaError
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 _T = TypeVar('_T')
+_REMARKS: Final = 1000
+"""Different remarks of servers that a client logs: they hold the names of endpoints, which may be made up by the call."""
 
 
 class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
@@ -70,6 +73,7 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
         """True shows a progress bar at every call."""
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport] = weakref.WeakKeyDictionary()
         self._logger: JinaLogger | None = None
+        self._remarks: set[str] = set()
         if self.options.suppress_root_logging:
             from jina.core.logging import suppress_root_handlers  # noqa: PLC0415 - rarely asked for
 
@@ -100,6 +104,12 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
     def report(self, message: str) -> None:
         """Logs an error that doesn't end the call."""
         self.logger.error(message)
+
+    def remark(self, note: str) -> None:
+        """Logs what the server remarks about a response, each remark once."""
+        if note not in self._remarks and len(self._remarks) < _REMARKS:
+            self._remarks.add(note)
+            self.logger.warning(note)
 
     @abstractmethod
     def make_call(self, call: PostCall) -> Any:
@@ -134,9 +144,15 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
     async def _documents(
         self, transport: Transport, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[BaseDoc, None]:
-        async with aclosing(transport.stream_doc(request, options)) as responses:
-            async for response in responses:
-                yield read_document(response, options.doc_list_type, request.exec_endpoint)
+        try:
+            async with aclosing(transport.stream_doc(request, options)) as responses:
+                async for response in responses:
+                    yield read_document(response, options.doc_list_type, request.exec_endpoint)
+        except ConnectError as error:
+            raise await self._explained(error) from error.__cause__
+
+    async def _explained(self, error: ConnectError) -> ConnectError:
+        return error if self.options.proxy else await explained(error, self.address)
 
     async def _is_ready(self, transport: Transport, *, dry_run: bool, timeout_s: float | None) -> bool:
         try:
@@ -155,7 +171,10 @@ class SyncClient(SyncCalls, BaseClient):
 
     def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
         async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
-            return await call.run(self._open(), caller, self.report)
+            try:
+                return await call.run(self._open(), caller, self)
+            except ConnectError as error:
+                raise await self._explained(error) from error.__cause__
 
         return self.background().run(run)
 
@@ -204,20 +223,41 @@ class SyncClient(SyncCalls, BaseClient):
 
 
 class AsyncClient(AsyncCalls, BaseClient):
-    """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on."""
+    """A client whose calls are asynchronous iterators and coroutines, on the loop that they are awaited on.
+
+    What it keeps open is closed by ``close``, at the end of an ``async with``, and when ``asyncio.run`` ends.
+    """
 
     _entered = False
+
+    def __init__(self, options: ClientOptions | None = None, **values: Unpack[ClientKeywords]) -> None:
+        super().__init__(options, **values)
+        self._guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def _open(self) -> Transport:
+        loop = asyncio.get_running_loop()
+        if loop not in self._transports:
+            for past in [known for known in self._transports if known.is_closed()]:
+                self._transports.pop(past, None)
+                self._guards.pop(past, None)
+            self._guards[loop] = close_with_loop(super()._open().abandon)
+        return self._transports[loop]
 
     def make_call(self, call: PostCall) -> AsyncGenerator[Any, None]:
         return self._results(call)
 
     async def _results(self, call: PostCall) -> AsyncGenerator[Any, None]:
-        async with (
-            self._lease() as transport,
-            aclosing(call.responses(transport, INLINE, self.report)) as responses,
-        ):
-            async for response in responses:
-                yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+        try:
+            async with (
+                self._lease() as transport,
+                aclosing(call.responses(transport, INLINE, self)) as responses,
+            ):
+                async for response in responses:
+                    yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+        except ConnectError as error:
+            raise await self._explained(error) from error.__cause__
 
     async def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> AsyncGenerator[BaseDoc, None]:
         async with (
@@ -253,6 +293,9 @@ class AsyncClient(AsyncCalls, BaseClient):
     async def close(self) -> None:
         """Closes the connection of the running loop. A later call opens a new one."""
         await self._close_here()
+        guard = self._guards.pop(asyncio.get_running_loop(), None)
+        if guard is not None:
+            await guard.aclose()
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -353,14 +396,15 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
     if address.protocol == ProtocolType.HTTP:
         from jina.client.transports.http import HttpTransport  # noqa: PLC0415 - optional extra
 
-        return HttpTransport(address, headers, trust)
+        return HttpTransport(address, headers, trust, proxy=options.proxy)
     if address.protocol == ProtocolType.WEBSOCKET:
         from jina.client.transports.websocket import WebSocketTransport  # noqa: PLC0415 - optional extra
 
-        return WebSocketTransport(address, headers, trust)
+        return WebSocketTransport(address, headers, trust, proxy=options.proxy)
     from jina.client.transports.grpc import GrpcTransport  # noqa: PLC0415 - heavy
 
-    return GrpcTransport(address, options.grpc_channel_options, headers, trust)
+    drop_poller_notes()
+    return GrpcTransport(address, options.grpc_channel_options, headers, trust, proxy=options.proxy)
 
 
 def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:

@@ -1,16 +1,11 @@
-"""The command ``jina ping``."""
+"""The commands ``jina ping`` and ``jina client``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jina.core.cli.command import Command
-from jina.core.config import PingOptions
+from jina.core.config import ClientCallOptions, PingOptions
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ['PING']
+__all__ = ['CLIENT', 'PING']
 
 
 def run_ping(options: PingOptions) -> int:
@@ -22,6 +17,26 @@ def run_ping(options: PingOptions) -> int:
     return ping(options, logger)
 
 
+def run_client(options: ClientCallOptions) -> int:
+    """Calls an endpoint and prints the documents that come back, one JSON object per line.
+
+    Raises:
+        JinaError: The call failed, or ``data`` is no JSON.
+    """
+    from jina.client.json_call import call  # noqa: PLC0415 - documents and gRPC are loaded only when something is called
+
+    for line in call(options):
+        print(line, flush=True)  # noqa: T201 - the output of the command
+    return 0
+
+
+CLIENT = Command(
+    name='client',
+    help='Call an endpoint of a server and print the documents that come back, one JSON object per line.',
+    options=ClientCallOptions,
+    run=run_client,
+    hidden=True,
+)
 PING = Command(
     name='ping',
     help='Check whether a Flow, Deployment, Executor or gateway is ready.',

@@ -154,6 +154,8 @@ def _chunks(items: Iterator[BaseDoc], size: int) -> Iterator[DocList[Any]]:
     while True:
         try:
             chunk = list(islice(items, size if size > 0 else None))
+        except InputError:
+            raise
         except Exception as error:
             raise _failed(error, start) from error
         if not chunk:

@@ -12,10 +12,11 @@ import asyncio
 import atexit
 import contextlib
 import inspect
+import logging
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -24,7 +25,16 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from jina.core.errors import ClientError
 
-__all__ = ['INLINE', 'BackgroundLoop', 'Caller', 'Closable', 'background_loop', 'run_async']
+__all__ = [
+    'INLINE',
+    'BackgroundLoop',
+    'Caller',
+    'Closable',
+    'background_loop',
+    'close_with_loop',
+    'drop_poller_notes',
+    'run_async',
+]
 
 _T = TypeVar('_T')
 _CLOSE_LIMIT_S: Final = 5.0
@@ -100,14 +110,47 @@ def _settle(done: asyncio.Future[Any], result: Any, error: Exception | None) -> 
         done.set_result(result)
 
 
-def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Reports what nobody handles, but for grpc.aio's note that another loop of the process was faster.
+class _PollerNotes(logging.Filter):
+    """Drops asyncio's reports of two things that grpc.aio does to processes with several event loops.
 
-    All loops of a process share grpc.aio's one poller: each is woken, and those that come late find nothing to read.
+    All loops of a process share its one poller: each is woken, and those that come late find nothing to read; and who
+    reads may find an event of a loop that has ended.
     """
-    if isinstance(context.get('exception'), BlockingIOError) and 'PollerCompletionQueue' in str(context.get('handle')):
-        return
-    loop.default_exception_handler(context)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, BlockingIOError) or (isinstance(error, RuntimeError) and 'closed' in str(error)):
+            return 'PollerCompletionQueue' not in record.getMessage()
+        return True
+
+
+def drop_poller_notes() -> None:
+    """Keeps what grpc.aio makes asyncio report for no reason out of the log; calling this again changes nothing."""
+    logger = logging.getLogger('asyncio')
+    if not any(isinstance(known, _PollerNotes) for known in logger.filters):
+        logger.addFilter(_PollerNotes())
+
+
+async def _guard(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await close()
+
+
+def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Makes the running loop close something when it shuts its asynchronous generators down, as ``asyncio.run`` does.
+
+    Args:
+        close: Closes it. No new asynchronous generator may start there: the loop would not know of it.
+
+    Returns:
+        A generator that closes it when it is closed itself, or when nobody holds it any more.
+    """
+    guard = _guard(close)
+    with contextlib.suppress(StopIteration):
+        guard.__anext__().send(None)  # to where it waits, without waiting
+    return guard
 
 
 class BackgroundLoop:
@@ -115,7 +158,6 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(_report)
         self.calls = 0
         self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._run, name='jina-client', daemon=True)

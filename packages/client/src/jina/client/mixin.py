@@ -202,6 +202,8 @@ class ProfileMixin(_HasClient):
     def profiling(self, show_table: bool = True) -> Any:
         """Sends a request without documents through all Executors and measures its way.
 
+        Over HTTP the time of the server isn't divided among the Executors.
+
         Args:
             show_table: True prints the measurement as a tree.
 
@@ -209,7 +211,7 @@ class ProfileMixin(_HasClient):
             A ``jina.client.profiling.Profile``; with an asynchronous client a coroutine of it.
 
         Raises:
-            NotSupportedError: The protocol, HTTP, doesn't tell which way a request took.
             TransportError: The network failed.
+            ServerError: The server failed.
         """
         return self.client.make_profile(show=show_table)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 from jina.client.client import open_transport
 from jina.client.host import resolve_address
 from jina.client.loop import background_loop
+from jina.client.port_probe import explained
 from jina.core.config import ClientOptions, PingOptions, PodAddress, api_keys_of
 from jina.core.config.protection import AccessOptions
-from jina.core.errors import JinaError
+from jina.core.errors import ConnectError, JinaError
 
 if TYPE_CHECKING:
     from jina.core.logging import JinaLogger
@@ -82,6 +83,8 @@ async def _check(
     start = time.perf_counter()
     try:
         await (transport.dry_run(timeout_s) if dry_run else transport.check_health(timeout_s))
+    except ConnectError as reason:
+        error = await explained(reason, address)
     except JinaError as reason:
         error = reason
     finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from jina.client.callbacks import Callbacks
 from jina.client.inputs import BatchSource, InputType, batches_of
@@ -32,6 +32,16 @@ _BYTES_AT_ONCE: Final = 1 << 18
 """Requests are made until they have this size, before the first of them is sent."""
 
 
+class Reporter(Protocol):
+    """Logs what doesn't end a call."""
+
+    def report(self, message: str) -> None:
+        """Logs an error."""
+
+    def remark(self, note: str) -> None:
+        """Logs what the server remarks."""
+
+
 @dataclass(frozen=True)
 class PostCall:
     """The arguments of ``post``, by theme."""
@@ -49,24 +59,24 @@ class PostCall:
     options: CallOptions = field(default_factory=CallOptions)
 
     async def run(
-        self, transport: Transport, caller: Caller, report: Callable[[str], None]
+        self, transport: Transport, caller: Caller, reporter: Reporter
     ) -> DocList[Any] | BaseDoc | list[Response] | None:
         """Makes the call and returns the result of a synchronous ``post``.
 
         Args:
             transport: The connection.
             caller: The thread of the caller.
-            report: Logs an error that doesn't end the call.
+            reporter: Logs what doesn't end the call.
         """
         kept: list[Response] = []
         parts: list[DocList[Any]] = []
         consume, read = self.callbacks.consume, self.shape.read
-        async with aclosing(self._batches(transport, caller)) as batches:
+        async with aclosing(self._batches(transport, caller, reporter)) as batches:
             async for batch, progress in batches:
                 for response in batch:
                     progress.advance()
                     if self.callbacks or response.is_error:
-                        await self._settle(response, caller, report)
+                        await self._settle(response, caller, reporter)
                     if consume:
                         continue
                     if self.return_responses:
@@ -78,7 +88,7 @@ class PostCall:
         return kept if self.return_responses else self.shape.join(parts)
 
     async def responses(
-        self, transport: Transport, caller: Caller, report: Callable[[str], None]
+        self, transport: Transport, caller: Caller, reporter: Reporter
     ) -> AsyncGenerator[Response, None]:
         """Makes the call and yields each response after its callbacks.
 
@@ -88,15 +98,15 @@ class PostCall:
             InputError: The inputs hold something that can't be sent.
             TransportError: The network failed.
         """
-        async with aclosing(self._batches(transport, caller)) as batches:
+        async with aclosing(self._batches(transport, caller, reporter)) as batches:
             async for batch, progress in batches:
                 for response in batch:
                     progress.advance()
-                    await self._settle(response, caller, report)
+                    await self._settle(response, caller, reporter)
                     yield response
 
     async def _batches(
-        self, transport: Transport, caller: Caller
+        self, transport: Transport, caller: Caller, reporter: Reporter
     ) -> AsyncGenerator[tuple[list[Response], ProgressBar], None]:
         """Makes the call and yields the responses as they come, as many at a time as there are."""
         batches = batches_of(self.inputs, self.request_size, self.options.window, caller)
@@ -107,16 +117,18 @@ class PostCall:
                     async for batch in exchanged:
                         for response in batch:
                             self.shape.prepare(response)
+                        if batch and batch[0].note:
+                            reporter.remark(batch[0].note)
                         yield batch, progress
             finally:
                 await batches.aclose()
 
-    async def _settle(self, response: Response, caller: Caller, report: Callable[[str], None]) -> None:
+    async def _settle(self, response: Response, caller: Caller, reporter: Reporter) -> None:
         """Raises the error of a response or reports it, and runs the callbacks."""
         if response.is_error and self.callbacks.on_error is None:
             if not self.continue_on_error:
                 raise error_of(response)
-            report(str(error_of(response)))
+            reporter.report(str(error_of(response)))
         if not self.callbacks:
             return
         try:
@@ -124,7 +136,7 @@ class PostCall:
         except CallbackError as error:
             if not self.continue_on_error:
                 raise
-            report(str(error))
+            reporter.report(str(error))
 
 
 class _Requests(RequestSource):

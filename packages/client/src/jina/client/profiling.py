@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jina.client.transports.base import CallOptions, RequestSource, Transport
 from jina.core.config import PodAddress
 from jina.core.enums import ProtocolType
-from jina.core.errors import NotSupportedError, ServerError
+from jina.core.errors import ServerError
 from jina.core.request import DataRequest, Response
 from jina.core.wire import DRY_RUN_ENDPOINT
 
@@ -30,7 +30,7 @@ class Profile:
     server_ms: float
     """The same at the gateway, or at the Executor if there is no gateway."""
     executors_ms: dict[str, float]
-    """Each Deployment, network included, as the gateway saw it."""
+    """Each Deployment, network included, as the gateway saw it; empty over HTTP."""
 
     @property
     def network_ms(self) -> float:
@@ -82,21 +82,42 @@ class _OneRequest(RequestSource):
 async def profile_of(transport: Transport, address: PodAddress) -> Profile:
     """Sends a request without documents through all Executors and measures its way.
 
+    A request before that one opens what is needed for it, so that the time to connect is not in the measurement.
+
     Raises:
-        NotSupportedError: The protocol's responses carry no routes.
+        TransportError: The network failed.
         ServerError: The server failed.
     """
     if address.protocol == ProtocolType.HTTP:
-        raise NotSupportedError(
-            f'responses of {address} do not tell their way', hint='profile over the gRPC or WebSocket protocol'
-        )
+        return await _profile_http(transport)
+    await _send(transport)
+    start = time.perf_counter()
+    response = await _send(transport)
+    return _read(response, _ms_since(start))
+
+
+async def _send(transport: Transport) -> Response:
     request = DataRequest()
     request.exec_endpoint = DRY_RUN_ENDPOINT
-    start = time.perf_counter()
     async with aclosing(transport.exchange(_OneRequest(request), CallOptions())) as responses:
         (response,) = await anext(responses)
-    roundtrip_ms = (time.perf_counter() - start) * 1000
-    return _read(response, roundtrip_ms)
+    return response
+
+
+async def _profile_http(transport: Transport) -> Profile:
+    """Answers over HTTP don't tell their way: a dry run beside a request that stays at the server tells two parts of it."""
+    await transport.check_health(None)
+    start = time.perf_counter()
+    await transport.check_health(None)
+    network_ms = _ms_since(start)
+    start = time.perf_counter()
+    await transport.dry_run(None)
+    roundtrip_ms = _ms_since(start)
+    return Profile(roundtrip_ms, max(roundtrip_ms - network_ms, 0.0), {})
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000
 
 
 def _read(response: Response, roundtrip_ms: float) -> Profile:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_origin
 
+from jina.client.misfit import describe_misfit
 from jina.core.errors import RemoteError, SchemaError, ServerError
+from jina.core.request import SingleDocumentRequest
 
 if TYPE_CHECKING:
-    from docarray import BaseDoc, DocList
-    from jina.core.request import Request, Response, SingleDocumentRequest
+    from collections.abc import Iterable
 
-__all__ = ['ReturnShape', 'error_of', 'read_document']
+    from docarray import BaseDoc, DocList
+    from docarray.base_doc.doc import BaseDocWithoutId
+    from jina.core.request import Request, Response
+
+__all__ = ['ReturnShape', 'error_of', 'misfit', 'read_document']
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class ReturnShape:
         try:
             return response.docs
         except SchemaError as error:
-            raise _misfit(response.exec_endpoint, f'DocList[{self.doc_list_type.doc_type.__name__}]', error) from error
+            given = field_names(response)
+            raise misfit(response.exec_endpoint, self.doc_list_type.doc_type, error, given, many=True) from error
 
     def join(self, parts: list[DocList[Any]]) -> DocList[Any] | BaseDoc:
         """Returns the documents of all responses."""
@@ -101,11 +107,37 @@ def read_document(response: SingleDocumentRequest, doc_list_type: type[DocList[A
     try:
         return response.document
     except SchemaError as error:
-        raise _misfit(endpoint, response.document_cls.__name__, error) from error
+        raise misfit(endpoint, response.document_cls, error, field_names(response)) from error
 
 
-def _misfit(endpoint: str, type_name: str, error: SchemaError) -> SchemaError:
+def field_names(response: Response | SingleDocumentRequest) -> list[str]:
+    """Returns the fields of the document, or of the first one, of a response from the wire."""
+    from docarray import DocList  # noqa: PLC0415
+    from docarray.base_doc import AnyDoc  # noqa: PLC0415
+
+    if isinstance(response, SingleDocumentRequest):
+        response.document_cls = AnyDoc
+        return list(response.document.__dict__)
+    response.document_array_cls = DocList
+    return list(response.docs[0].__dict__) if response.docs else []
+
+
+def misfit(
+    endpoint: str, doc_type: type[BaseDocWithoutId], error: Exception, given: Iterable[str], *, many: bool = False
+) -> SchemaError:
+    """Returns the error for documents that aren't of the type that the user wants back.
+
+    Args:
+        endpoint: Where they came from.
+        doc_type: The type of each.
+        error: What making them raised.
+        given: Fields of the first of them.
+        many: True if the user wants a list.
+    """
+    wanted = f'DocList[{doc_type.__name__}]' if many else doc_type.__name__
+    cause = error.__cause__ if isinstance(error, SchemaError) else error
+    reason = describe_misfit(cause, doc_type, given) if isinstance(cause, Exception) else str(error)
     return SchemaError(
-        f'what came back from {endpoint or "the server"!r} does not fit return_type={type_name}: {error.__cause__ or error}',
+        f'what came back from {endpoint or "the server"!r} does not fit return_type={wanted}: {reason}',
         hint='pass the type that the endpoint returns as return_type',
     )

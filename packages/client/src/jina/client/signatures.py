@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jina.client.mixin import HealthCheckMixin, PostMixin
+from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Generator
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jina.client.callbacks import Callback
     from jina.client.inputs import InputType
     from jina.client.options import PostKeywords, StreamKeywords
+    from jina.client.profiling import Profile
     from jina.core.request import Response
     from typing_extensions import Unpack
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ['AsyncCalls', 'SyncCalls']
 
 
-class SyncCalls(PostMixin, HealthCheckMixin):
+class SyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
     """Calls that block and return results."""
 
     if TYPE_CHECKING:
@@ -75,8 +76,10 @@ class SyncCalls(PostMixin, HealthCheckMixin):
 
         def is_deployment_ready(self, timeout: float | None = 5.0) -> bool: ...
 
+        def profiling(self, show_table: bool = True) -> Profile: ...
 
-class AsyncCalls(PostMixin, HealthCheckMixin):
+
+class AsyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
     """Calls that are asynchronous iterators and coroutines."""
 
     if TYPE_CHECKING:
@@ -128,3 +131,5 @@ class AsyncCalls(PostMixin, HealthCheckMixin):
         def is_flow_ready(self, timeout: float | None = 5.0) -> Awaitable[bool]: ...
 
         def is_deployment_ready(self, timeout: float | None = 5.0) -> Awaitable[bool]: ...
+
+        def profiling(self, show_table: bool = True) -> Awaitable[Profile]: ...

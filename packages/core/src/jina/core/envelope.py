@@ -34,7 +34,7 @@ _LONGEST: Final = 700
 class _Header:
     """All of a header but the id."""
 
-    __slots__ = ('endpoint', 'is_error', 'target')
+    __slots__ = ('endpoint', 'is_error', 'note', 'target')
 
     def __init__(self, raw: bytes) -> None:
         proto = HeaderProto.FromString(raw)
@@ -43,6 +43,7 @@ class _Header:
         self.endpoint: str = proto.exec_endpoint
         self.target: str = proto.target_executor
         self.is_error: bool = proto.status.code == StatusProto.ERROR
+        self.note: str = '' if self.is_error else proto.status.description
 
 
 class Envelope:
@@ -57,6 +58,7 @@ class Envelope:
         endpoint: ``header.exec_endpoint``.
         target: ``header.target_executor``.
         is_error: Whether the status is ERROR.
+        note: Description of a status that is not ERROR.
         parameters: The parameters by ``marshal``, see ``fingerprint``.
         added: Routes behind those that were received, serialised.
     """
@@ -68,6 +70,7 @@ class Envelope:
         'end',
         'endpoint',
         'is_error',
+        'note',
         'parameters',
         'raw',
         'routes_at',
@@ -85,6 +88,7 @@ class Envelope:
         self.endpoint = header.endpoint
         self.target = header.target
         self.is_error = header.is_error
+        self.note = header.note
         self.parameters = parameters
         self.added = b''
 

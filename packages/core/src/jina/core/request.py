@@ -26,7 +26,7 @@ from jina.core.payloads import Payload, Spliced, as_bytes
 from jina.core.protobuf_bytes import field_head, find_last_field
 from jina.core.status import StatusMessage, fill_status
 from jina.core.structs import dict_to_struct, struct_to_dict
-from jina.core.views import DataView, DocumentView
+from jina.core.views import DataView, DocumentView, as_doc_list
 from jina.core.wire import (
     MESSAGE_BYTES,
     DataRequestProto,
@@ -157,6 +157,13 @@ class Request(ABC):
         if self._envelope is not None:
             return self._envelope.is_error
         return self.header.status.code == StatusProto.ERROR
+
+    @property
+    def note(self) -> str:
+        """What the server remarks about a request that it did not fail on; mostly empty."""
+        if self._envelope is not None:
+            return self._envelope.note
+        return '' if self.is_error else self.header.status.description
 
     @property
     def request_id(self) -> str:
@@ -402,7 +409,7 @@ class DataRequest(Request):
 
     @docs.setter
     def docs(self, value: DocList[Any] | Sequence[BaseDoc] | None) -> None:
-        self._docs = _as_doc_list(value)
+        self._docs = as_doc_list(value)
         self._content = None
         if self._docs:
             self._document_array_cls = type(self._docs)
@@ -578,22 +585,3 @@ def _too_long(size: int) -> str:
 def message_to_dict(message: Any) -> dict[str, Any]:
     """Returns a protobuf message as a dict with the field names of the proto file and numbers for enums."""
     return MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
-
-
-def _as_doc_list(value: DocList[Any] | Sequence[BaseDoc] | None) -> DocList[Any]:
-    from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415
-
-    if isinstance(value, DocList):
-        return value
-    if isinstance(value, DocVec):
-        return value.to_doc_list()
-    if value is None:
-        return DocList()
-    if isinstance(value, BaseDoc) or not isinstance(value, Sequence):
-        raise InputError(f'docs are a {type(value).__name__}: {value!r}', hint='give a DocList or a list of documents')
-    strangers = [item for item in value if not isinstance(item, BaseDoc)]
-    if strangers:
-        raise InputError(f'docs hold a {type(strangers[0]).__name__}: {strangers[0]!r}', hint='all must be documents')
-    types = {type(item) for item in value}
-    list_type: Any = DocList.__class_getitem__(types.pop()) if len(types) == 1 else DocList
-    return cast('DocList[Any]', list_type(value))

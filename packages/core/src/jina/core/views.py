@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jina.core import codec
+from jina.core.errors import InputError
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
 
     from jina.core.request import DataRequest, SingleDocumentRequest
 
-__all__ = ['DataView', 'DocumentView']
+__all__ = ['DataView', 'DocumentView', 'as_doc_list']
 
 
 class DataView:
@@ -73,3 +74,27 @@ class DocumentView:
 
     def __repr__(self) -> str:
         return f'<DocumentView of {self._request!r}>'
+
+
+def as_doc_list(value: DocList[Any] | Sequence[BaseDoc] | None) -> DocList[Any]:
+    """Returns what was assigned as documents, as a list of the type that all have.
+
+    Raises:
+        InputError: It is something else.
+    """
+    from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415 - heavy, and many processes need none
+
+    if isinstance(value, DocList):
+        return value
+    if isinstance(value, DocVec):
+        return value.to_doc_list()
+    if value is None:
+        return DocList()
+    if isinstance(value, BaseDoc) or not isinstance(value, Sequence):
+        raise InputError(f'docs are a {type(value).__name__}: {value!r}', hint='give a DocList or a list of documents')
+    strangers = [item for item in value if not isinstance(item, BaseDoc)]
+    if strangers:
+        raise InputError(f'docs hold a {type(strangers[0]).__name__}: {strangers[0]!r}', hint='all must be documents')
+    types = {type(item) for item in value}
+    list_type: Any = DocList.__class_getitem__(types.pop()) if len(types) == 1 else DocList
+    return cast('DocList[Any]', list_type(value))

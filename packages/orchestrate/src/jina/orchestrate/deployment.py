@@ -446,7 +446,9 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
         NotStartedError: Neither is known.
     """
     options = orchestrator.options
-    settings = {name: getattr(options, name) for name in ('asyncio', 'reuse_session') if hasattr(options, name)}
+    settings = {
+        name: getattr(options, name) for name in ('asyncio', 'reuse_session', 'log_config') if hasattr(options, name)
+    }
     settings |= _credentials(orchestrator)
     if addresses:
         first = addresses[0]

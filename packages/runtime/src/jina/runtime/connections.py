@@ -55,6 +55,7 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
 _NOTICE_S: Final = 0.1
+PROXY_OPTION: Final = 'grpc.enable_http_proxy'
 _CHANNEL_OPTIONS: Final[dict[str, object]] = {
     # A replica that comes back should be used again at once, not after gRPC's default of up to two minutes.
     'grpc.initial_reconnect_backoff_ms': 100,
@@ -62,7 +63,7 @@ _CHANNEL_OPTIONS: Final[dict[str, object]] = {
     # Without this, channels of one process to one address share their back-off.
     'grpc.use_local_subchannel_pool': 1,
     # Proxies of the environment are for the internet, Executors are neighbours.
-    'grpc.enable_http_proxy': 0,
+    PROXY_OPTION: 0,
 }
 
 
@@ -150,7 +151,10 @@ class Peer:
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
         connect: Any = partial(self._channel.stream_stream(FAST_LANE), metadata=metadata)
         # TLS and compression are promises about the way; a channel of another kind leads elsewhere.
-        self._local = not (secure or settings.compression or settings.open_channel or local_lane_disabled())
+        direct = not (
+            secure or settings.compression or settings.open_channel or settings.channel_options.get(PROXY_OPTION)
+        )
+        self._local = direct and not local_lane_disabled()
         self._lane = SharedLane(connect, message_limits(_options(settings)), self._enter if self._local else None)
         self._lane.missing = fast_lane_disabled()
         self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)

@@ -15,6 +15,7 @@ from jina.core.structs import dict_to_struct
 from jina.core.topology import REQUEST, Plan, Step
 from jina.core.wire import DEFAULT_ENDPOINT, DRY_RUN_ENDPOINT, EndpointsProto
 from jina.runtime.connections import PeerGroup
+from jina.runtime.missing_endpoint import not_streaming
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
@@ -121,7 +122,8 @@ class Directory:
             target: Matches the names of the Executors that the request is for; None for all.
 
         Raises:
-            NotSupportedError: The Executor that streams isn't the last one, or there are several.
+            NotSupportedError: The Executor that streams isn't the last one, or there are several; or nobody serves the
+                endpoint.
             ValueError: It doesn't stream.
         """
         plan = self._plan
@@ -158,7 +160,7 @@ class Directory:
                 hint='let it match the Executor that streams',
             )
         if last not in concerned or (found is not None and not found.is_generator):
-            raise ValueError('endpoint must be generator')
+            raise not_streaming(endpoint, self._streaming())
         return last
 
     def check(self) -> None:
@@ -167,7 +169,7 @@ class Directory:
         Raises:
             TopologyError: They don't fit.
         """
-        names = self._names()
+        names = self.names()
         for endpoint in names:
             self._check_stream(endpoint)
         for step in self._plan.steps:
@@ -216,7 +218,7 @@ class Directory:
     def proto(self) -> EndpointsProto:
         """Returns the endpoints of the whole graph: the first Executor's input, the last one's output."""
         entries: dict[str, Any] = {}
-        for endpoint in self._names():
+        for endpoint in self.names():
             entry = self._entry(endpoint)
             if entry is not None:
                 entries[endpoint] = entry
@@ -246,12 +248,18 @@ class Directory:
             'parameters': {'name': first.parameters_name, 'model': first.parameters_schema},
         }
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Returns the endpoints of all Executors that are known."""
         # In the order of the graph, not of the answers.
         tables = (self._tables.get(group) for group in self._groups)
         names = dict.fromkeys(name for table in tables if table for name in table)
         names.pop(DRY_RUN_ENDPOINT, None)
         return list(names)
+
+    def _streaming(self) -> dict[str, bool]:
+        """Returns the known endpoints, and which of them stream."""
+        tables = [table for table in self._tables.values() if table]
+        return {name: any(name in table and table[name].is_generator for table in tables) for name in self.names()}
 
     def _givers(self, step: Step, endpoint: str) -> Iterator[tuple[str, RemoteEndpoint]]:
         """Yields who makes the documents that a step gets: Executors without the endpoint pass them on."""

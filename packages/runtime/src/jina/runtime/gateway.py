@@ -18,7 +18,7 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto
 from jina.runtime.answers import serialise
-from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel, PeerGroup
+from jina.runtime.connections import PROXY_OPTION, ConnectionSettings, MakePeer, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
@@ -92,7 +92,7 @@ class GatewayService:
             if options.timeout_send is not None and options.timeout_send >= 0
             else None,
             compression=compression_of(options.compression),
-            channel_options=options.grpc_channel_options or {},
+            channel_options={PROXY_OPTION: int(options.proxy), **(options.grpc_channel_options or {})},
             open_channel=open_channel,
             make_peer=make_peer,
             cafile=options.ssl_cafile,

@@ -25,6 +25,7 @@ from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
 from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.filtering import defaults_of, filter_content
+from jina.runtime.missing_endpoint import MissingEndpoints
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -146,6 +147,7 @@ class Walker:
         self._segments = _segments(plan)
         self._sheet = _RouteSheet([step.name for step in plan.steps])
         self._floating: set[asyncio.Task[State]] = set()
+        self._missing = MissingEndpoints(logger.warning)
 
     async def walk(
         self, request: DataRequest, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -312,6 +314,8 @@ class Walker:
         if all(visit.ended) and not any(visit.status):
             response.replace_routes(self._sheet.fill(visit))
             return
+        if self.steps and not any(visit.ended) and visit.target is None and not response.is_error:
+            response.status.description = self._missing.note(visit.endpoint, self._directory.names())
         routes = response.routes
         del routes[:]
         route = routes.add(executor=GATEWAY)

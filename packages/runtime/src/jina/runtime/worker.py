@@ -25,6 +25,7 @@ from jina.core.wire import EndpointsProto
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.batching import BatchedTable, with_batching
 from jina.runtime.fast_lane import Finish, begin_task
+from jina.runtime.missing_endpoint import MissingEndpoints, not_streaming
 from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.stream_items import DocumentItem, Render, StreamItem, failed_item, wire_item
 from jina.runtime.threaded_generator import ThreadedGenerator
@@ -88,6 +89,7 @@ class WorkerService:
             measures.gauge(
                 'jina_queue_length', 'Calls that run or wait for a thread', read=lambda: float(self._threads.busy)
             )
+        self._missing = MissingEndpoints(self.logger.warning)
 
     @property
     def endpoint_schemas(self) -> dict[str, EndpointSchema]:
@@ -273,7 +275,7 @@ class WorkerService:
         endpoint = self._table.lookup(request.exec_endpoint)
         try:
             if endpoint is None or not endpoint.is_generator:
-                raise ValueError('endpoint must be generator')
+                raise not_streaming(request.exec_endpoint, {known.name: known.is_generator for known in self._table})
             request.document_cls = endpoint.schema.input_model
             items = endpoint.function(
                 **endpoint.arguments({**self._shared(endpoint, request), 'doc': request.document})
@@ -324,6 +326,8 @@ class WorkerService:
                 await self._call(endpoint, request, docs_matrix, docs_map)
             except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the response
                 return self._fail(request, error)
+        elif len(self._table):
+            request.status.description = self._missing.note(request.exec_endpoint, self._table.schemas)
         return self._routed(request)
 
     def _routed(self, request: DataRequest) -> DataRequest:

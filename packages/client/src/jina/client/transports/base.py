@@ -110,6 +110,10 @@ class Transport(ABC):
     async def close(self) -> None:
         """Frees the connection. The transport can't be used any more."""
 
+    async def abandon(self) -> None:
+        """Does the same while the event loop ends, where no asynchronous generator may start."""
+        await self.close()
+
 
 async def exchange_one_by_one(
     send: Callable[[DataRequest], Awaitable[Response]], source: RequestSource, options: CallOptions
@@ -137,6 +141,7 @@ async def _exchange_many(
                 await slots.acquire()
             call = asyncio.ensure_future(_task(send, request))
             calls.add(call)
+            await asyncio.sleep(0)  # sends it, before the inputs fill the window
             if options.in_order:
                 finished.put_nowait(call)
             else:

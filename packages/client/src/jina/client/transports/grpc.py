@@ -47,7 +47,6 @@ _SERVICE_CONFIG: Final = 'grpc.service_config'
 _UNREACHABLE: Final = 'failed to connect to all addresses'
 _GATEWAY_MARK: Final = '|Gateway:'
 _CLIENT_OPTIONS: Final[dict[str, object]] = {
-    'grpc.enable_http_proxy': 0,
     'grpc.use_local_subchannel_pool': 1,  # a new channel must not inherit the back-off of a failed one
 }
 
@@ -60,6 +59,7 @@ class GrpcTransport(Transport):
         channel_options: Options that override the default channel options.
         metadata: Metadata of every call.
         trust: Which certificate it trusts.
+        proxy: Go through the HTTP proxy that the environment names.
     """
 
     def __init__(
@@ -68,17 +68,21 @@ class GrpcTransport(Transport):
         channel_options: Mapping[str, object] | None = None,
         metadata: tuple[tuple[str, str], ...] = (),
         trust: TlsTrust = SYSTEM_TRUST,
+        *,
+        proxy: bool = False,
     ) -> None:
         self._address = address
         self._trust = trust
-        self._options = dict(channel_options or {})
+        self._options = {'grpc.enable_http_proxy': int(proxy), **(channel_options or {})}
         self._metadata = metadata
         self._channels: dict[bool, _Channel] = {}
         self._limits = wire.message_limits(wire.merge_grpc_options(self._options))
         # What every call is to carry, and TLS, are gRPC's.
-        is_local = not (metadata or address.tls or local_lane_disabled())
+        is_local = not (metadata or address.tls or proxy or local_lane_disabled())
         self._shared = SharedLane(self._connect, self._limits, self._enter if is_local else None)
-        self._shared.missing = fast_lane_disabled()
+        # A service config is about single calls.
+        self._no_lane = fast_lane_disabled() or _SERVICE_CONFIG in self._options
+        self._shared.missing = self._no_lane
 
     def _channel(self, retry: bool = False) -> _Channel:
         """Returns the channel. With ``retry``, the service config of the user does not apply: it could retry, too."""
@@ -105,7 +109,7 @@ class GrpcTransport(Transport):
         Calls in flight keep their channel alive, it goes with the last of them.
         """
         self._channels = {}
-        self._shared.missing = fast_lane_disabled()  # who comes back may be another version
+        self._shared.missing = self._no_lane  # who comes back may be another version
 
     async def close(self) -> None:
         await self._shared.close()
@@ -250,21 +254,15 @@ class GrpcTransport(Transport):
         return TransportError(message, code=code.name)
 
     def _advise(self, details: str) -> str:
-        """Returns what to do when no gRPC server answers."""
+        """Returns what to do when no gRPC server answers; who asks the port then may know better."""
         text = details.lower()
-        if 'http1' in text or 'http/1' in text:
-            return f"the port speaks HTTP, use Client(protocol='http', port={self._address.port})"
         if 'wrong_version_number' in text:
             return 'the server does not use TLS: leave out tls=True, use grpc:// or http://'
         if 'ssl' in text or 'tls' in text or 'verification check' in text:
             return f'TLS failed: {trust_hint(details, self._address.host)}'
-        if 'connection refused' in text:
-            return f'nothing listens on port {self._address.port}: start the server, or correct host and port'
-        if 'socket closed' in text:
-            return 'the server ended the connection at once: does the port speak another protocol or TLS (tls=True)?'
         if _UNREACHABLE in text or 'resol' in text:
             return f'check the host {self._address.host!r} and the port {self._address.port}'
-        return 'the server closed the connection: was it stopped, or does the port speak another protocol or TLS?'
+        return 'the server closed the connection: was it stopped?'
 
 
 def _has_key(options: CallOptions) -> bool:

@@ -8,10 +8,11 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from jina.client.results import error_of
+from jina.client.results import error_of, misfit
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
 from jina.client.trust import SYSTEM_TRUST, TlsTrust, trust_hint
 from jina.core.config import PodAddress
+from jina.core.config.build import nearest
 from jina.core.errors import (
     AccessError,
     ClientError,
@@ -21,7 +22,6 @@ from jina.core.errors import (
     MissingExtraError,
     NotSupportedError,
     OverloadError,
-    SchemaError,
     ServerError,
     TransportError,
 )
@@ -37,6 +37,9 @@ __all__ = ['HttpTransport']
 
 _GENERIC_PATH: Final = '/post'
 _GENERIC_OPERATION: Final = 'call_any_endpoint'
+_OWN_PATHS: Final = frozenset({_GENERIC_PATH, '/status', '/dry_run', '/graphql', '/'})
+"""Paths of the server itself, which are no endpoints."""
+_SHOWN: Final = 8
 _CONNECT_LIMIT_S: Final = 20.0
 _DOUBT_S: Final = 5.0
 _EXECUTOR_FAILED: Final = 499
@@ -52,17 +55,23 @@ class HttpTransport(Transport):
         address: The server.
         headers: Headers of every request.
         trust: Which certificate it trusts.
+        proxy: Go through the proxy that the environment names.
     """
 
     def __init__(
-        self, address: PodAddress, headers: tuple[tuple[str, str], ...] = (), trust: TlsTrust = SYSTEM_TRUST
+        self,
+        address: PodAddress,
+        headers: tuple[tuple[str, str], ...] = (),
+        trust: TlsTrust = SYSTEM_TRUST,
+        *,
+        proxy: bool = False,
     ) -> None:
         self._address = address
         self._base = f'http{"s" if address.tls else ""}://{address.target}'
         self._tls: dict[str, Any] = (
             {'ssl': trust.context(), 'server_hostname': trust.server_name} if address.tls else {}
         )
-        self._session = aiohttp.ClientSession(headers=headers)
+        self._session = aiohttp.ClientSession(headers=headers, trust_env=proxy)
         self._paths: frozenset[str] | None = None
         self._streaming_paths: frozenset[str] = frozenset()
         self._has_generic_path = False
@@ -99,6 +108,8 @@ class HttpTransport(Transport):
             return self._response(request, text, options)
         if _is_executor_failure(status, text):
             return _failed_response(request, text)
+        if status in (404, 405) and self._paths and '/' + request.exec_endpoint.lstrip('/') not in self._paths:
+            raise self._missing(request.exec_endpoint, self._paths)
         raise self._refusal(status, text, f'POST {path}')
 
     async def _fetch(
@@ -154,6 +165,16 @@ class HttpTransport(Transport):
         before, self._paths = self._paths, None
         return await self._known_paths(options) != before
 
+    def _missing(self, endpoint: str, known: frozenset[str]) -> ClientError:
+        """Returns the error for an endpoint that the server doesn't have."""
+        names = sorted(known - _OWN_PATHS)
+        near = nearest('/' + endpoint.lstrip('/'), names)
+        hint = f'there are {", ".join(names[:_SHOWN])}{", ..." if len(names) > _SHOWN else ""}' if names else ''
+        return ClientError(
+            f'the server at {self._address} has no endpoint {endpoint!r}',
+            hint=f'did you mean {near!r}?' if near else hint,
+        )
+
     # Answers
 
     def _response(self, request: DataRequest, text: bytes, options: CallOptions) -> Response:
@@ -176,9 +197,7 @@ class HttpTransport(Transport):
         if status in (404, 405):
             return ClientError(message, hint='check the endpoint, and whether this is the right port')
         if status == 426:
-            return ConnectError(
-                message, hint=f"use Client(protocol='websocket', port={self._address.port}) or another port"
-            )
+            return ConnectError(message)
         if status == 422:
             return InputError(message, hint='documents or parameters do not fit the schema of the endpoint')
         if status == 401:
@@ -208,9 +227,8 @@ class HttpTransport(Transport):
             )
         if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
             reason = str(error.message).partition('\n')[0] or type(error).__name__
-            return TransportError(
-                f'the server at {self._address} did not answer in HTTP: {reason}',
-                hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
+            return ConnectError(
+                f'the server at {self._address} did not answer in HTTP: {reason}', hint='was it stopped?'
             )
         return TransportError(f'the connection to {self._address} failed: {error!r}')
 
@@ -228,7 +246,7 @@ class HttpTransport(Transport):
                 method, self._base + path, data=body, headers=headers, timeout=timeout, **self._tls
             ) as answer:
                 if not answer.ok:
-                    raise self._stream_refusal(request, answer.status, await answer.read(), f'{method} {path}')
+                    raise await self._stream_refusal(request, answer.status, await answer.read(), method)
                 events = _EventParser()
                 async for chunk in answer.content.iter_any():
                     for kind, data in events.feed(chunk):
@@ -241,16 +259,25 @@ class HttpTransport(Transport):
             raise self._translate(error) from error
         raise TransportError(f'the server at {self._address} broke off the stream of {request.exec_endpoint!r}')
 
-    def _stream_refusal(self, request: SingleDocumentRequest, status: int, text: bytes, what: str) -> Exception:
+    async def _stream_refusal(self, request: SingleDocumentRequest, status: int, text: bytes, method: str) -> Exception:
         """Returns the error for a stream that didn't start."""
         if _is_executor_failure(status, text):
             return _stream_failure(request, text)
-        if status == 405 and what.startswith('POST'):
+        path = '/' + request.exec_endpoint.lstrip('/')
+        if status in (404, 405):
+            paths = await self._known_paths(CallOptions())
+            if path in paths:
+                return NotSupportedError(
+                    f'endpoint {request.exec_endpoint!r} does not stream', hint='call it with post'
+                )
+            if path not in self._streaming_paths and (paths or self._streaming_paths):
+                return self._missing(request.exec_endpoint, self._streaming_paths or paths)
+        if status == 405 and method == 'POST':
             return NotSupportedError(
                 f'the server at {self._address} takes no parameters and no target_executor for a stream over HTTP',
                 hint='use the gRPC protocol, or put them into the document',
             )
-        return self._refusal(status, text, what)
+        return self._refusal(status, text, f'{method} {path}')
 
     async def check_health(self, timeout_s: float | None) -> None:
         await self._probe('/', timeout_s)
@@ -371,10 +398,9 @@ def _docs_of(items: list[Any], request: DataRequest | SingleDocumentRequest, opt
     try:
         return kind([kind.doc_type(**item) for item in items])
     except (ValidationError, TypeError, ValueError) as error:
-        raise SchemaError(
-            f'the documents that came back from {request.exec_endpoint!r} do not fit return_type=DocList[{kind.doc_type.__name__}]: {error}',
-            hint='pass the type that the endpoint returns as return_type',
-        ) from error
+        many = not isinstance(request, SingleDocumentRequest)
+        given = items[0] if items and isinstance(items[0], Mapping) else ()
+        raise misfit(request.exec_endpoint, kind.doc_type, error, given, many=many) from error
 
 
 def _answer_to(request: DataRequest) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
@@ -67,15 +67,24 @@ class WebSocketTransport(Transport):
         address: The server.
         headers: Headers of every connection.
         trust: Which certificate it trusts.
+        proxy: Go through the proxy that the environment names.
     """
 
-    def __init__(self, address: PodAddress, headers: _Metadata = (), trust: TlsTrust = SYSTEM_TRUST) -> None:
+    def __init__(
+        self,
+        address: PodAddress,
+        headers: _Metadata = (),
+        trust: TlsTrust = SYSTEM_TRUST,
+        *,
+        proxy: bool = False,
+    ) -> None:
         self.address = address
         self._base = f'ws{"s" if address.tls else ""}://{address.target}'
         self._headers = headers
         self._tls: dict[str, Any] = (
             {'ssl': trust.context(), 'server_hostname': trust.server_name or address.host} if address.tls else {}
         )
+        self._proxy: Literal[True] | None = True if proxy else None
         self._idle: list[tuple[_Metadata, _Line]] = []
         self._closed = False
 
@@ -83,6 +92,12 @@ class WebSocketTransport(Transport):
         self._closed = True
         idle, self._idle = self._idle, []
         await asyncio.gather(*(line.close() for _, line in idle))
+
+    async def abandon(self) -> None:
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for _, line in idle:
+            await line.abort()
 
     async def exchange(self, source: RequestSource, options: CallOptions) -> AsyncGenerator[list[Response], None]:
         call = _Call(self, options)
@@ -123,7 +138,7 @@ class WebSocketTransport(Transport):
                 subprotocols=[_BYTES],
                 additional_headers=[*self._headers, *metadata],
                 compression=None,
-                proxy=None,
+                proxy=self._proxy,
                 open_timeout=min(timeout_s or _CONNECT_LIMIT_S, _CONNECT_LIMIT_S),
                 close_timeout=_CLOSE_LIMIT_S,
                 ping_timeout=None,  # who reads slowly doesn't see the answers to its pings
@@ -159,13 +174,10 @@ class WebSocketTransport(Transport):
                 return TransportError(f'the server at {address} is shutting down')
             return ConnectError(
                 f'the server at {address} answered {status} instead of opening a WebSocket',
-                hint=f"does the port speak HTTP? Try Client(protocol='http', port={port})",
+                hint='is this the right port?',
             )
         if isinstance(error, InvalidMessage | EOFError):
-            return ConnectError(
-                f'the server at {address} did not answer in HTTP: {error}',
-                hint=f"does the port speak gRPC or use TLS? Try Client(protocol='grpc', port={port}) or tls=True",
-            )
+            return ConnectError(f'the server at {address} did not answer in HTTP: {error}', hint='was it stopped?')
         return ConnectError(f'the server at {address} opened no WebSocket: {error}', hint='is this the right port?')
 
     async def stream_doc(
@@ -292,10 +304,15 @@ class _Line:
         await asyncio.wait((self._reader,))
         self._break(TransportError(f'the connection to {self._address} was closed'))
         if self._left:
-            self._connection.transport.abort()
-            await self._connection.wait_closed()
+            await self.abort()
         else:
             await self._connection.close()
+
+    async def abort(self) -> None:
+        """Ends the connection at once, without a word to the server."""
+        self._reader.cancel()
+        self._connection.transport.abort()
+        await self._connection.wait_closed()
 
 
 class _Call:

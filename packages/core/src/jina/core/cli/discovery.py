@@ -30,7 +30,7 @@ KNOWN = {
     'deployment': KnownCommand('jina-orchestrate', 'Serve a Deployment: an Executor with its replicas', hidden=True),
     'flow': KnownCommand('jina-orchestrate', 'Serve a Flow: several Executors behind a gateway'),
     'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
-    'client': KnownCommand('jina-client', 'Talk to a server', hidden=True),
+    'client': KnownCommand('jina-client', 'Call an endpoint of a server', hidden=True),
     'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
     'export': KnownCommand('jina-export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)'),
 }

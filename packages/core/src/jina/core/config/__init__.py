@@ -8,6 +8,7 @@ from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
+    ClientCallOptions,
     ClientOptions,
     DeploymentOptions,
     ExecutorOptions,
@@ -27,6 +28,7 @@ from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 __all__ = [
     'PUBLIC_OPTIONS',
     'PYTHON_ONLY',
+    'ClientCallOptions',
     'ClientOptions',
     'DeploymentOptions',
     'DynamicBatchingOptions',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,10 @@ def parse_host(text: str) -> HostText:
             )
         protocol, tls = _SCHEMES[scheme.lower()]
     rest = rest.rstrip('/')
+    if surplus := re.search(r'[/?#@\s]', rest):
+        raise ConfigError(
+            f'host {text!r} has more than a host and a port: {surplus.group()!r}', hint='write [scheme://]host[:port]'
+        )
     if rest.startswith('['):
         host, _, tail = rest[1:].partition(']')
         port_text = tail.removeprefix(':')

@@ -231,8 +231,8 @@ class GatewayOptions(HttpServerOptions, ServedPodOptions):
     """Role of the process."""
     prefetch: Annotated[int, Field(ge=0)] = option(1000)
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
-    proxy: bool = option(False, planned='HTTP proxies')
-    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+    proxy: bool = option(False)
+    """Reach Executors through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
     expose_graphql_endpoint: bool = option(False, planned='GraphQL')
     """Serve GraphQL at ``/graphql``."""
     uses: Any = option(None)
@@ -316,8 +316,25 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Only servers record metrics."""
     metrics_exporter_port: PortNumber | None = option(None, unsupported=_NO_METRICS)
     """Only servers record metrics."""
-    proxy: bool = option(False, planned='HTTP proxies')
-    """Respect the variables ``http_proxy`` and ``https_proxy``."""
+    proxy: bool = option(False)
+    """Go through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
+
+
+class ClientCallOptions(ClientOptions):
+    """Options of ``jina client``: a client, and the one call that it makes."""
+
+    on: str = option('/')
+    """Endpoint that is called."""
+    data: str | None = option(None)
+    """Documents as JSON: an object, a list, or an object per line. ``@FILE`` reads a file, ``-`` standard input."""
+    parameters: Values | None = option(None)
+    """Parameters for the Executors."""
+    target_executor: str | None = option(None)
+    """Pattern that the names of Executors match from their start; only those get the request."""
+    request_size: Annotated[int, Field(ge=1)] = option(100)
+    """Documents per request."""
+    stream_doc: bool = option(False)
+    """Call a streaming endpoint, with each document in turn."""
 
 
 class PingOptions(Options):
