@@ -55,7 +55,7 @@ Home = str | Later
 
 _CUSTOM_GATEWAYS = Later('custom gateways')
 _ASYNC_FLOW = Later('asyncio orchestration')
-_SHARDS = Later('shards')
+_HEAD = Internal('give a Deployment shards and it starts its head')
 _POD_OPTIONS = Internal('describe processes with the options of Deployment and Flow')
 _NETWORKING = Internal('the gateway keeps its own connections')
 
@@ -224,7 +224,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     'jina.serve.runtimes.gateway.http': {**_HTTP_GATEWAY, 'HTTPGatewayRuntime': _CUSTOM_GATEWAYS},
     'jina.serve.runtimes.gateway.http.fastapi': _HTTP_GATEWAY,
     'jina.serve.runtimes.gateway.websocket': _WEBSOCKET_GATEWAY,
-    'jina.serve.runtimes.head': {'HeadRuntime': _SHARDS},
+    'jina.serve.runtimes.head': {'HeadRuntime': _HEAD},
     'jina.serve.runtimes.worker': {'WorkerRuntime': _CUSTOM_GATEWAYS},
     'jina.serve.streamer': {'GatewayStreamer': _CUSTOM_GATEWAYS, '_ExecutorStreamer': _CUSTOM_GATEWAYS},
     'jina.types': {},

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -33,13 +34,12 @@ from jina.core.wire import (
     merge_grpc_options,
     message_limits,
 )
+from jina.runtime.group import GroupDone, Metadata
 
 _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
-Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
 MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None]], Peer]'
-GroupDone: TypeAlias = 'Callable[[bytes, Callable[[], Coroutine[Any, Any, bytes]] | None], None]'
 
 _RETRIED: Final = frozenset(
     {
@@ -51,6 +51,8 @@ _RETRIED: Final = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
+HEAD_MARK: Final = ' |Head: '
+"""Stands in what a head says about Executors behind it that can't be reached."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
@@ -82,6 +84,7 @@ class ConnectionSettings:
         channel_options: gRPC channel options of the user.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
         make_peer: Makes a replica that is watched, from the name of its Deployment and what ``Peer`` takes.
+        owner: Who calls, as messages name it: ``Gateway`` or ``Head``.
     """
 
     retries: int = -1
@@ -90,6 +93,7 @@ class ConnectionSettings:
     channel_options: Mapping[str, object] = field(default_factory=dict)
     open_channel: OpenChannel | None = None
     make_peer: MakePeer | None = None
+    owner: str = 'Gateway'
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -132,6 +136,7 @@ class Peer:
         self.address, secure = parse_address(address)
         self.in_flight = 0
         self.down = False
+        self._idle: asyncio.Event | None = None
         self._channel = _open_channel(self.address, secure, settings)
         self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
@@ -189,6 +194,20 @@ class Peer:
         if self._watch is not None and not self._watch.done():
             await asyncio.wait((self._watch,), timeout=timeout)
 
+    async def retire(self, grace: float) -> None:
+        """Closes the channel when its last call is answered, after ``grace`` seconds in any case."""
+        if self.in_flight:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace)
+        await self.close()
+
+    def end_call(self) -> None:
+        """Notes that a call is over."""
+        self.in_flight -= 1
+        if self._idle is not None and not self.in_flight:
+            self._idle.set()
+
     async def close(self) -> None:
         """Closes the channel."""
         if self._watch is not None:
@@ -231,18 +250,52 @@ class PeerGroup:
             raise ConfigError(f'deployment {name!r} has no address', hint='give one in deployments_addresses')
         self.name = name
         self._settings = settings
-        make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
-        self._peers = [make(address, settings, on_return) for address in addresses]
+        self._make: Callable[[str, ConnectionSettings, Callable[[], None]], Peer]
+        self._make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
+        self._on_return = on_return
+        self._peers = [self._make(address, settings, on_return) for address in addresses]
         self._next = 0
         self._metadata: Metadata = tuple((metadata or {}).items())
         self._endpoint_metadata: dict[str, Metadata] = {}
-        retries = settings.retries
-        self._tries = 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
+
+    @property
+    def _tries(self) -> int:
+        retries = self._settings.retries
+        return 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
 
     @property
     def addresses(self) -> list[str]:
         """``host:port`` of each replica."""
         return [peer.address for peer in self._peers]
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no replica is known to be up."""
+        return all(peer.down for peer in self._peers)
+
+    @property
+    def least_in_flight(self) -> float:
+        """Calls that wait for an answer of the replica with the fewest; infinite if all are down."""
+        return min((peer.in_flight for peer in self._peers if not peer.down), default=math.inf)
+
+    async def update(self, addresses: Sequence[str], grace: float) -> None:
+        """Changes the replicas. Those that are not named any more get no new requests and answer those they have.
+
+        Args:
+            addresses: One address per replica, at least one.
+            grace: Seconds to wait for the answers of those that leave.
+        """
+        known = {peer.address: peer for peer in self._peers}
+        kept = []
+        for address in addresses:
+            host = parse_address(address)[0]
+            kept.append(known.pop(host) if host in known else self._make(address, self._settings, self._on_return))
+        self._peers = kept
+        await asyncio.gather(*(peer.retire(grace) for peer in known.values()))
+
+    async def retire(self, grace: float) -> None:
+        """Closes the channels when their last calls are answered, after ``grace`` seconds in any case."""
+        await asyncio.gather(*(peer.retire(grace) for peer in self._peers))
 
     async def process(
         self, raw: Payload, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
@@ -269,7 +322,7 @@ class PeerGroup:
         except (grpc.aio.AioRpcError, LaneError) as error:
             failure: _Failure = error
         finally:
-            peer.in_flight -= 1
+            peer.end_call()
 
         async def send(peer: Peer, left: float | None) -> bytes:
             return await peer.process(raw, own=own, more=more, timeout=self._limit(left), many=many)
@@ -298,7 +351,7 @@ class PeerGroup:
         peer = self._choose(())
 
         def answered(answer: bytes, failure: LaneError | None) -> None:
-            peer.in_flight -= 1
+            peer.end_call()
             done(answer, None if failure is None else partial(self._retry, send, (peer, failure), deadline))
 
         async def send(peer: Peer, left: float | None) -> bytes:
@@ -352,11 +405,11 @@ class PeerGroup:
                     ) from error
             except grpc.aio.AioRpcError as error:
                 self._note_failure(peer, error)
-                if started or len(tried) >= self._tries or error.code() not in _RETRIED:
+                if started or len(tried) >= self._tries or not _may_retry(error):
                     raise self._translate(error) from error
             finally:
                 call.cancel()  # nothing happens to a call that is over; one that nobody reads any more must end
-                peer.in_flight -= 1
+                peer.end_call()
             await peer.wait_until_up(_RECONNECT_PAUSE_S)
 
     async def discover(self, *, timeout: float | None = None) -> EndpointsProto:
@@ -396,7 +449,7 @@ class PeerGroup:
         while True:
             self._note_failure(peer, error)
             tried.append(peer)
-            if error.code() not in _RETRIED or len(tried) >= self._tries:
+            if not _may_retry(error) or len(tried) >= self._tries:
                 raise self._translate(error) from error
             peer = self._choose(tried)
             if peer.down:
@@ -410,7 +463,7 @@ class PeerGroup:
             except (grpc.aio.AioRpcError, LaneError) as failure:
                 error = failure
             finally:
-                peer.in_flight -= 1
+                peer.end_call()
 
     def _choose(self, tried: Collection[Peer]) -> Peer:
         """Returns the replica with the fewest calls in flight among those that are up and not tried; ties in turn."""
@@ -423,7 +476,7 @@ class PeerGroup:
         candidates = [peer for peer in fresh if not peer.down] or fresh
         if not candidates:
             # All were tried: go round again, in the order of the first round.
-            order = list(dict.fromkeys(tried))
+            order = [peer for peer in dict.fromkeys(tried) if peer in peers]
             return order[len(tried) % len(order)]
         return min(candidates, key=_load)
 
@@ -438,22 +491,21 @@ class PeerGroup:
         return found
 
     def _note_failure(self, peer: Peer, error: _Failure) -> None:
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_behind_head(error):
             peer.mark_down()
 
     def _translate(self, error: _Failure) -> TransportError:
         """Returns our error for a call that failed for good."""
         code = error.code()
         addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'
+        said = f'{error.details()} |{self._settings.owner}: '
         if code in _RETRIED:
             message = (
-                f'{error.details()} |Gateway: Communication error with deployment {self.name} at address(es) {addresses}. '
+                f'{said}Communication error with deployment {self.name} at address(es) {addresses}. '
                 'Head or worker(s) may be down.'
             )
         else:
-            message = (
-                f'{error.details()} |Gateway: deployment {self.name} at address(es) {addresses} answered {code.name}.'
-            )
+            message = f'{said}deployment {self.name} at address(es) {addresses} answered {code.name}.'
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineError(message)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
@@ -462,8 +514,17 @@ class PeerGroup:
 
 
 def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:
-    peer.in_flight -= 1
+    peer.end_call()
     cancel()
+
+
+def _may_retry(error: _Failure) -> bool:
+    # A head has tried already, and other shards may have answered: they would do their work once more.
+    return error.code() in _RETRIED and not _is_behind_head(error)
+
+
+def _is_behind_head(error: _Failure) -> bool:
+    return HEAD_MARK in (error.details() or '')
 
 
 def _load(peer: Peer) -> int:

@@ -8,6 +8,7 @@ from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
+    AroundOptions,
     ClientOptions,
     DeploymentOptions,
     ExecutorOptions,
@@ -21,10 +22,13 @@ from jina.core.config.models import (
     NewOptions,
     PingOptions,
 )
+from jina.core.config.restart import RestartPolicy
 from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
+from jina.core.config.shards import shard_addresses
 
 __all__ = [
     'PYTHON_ONLY',
+    'AroundOptions',
     'ClientOptions',
     'DeploymentOptions',
     'DynamicBatchingOptions',
@@ -45,6 +49,7 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'RestartPolicy',
     'RouteOptions',
     'build',
     'changed',
@@ -58,6 +63,7 @@ __all__ = [
     'option',
     'option_info',
     'parse_host',
+    'shard_addresses',
     'split_flow_values',
     'to_arguments',
     'unknown_option',
