@@ -15,7 +15,6 @@ import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
-from jina.core.errors import ConfigError
 
 from tests.support.processes import free_port, peer, wait_for_port
 
@@ -287,9 +286,3 @@ def test_a_slow_replica_gets_less() -> None:
                     '/', Texts([TextDoc() for _ in range(300)]), request_size=1, prefetch=8, return_type=Texts
                 )
             assert Counter(docs.text)['0.2'] < 60, 'in turn it would be 150'
-
-
-def test_no_reduce_is_not_for_external_executors() -> None:
-    flow = Flow(quiet=True).add(name='a').add(name='b', needs='gateway')
-    with pytest.raises(ConfigError, match="the external Executor 'c' needs several others and has no_reduce=True"):
-        flow.add(name='c', needs=['a', 'b'], external=True, host='localhost:1', no_reduce=True)

@@ -394,11 +394,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
                 f'{where}: an Executor in a Flow speaks gRPC only, got protocol {given.get("protocol")!r}',
                 hint='give protocol to the Flow',
             )
-        if options.external and options.no_reduce and len(options.needs or ()) > 1:
-            raise ConfigError(
-                f'{where}: the external Executor {name!r} needs several others and has no_reduce=True',
-                hint='leave it out: their results are merged for an Executor that runs elsewhere',
-            )
         added = Deployment._in_flow(options)
         flow_graph.check_added(self._deployments, added)
         changed = self._copy()
