@@ -6,6 +6,7 @@ the original answers to itself (which is tested as well, so that the expectation
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from jina import Flow
 
-from tests.support.processes import Peer, free_port, peer
+from tests.support.processes import Peer, free_port, peer, wait_for_port
 from tests.support.requirements import require_original
 
 PEERS = Path(__file__).parent / 'peers'
@@ -158,6 +159,18 @@ def test_replicas_of_both_sides_in_one_deployment() -> None:
         for client in (OURS, ORIGINAL):
             cases = [case for case in CASES if not unreliable(case, client, ORIGINAL, 'grpc')]
             check(answers(client, flow.port, cases=cases), ['peer/rep-0'], 'grpc', cases)
+
+
+def test_a_head_between_the_original_and_shards_of_both_sides() -> None:
+    jina, port = Path(sys.executable).parent / 'jina', free_port()
+    cases = ('echo', 'unordered', 'vector', 'nested', 'parameters', 'fail', 'fail_status')
+    with served(OURS, 'deployment') as first, served(ORIGINAL, 'deployment') as second:
+        connections = json.dumps({'0': f'127.0.0.1:{first}', '1': f'127.0.0.1:{second}'})
+        head = [jina, 'executor', '--name', 'peer', '--pod-role', 'HEAD', '--connection-list', connections]
+        with peer([*head, '--port', str(port)]):
+            wait_for_port(port, timeout_s=60)
+            with served(ORIGINAL, 'flow', external=port) as entrance:
+                check(answers(OURS, entrance, cases=cases), ['first/rep-0', 'peer'], 'grpc', cases)
 
 
 def test_peer_leaves_no_process_behind() -> None:

@@ -58,7 +58,6 @@ NO_METRICS = 'a client records traces only'
 CONTAINERS = 'it comes with containers'
 KUBERNETES = 'it comes with Kubernetes export'
 STATEFUL = 'it comes with stateful Executors'
-SHARDING = 'it comes with sharding'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
 ONE_RUNTIME = 'there is one runtime for each role'
@@ -108,7 +107,7 @@ BASE = {
     'env_from_secret': values(KUBERNETES),
     'image_pull_secrets': texts(refused=KUBERNETES),
     'shard_id': Fact('integer', 0, 1),
-    'pod_role': Fact('string', 'WORKER', 'HEAD', SHARDING),
+    'pod_role': Fact('string', 'WORKER', 'HEAD'),
     'noblock_on_start': flag(),
     'floating': flag(),
     'replica_id': Fact('integer', 0, 1),
@@ -130,7 +129,7 @@ BASE = {
 EXECUTOR = {
     **BASE,
     'polling': Fact('any', 'ANY', 'ALL'),
-    'shards': Fact('integer', 1, 2, SHARDING),
+    'shards': Fact('integer', 1, 2),
     'replicas': Fact('integer', 1, 2),
     'native': flag(),
     'uses': Fact('any', 'BaseExecutor', 'MyExecutor'),
@@ -152,9 +151,9 @@ EXECUTOR = {
     'install_requirements': flag(),
     'force_update': flag(HUB)._replace(aliases=('force',)),
     'prefer_platform': text(refused=HUB),
-    'uses_before_address': text(refused=SHARDING),
-    'uses_after_address': text(refused=SHARDING),
-    'connection_list': values(SHARDING),
+    'uses_before_address': text(),
+    'uses_after_address': text(),
+    'connection_list': Fact('object', None, {'0': ['localhost:1']}),
 }
 HTTP_SERVER = {
     'title': text(),
@@ -169,8 +168,9 @@ DEPLOYMENT = {
     **EXECUTOR,
     **HTTP_SERVER,
     'name': text('executor'),
-    'uses_before': Fact('any', None, 'MyExecutor', SHARDING),
-    'uses_after': Fact('any', None, 'MyExecutor', SHARDING),
+    'restart': Fact('string', 'no', 'on-failure:3'),
+    'uses_before': Fact('any', None, 'MyExecutor'),
+    'uses_after': Fact('any', None, 'MyExecutor'),
     'when': values(),
     'external': flag(),
     'grpc_metadata': Fact('object', None, {'key': 'value'}),
@@ -183,6 +183,7 @@ GATEWAY = {
     **BASE,
     **HTTP_SERVER,
     'name': text('gateway'),
+    'restart': Fact('string', 'no', 'always'),
     'port': Fact('array', [], [12345], aliases=('ports', 'port_expose', 'port_in')),
     'floating': flag('a gateway is never floating'),
     'runtime_cls': text('GatewayRuntime', refused=ONE_RUNTIME),
@@ -312,6 +313,8 @@ def test_other_value_is_taken_or_refused(model: type[Options], name: str) -> Non
     if name == 'tls' and model is DeploymentOptions:
         written['external'] = True
     written |= TOGETHER.get(name, {})
+    if model in (ExecutorOptions, DeploymentOptions) and name in ('pod_role', 'connection_list'):
+        written = {'connection_list': {'0': ['localhost:1']}, 'pod_role': 'HEAD', **written}
     if not fact.refused:
         assert plain(getattr(build(model, written), name)) == fact.other
         return

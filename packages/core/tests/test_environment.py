@@ -131,6 +131,7 @@ def test_environment_facts_are_in_the_documented_order(monkeypatch: pytest.Monke
         'OPTOUT_TELEMETRY',
         'RANDOM_PORT_MAX',
         'RANDOM_PORT_MIN',
+        'RESTARTS',
         'LOCKS_ROOT',
         'K8S_ACCESS_MODES',
         'K8S_STORAGE_CLASS_NAME',

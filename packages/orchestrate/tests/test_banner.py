@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from jina.core.config import PodAddress
+from jina.core.config import DeploymentOptions, PodAddress
 from jina.core.enums import ProtocolType
 from jina.orchestrate import Deployment, banner
 
@@ -47,3 +47,27 @@ def test_it_is_printed_unless_quiet(capsys: pytest.CaptureFixture[str]) -> None:
         assert f'{banner.private_address()}:{deployment.port}' in printed
     with Deployment(quiet=True):
         assert capsys.readouterr().out == ''
+
+
+def test_several_processes_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        DeploymentOptions(name='one'),
+        DeploymentOptions(name='few', replicas=3),
+        DeploymentOptions(name='many', shards=2, replicas=4),
+        DeploymentOptions(name='parts', shards=5),
+        DeploymentOptions(name='far', external=True, replicas=2, host='localhost:1'),
+    ]
+    assert [banner.multiplicity(option) for option in options] == [
+        '',
+        '3 replicas',
+        '2 shards of 4 replicas',
+        '5 shards',
+        '',
+    ]
+    banner.show('Flow', [], options)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1:-1] for line in lines if line[0] == '│'] == [
+        ['few', '3', 'replicas'],
+        ['many', '2', 'shards', 'of', '4', 'replicas'],
+        ['parts', '5', 'shards'],
+    ]

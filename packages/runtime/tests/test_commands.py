@@ -23,6 +23,14 @@ def test_one_process_has_one_replica() -> None:
         GATEWAY.run(GatewayOptions(replicas=2))
 
 
+def test_what_surrounds_shards_is_given_to_their_head() -> None:
+    options = ExecutorOptions(uses_after_address='localhost:1')
+    with pytest.raises(
+        NotSupportedError, match='uses_after_address is for a head; give it to the process with --pod-role HEAD'
+    ):
+        EXECUTOR.run(options)
+
+
 EFFECTIVE = {
     'name': 'x',
     'workspace': 'folder',
@@ -71,6 +79,11 @@ EFFECTIVE = {
     'metrics': None,
     'metrics-exporter-host': 'localhost',
     'metrics-exporter-port': '4317',
+    'pod-role': 'WORKER',
+    'shards': '2',
+    'uses-before-address': 'localhost:1',
+    'uses-after-address': 'localhost:1',
+    'connection-list': '{"0": "localhost:1"}',
 }
 """Flags of the original's ``jina executor`` that are taken, with a value; None is for a flag without one."""
 REFUSED = {
@@ -81,12 +94,10 @@ REFUSED = {
     'runtime-cls': 'OtherRuntime',
     'env-from-secret': 'A: {"name": "s", "key": "k"}',
     'image-pull-secrets': 'secret',
-    'pod-role': 'HEAD',
     'provider': 'SAGEMAKER',
     'provider-endpoint': 'foo',
     'stateful': None,
     'peer-ports': '15003',
-    'shards': '2',
     'output-array-type': 'numpy',
     'raft-configuration': 'a: 1',
     'volumes': 'a:b',
@@ -96,22 +107,20 @@ REFUSED = {
     'force-update': None,
     'force': None,
     'prefer-platform': 'linux/amd64',
-    'uses-before-address': 'localhost:1',
-    'uses-after-address': 'localhost:1',
-    'connection-list': '{"0": "localhost:1"}',
 }
 """Flags whose features come later: known, and refused instead of ignored."""
 
 
-def read_flag(name: str, value: str | None) -> object:
-    parsed = read(EXECUTOR, [f'--{name}', *([] if value is None else [value])])
+def read_flag(name: str, value: str | None, *more: str) -> object:
+    parsed = read(EXECUTOR, [f'--{name}', *([] if value is None else [value]), *more])
     assert parsed.unknown == []
     return options_of(EXECUTOR, parsed)
 
 
 @pytest.mark.parametrize('name', EFFECTIVE)
 def test_flags_of_the_original_are_taken(name: str) -> None:
-    read_flag(name, EFFECTIVE[name])
+    head = ['--pod-role', 'HEAD'] if name == 'connection-list' else []
+    read_flag(name, EFFECTIVE[name], *head)
 
 
 @pytest.mark.parametrize('name', REFUSED)

@@ -54,7 +54,7 @@ class Internal(Later):
 Home = str | Later
 
 _ASYNC_FLOW = Later('asyncio orchestration')
-_SHARDS = Later('shards')
+_HEAD = Internal('give a Deployment shards and it starts its head')
 _POD_OPTIONS = Internal('describe processes with the options of Deployment and Flow')
 _NETWORKING = Internal('the gateway keeps its own connections')
 
@@ -240,7 +240,7 @@ ALIASES: dict[str, dict[str, Home]] = {
         'WebSocketGateway': _WEBSOCKET_GATEWAY,
         'WebSocketGatewayRuntime': _POD_OPTIONS,
     },
-    'jina.serve.runtimes.head': {'HeadRuntime': _SHARDS},
+    'jina.serve.runtimes.head': {'HeadRuntime': _HEAD},
     'jina.serve.runtimes.worker': {'WorkerRuntime': _POD_OPTIONS},
     'jina.serve.streamer': {
         'GatewayStreamer': _STREAMER + 'GatewayStreamer',

@@ -46,6 +46,7 @@ REPORTED = (
     'JINA_OPTOUT_TELEMETRY',
     'JINA_RANDOM_PORT_MAX',
     'JINA_RANDOM_PORT_MIN',
+    'JINA_RESTARTS',
     'JINA_LOCKS_ROOT',
     'JINA_K8S_ACCESS_MODES',
     'JINA_K8S_STORAGE_CLASS_NAME',
@@ -170,6 +171,11 @@ def fast_lane_disabled() -> bool:
 def local_lane_disabled() -> bool:
     """Whether processes on one machine talk over TCP only, as others do (presence of ``JINA_DISABLE_LOCAL_LANE``)."""
     return 'JINA_DISABLE_LOCAL_LANE' in os.environ
+
+
+def restarts() -> int:
+    """How often this process was started again after it ended by itself (``JINA_RESTARTS``)."""
+    return _integer('JINA_RESTARTS', 0)
 
 
 def environment_facts() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-from jina.core.config import PodAddress
+from jina.core.config import DeploymentOptions, PodAddress
 from jina.core.enums import ProtocolType
 
 _HTTP_PAGES = (('💬 Swagger UI', '/docs'), ('📚 Redoc', '/redoc'))
@@ -49,8 +49,14 @@ def rows(addresses: Sequence[PodAddress]) -> list[tuple[str, list[tuple[str, str
     return boxes
 
 
-def show(kind: str, addresses: Sequence[PodAddress]) -> None:
-    """Print that a ``Deployment`` or ``Flow`` is ready, and where it listens."""
+def multiplicity(options: DeploymentOptions) -> str:
+    """How many shards and replicas a Deployment has, in words; empty if it is one process."""
+    counts = ((options.shards, 'shards'), (1 if options.external else options.replicas, 'replicas'))
+    return ' of '.join(f'{count} {what}' for count, what in counts if count > 1)
+
+
+def show(kind: str, addresses: Sequence[PodAddress], deployments: Sequence[DeploymentOptions] = ()) -> None:
+    """Print that a ``Deployment`` or ``Flow`` is ready, where it listens, and which of its Executors are several processes."""
     from rich import box  # noqa: PLC0415 - costs 40 ms that a quiet start needn't pay
     from rich.console import Console  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
@@ -58,7 +64,8 @@ def show(kind: str, addresses: Sequence[PodAddress]) -> None:
 
     console = Console(highlight=False)
     console.rule(f':tada: {kind} is ready to serve!')
-    for title, entries in rows(addresses):
+    several = [(str(options.name), words) for options in deployments if (words := multiplicity(options))]
+    for title, entries in [*rows(addresses), *([('🧩 Executors', several)] if several else [])]:
         table = Table(box=None, show_header=False, padding=(0, 1))
         table.add_column(no_wrap=True)
         table.add_column(justify='right', style='bold cyan', no_wrap=True, overflow='fold')

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client import Client
 from jina.client.signatures import SyncCalls
 from jina.core.config import (
-    PUBLIC_OPTIONS,
     DeploymentOptions,
     GatewayOptions,
     PodAddress,
     PodOptions,
+    RestartPolicy,
     api_keys_of,
     build,
     changed,
     check_batching,
-    default_of,
     external_addresses,
     merge_batching,
     unknown_option,
 )
-from jina.core.enums import PodRoleType, ProtocolType
+from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
-from jina.core.topology import Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, launcher
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin, writable_routes
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod_options import (
+    around_options,
+    gateway_options,
+    head_options,
+    pod_environment,
+    replica_options,
+    with_ports,
+)
+from jina.orchestrate.restarts import RestartPlan
+from jina.orchestrate.scaling import ScalingMixin
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ if TYPE_CHECKING:
 _DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
 
-class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
+class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process
@@ -87,8 +96,13 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
         self.options = options
         """All options, with their defaults."""
         self._standalone = standalone
-        self._workers: list[Pod] = []
+        self._shards: list[list[Pod]] = []
+        self._around: dict[str, Pod] = {}
+        self._head: Pod | None = None
         self._gateway: Pod | None = None
+        self._joining: list[Pod] = []
+        self._scale_lock = threading.Lock()
+        self._gateways: Callable[[], list[Pod]] = lambda: [self._gateway] if self._gateway else []
 
     @cached_property
     def logger(self) -> JinaLogger:
@@ -129,8 +143,13 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
 
     @property
     def replicas(self) -> int:
-        """Number of processes that share the requests."""
+        """Number of processes that share the requests, of each shard."""
         return self.options.replicas
+
+    @property
+    def shards(self) -> int:
+        """Number of parts that the data is divided into."""
+        return self.options.shards
 
     @property
     def needs(self) -> list[str]:
@@ -169,32 +188,68 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
 
     @property
     def hosts(self) -> list[str]:
-        """Host of each replica."""
-        return [address.host for address in self.replica_addresses]
+        """Host of each replica; with shards, of the head."""
+        return [address.host for address in self.entry_addresses]
 
     @property
     def ports(self) -> list[int]:
-        """gRPC port of each replica, or its first port if it speaks no gRPC."""
-        return [address.port for address in self.replica_addresses]
+        """gRPC port of each replica, or its first port if it speaks no gRPC; with shards, of the head."""
+        return [address.port for address in self.entry_addresses]
+
+    @property
+    def head_host(self) -> str | None:
+        """Host of the head; None if there is none, or before the start."""
+        return self.entry_addresses[0].host if self._head and self.entry_addresses else None
+
+    @property
+    def head_port(self) -> int | None:
+        """Port of the head; None if there is none, or before the start."""
+        return self.entry_addresses[0].port if self._head and self.entry_addresses else None
 
     @property
     def replica_addresses(self) -> list[PodAddress]:
-        """Where the replicas answer; empty before the start, unless they are external."""
+        """Where the replicas answer, shard by shard; empty before the start, unless they are external."""
         if self.external:
             return external_addresses(self.options)
-        return [_preferred(pod.ready.result()) for pod in self._workers if pod.is_ready]
+        return [_preferred(addresses) for addresses in self._known(self._workers)]
+
+    @property
+    def entry_addresses(self) -> list[PodAddress]:
+        """Where a gateway reaches it: its head, or else its replicas."""
+        if self.options.needs_head:
+            return [_preferred(addresses) for addresses in self._known([self._head] if self._head else [])]
+        return self.replica_addresses
+
+    @property
+    def shard_addresses(self) -> list[list[str]]:
+        """The replicas of each shard as a head gets them."""
+        return [[_preferred(addresses).target for addresses in self._known(pods)] for pods in self._shards]
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each process was started again after it ended by itself, by its name."""
+        return {pod.name: pod.restarts for pod in self.pods}
+
+    @staticmethod
+    def _known(pods: Sequence[Pod]) -> list[list[PodAddress]]:
+        return [pod.addresses for pod in pods if pod.addresses]
+
+    @property
+    def _workers(self) -> list[Pod]:
+        return [pod for shard in self._shards for pod in shard]
 
     @property
     def public_addresses(self) -> list[PodAddress]:
         """Where clients reach it; empty before the start, unless it is external."""
-        if self._gateway is not None:
-            return self._gateway.ready.result() if self._gateway.is_ready else []
+        front = self._gateway or self._head
+        if front is not None:
+            return front.addresses
         if self.external:
             return external_addresses(self.options)
         if self._shares_port():
-            return next((pod.ready.result() for pod in self._workers if pod.is_ready), [])
+            return next(iter(self._known(self._workers)), [])
         if self._standalone or len(self._workers) == 1:
-            return [address for pod in self._workers if pod.is_ready for address in pod.ready.result()]
+            return next(iter(self._known(self._workers)), [])
         return self.replica_addresses
 
     @property
@@ -214,8 +269,9 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
 
     @property
     def pods(self) -> list[Pod]:
-        """All processes that were started, the gateway first."""
-        return [*([self._gateway] if self._gateway else []), *self._workers]
+        """All processes that were started: gateway, head, those around the shards, and the replicas."""
+        fronts = [pod for pod in (self._gateway, self._head) if pod is not None]
+        return [*fronts, *self._around.values(), *self._workers, *self._joining]
 
     @property
     def is_ready(self) -> bool:
@@ -248,19 +304,68 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
             StartupError: The first one failed.
             ConfigError: The Executor class can't be sent to another process.
         """
+        self._shards, self._around, self._head, self._joining = [], {}, None, []
         if self.external:
             return
-        self._workers = []
         classes = referenced_classes(self.options)
-        first, *others = self.replica_options()
-        self._launch_replica(first, classes)
-        if self._shares_port():
+        shares = self._shares_port()
+        for shard in range(self.options.shards):
+            options = self.replica_options(shard)
+            self._shards.append(
+                [self.launch_replica(option, classes) for option in (options[:1] if shares else options)]
+            )
+        for around in around_options(self.options):
+            self._around[around.around] = self.launch_replica(around, referenced_classes(around))
+        if shares:
             wait_ready(self._workers, self.ready_timeout)
             # The others join the first one's ports, which are known only now.
-            ports = [address.port for address in self.public_addresses]
-            others = [option.model_copy(update={'port': ports}) for option in others]
-        for option in others:
-            self._launch_replica(option, classes)
+            for option in options[1:]:
+                self._shards[0].append(self.launch_replica(with_ports(option, self.public_addresses), classes))
+
+    def is_behind(self, gateways: Callable[[], list[Pod]]) -> None:
+        """Note which gateways of a Flow send requests here."""
+        self._gateways = gateways
+
+    def told_of_replicas(self) -> list[Pod]:
+        """The processes that share requests out to the replicas."""
+        if self._head is not None:
+            return [self._head]
+        sharer = self._sharer
+        return self._gateways() if sharer is None else [sharer]
+
+    def news_of_replicas(self) -> dict[str, Any]:
+        """What they are told."""
+        shards = self.shard_addresses
+        if self._sharer is not None:
+            return {'do': 'share', 'addresses': shards[0][1:]}
+        return {'do': 'reconnect', 'name': self.name, 'addresses': shards if self._head is not None else shards[0]}
+
+    @property
+    def _sharer(self) -> Pod | None:
+        """The replica that clients call itself, and that shares requests out to the others when there are more."""
+        fronts = self._gateway or self._head or self.options.shares_port
+        return self._shards[0][0] if self._standalone and self._shards and not fronts else None
+
+    def _tell_again(self) -> None:
+        sharer = self._sharer
+        if sharer is not None and self.options.replicas > 1:
+            sharer.command(**self.news_of_replicas(), grace=0.0)
+
+    def launch_head(self) -> list[Pod]:
+        """Start the head, if there is to be one, when the processes behind it are ready; it isn't waited for.
+
+        Returns:
+            The process, or nothing.
+
+        Raises:
+            StartupError: It can't be started.
+        """
+        if self.external or not self.options.needs_head:
+            return []
+        options = self.head_options()
+        self._head = self._pod(options, [], lambda addresses: with_ports(self.head_options(), addresses))
+        self._head.start()
+        return [self._head]
 
     def join(self) -> None:
         """Wait until all processes have ended; Ctrl-C ends the wait."""
@@ -291,18 +396,22 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
         self._gateway = None
         check_protection(self.options)
         self.launch()
-        wait_ready(self._workers, self.ready_timeout)
+        wait_ready([*self._around.values(), *self._workers], self.ready_timeout)
+        wait_ready(self.launch_head(), self.ready_timeout)
         if self.needs_gateway:
-            self._gateway = self._pod('gateway/rep-0', self.gateway_options(), [])
+            options = self.gateway_options()
+            self._gateway = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
         if self._standalone and not self.options.quiet and not self.external:
-            banner.show(self.kind, self.public_addresses)
+            banner.show(self.kind, self.public_addresses, [self.options])
 
     def _close(self, grace: float) -> None:
-        if self._gateway is not None:
-            close_pods([self._gateway], grace / 2)
-        close_pods(self._workers, grace / 2 if self._gateway else grace)
+        fronts = [pod for pod in (self._gateway, self._head) if pod is not None]
+        if self._sharer is not None and len(self._workers) > 1:
+            fronts.append(self._sharer)
+        close_pods(fronts, grace / 2)
+        close_pods([pod for pod in self.pods if pod not in fronts], grace / 2 if fronts else grace)
 
     def _running_pods(self) -> list[Pod]:
         return self.pods
@@ -314,62 +423,53 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
             return False
         if self.external:
             return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
-        return self.options.replicas > 1 and not self._shares_port()
+        return self.options.replicas > 1 and not self._shares_port() and not self.options.needs_head
 
     def _shares_port(self) -> bool:
         """Whether the replicas listen on the public port themselves."""
         return self._standalone and not self.external and self.options.shares_port
 
-    def replica_options(self) -> list[DeploymentOptions]:
-        """Options of each process."""
+    def replica_options(self, shard: int = 0, replicas: range | None = None) -> list[DeploymentOptions]:
+        """Options of the replicas of a shard, of all by default."""
         options = self.options
         if not self._standalone:  # keys are for clients of the Flow
             options = options.model_copy(update={'api_key': []})
-        if options.replicas == 1:
-            return [options]
-        if self._shares_port():
-            return [options.model_copy(update={'replica_id': number}) for number in range(options.replicas)]
-        hidden = {
-            **_PUBLIC_ONLY,
-            'port': [],
-            'protocol': [ProtocolType.GRPC],
-            'include_gateway': True,
-            **_UNPROTECTED,
-        }
-        return [options.model_copy(update={**hidden, 'replica_id': number}) for number in range(options.replicas)]
+        is_public = self._shares_port() or (options.replicas == 1 and not options.needs_head and replicas is None)
+        return replica_options(options, is_public=is_public, shard=shard, replicas=replicas)
 
-    def _launch_replica(self, options: DeploymentOptions, classes: list[type]) -> None:
-        pod = self._pod(options.runtime_name, options, classes)
-        self._workers.append(pod)
+    def head_options(self) -> DeploymentOptions:
+        """Options of the head, with the addresses of the processes that run behind it."""
+        around = {name: _preferred(pod.addresses).target for name, pod in self._around.items()}
+        return head_options(self.options, self.shard_addresses, around, is_public=self._standalone)
+
+    def gateway_options(self) -> GatewayOptions:
+        """Options of the gateway in front of the replicas."""
+        return gateway_options(self.options, gateway_addresses(self))
+
+    def launch_replica(self, options: DeploymentOptions, classes: list[type]) -> Pod:
+        """Start one process of an Executor without waiting for it."""
+        pod = self._pod(options, classes, lambda addresses: with_ports(options, addresses))
         pod.start()
+        return pod
 
-    def _pod(self, name: str, options: DeploymentOptions | GatewayOptions, classes: list[type]) -> Pod:
+    def _pod(
+        self,
+        options: DeploymentOptions | GatewayOptions,
+        classes: list[type],
+        again: Callable[[list[PodAddress]], DeploymentOptions | GatewayOptions],
+    ) -> Pod:
         return Pod(
-            name,
+            options.runtime_name,
             run_server,
             (options, classes),
             env=pod_environment(options),
             owner=self._title(),
             logger=self.logger,
-        )
-
-    def gateway_options(self) -> GatewayOptions:
-        """Options of the gateway in front of the replicas."""
-        own = self.options
-        shared = {name: getattr(own, name) for name in _SHARED_WITH_GATEWAY}
-        return GatewayOptions.model_construct(
-            **{
-                **_defaults(GatewayOptions),
-                **shared,
-                'pod_role': PodRoleType.HEAD,
-                'port': [] if self.external else own.port,
-                'protocol': [ProtocolType.GRPC] if self.external else own.protocol,
-                'host': '127.0.0.1' if self.external else own.host[0],
-                'graph_description': Topology([Node(self.name)]).description(),
-                'deployments_addresses': {self.name: gateway_addresses(self)},
-                'deployments_metadata': {self.name: own.grpc_metadata} if own.grpc_metadata else {},
-                **({**_UNPROTECTED, 'ssl_cafile': own.ssl_cafile} if self.external else {}),
-            }
+            restart=RestartPlan(
+                RestartPolicy.parse(options.restart),
+                lambda addresses: (again(addresses), classes),
+                on_return=self._tell_again,
+            ),
         )
 
     @classmethod
@@ -391,43 +491,6 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, Orchestrator):
 
     def __repr__(self) -> str:
         return f'<Deployment {self.name!r}{" (running)" if self._is_running() else ""}>'
-
-
-_PUBLIC_ONLY: dict[str, Any] = {
-    'no_debug_endpoints': False,
-    'no_crud_endpoints': False,
-    'expose_endpoints': None,
-    'uvicorn_kwargs': None,
-}
-"""Options of the public server that replicas behind a gateway don't have."""
-_SHARED_WITH_GATEWAY = (
-    'timeout_ctrl',
-    'log_config',
-    'quiet',
-    'quiet_error',
-    'env',
-    'timeout_ready',
-    'timeout_send',
-    'retries',
-    'compression',
-    'grpc_server_options',
-    'grpc_channel_options',
-    'title',
-    'description',
-    'cors',
-    'no_debug_endpoints',
-    'no_crud_endpoints',
-    'expose_endpoints',
-    'uvicorn_kwargs',
-    'workspace',
-    'reload',
-    *PUBLIC_OPTIONS,
-)
-_UNPROTECTED: dict[str, Any] = {
-    **{name: default_of(DeploymentOptions, name) for name in PUBLIC_OPTIONS},
-    'api_key': [],
-}
-"""Options of processes behind a gateway."""
 
 
 def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> Any:
@@ -497,15 +560,7 @@ def check_protection(options: PodOptions) -> None:
 
 def gateway_addresses(deployment: Deployment) -> list[str]:
     """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted."""
-    return [str(address) if address.tls else address.target for address in deployment.replica_addresses]
-
-
-def pod_environment(options: DeploymentOptions | GatewayOptions) -> dict[str, str]:
-    """Environment variables that a pod gets beside the parent's."""
-    environ = {name: str(value) for name, value in (options.env or {}).items()}
-    if options.quiet:
-        environ.setdefault('JINA_LOG_CONFIG', 'QUIET')
-    return environ
+    return [str(address) if address.tls else address.target for address in deployment.entry_addresses]
 
 
 def deployment_values(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
@@ -560,9 +615,10 @@ def add_search_paths(values: dict[str, Any], overrides: LoadOverrides, loaded: L
 def document_values(options: DeploymentOptions | GatewayOptions) -> dict[str, Any]:
     """The options that differ from their defaults, as YAML can hold them: a class becomes its name or import path."""
     values = changed(options)
-    uses = values.get('uses')
-    if isinstance(uses, type):
-        values['uses'] = uses.__name__ if uses.__module__ == '__main__' else f'{uses.__module__}.{uses.__qualname__}'
+    for name in ('uses', 'uses_before', 'uses_after'):
+        uses = values.get(name)
+        if isinstance(uses, type):
+            values[name] = uses.__name__ if uses.__module__ == '__main__' else f'{uses.__module__}.{uses.__qualname__}'
     if 'expose_endpoints' in values:
         values['expose_endpoints'] = writable_routes(values['expose_endpoints'])
     return values
@@ -580,10 +636,3 @@ def _single(values: list[Any]) -> Any:
 
 def _preferred(addresses: list[PodAddress]) -> PodAddress:
     return next((address for address in addresses if address.protocol is ProtocolType.GRPC), addresses[0])
-
-
-def _defaults(model: type[GatewayOptions]) -> dict[str, Any]:
-    return {
-        name: field.get_default(call_default_factory=True, validated_data={})
-        for name, field in model.model_fields.items()
-    }

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client.signatures import SyncCalls
-from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
+from jina.core.config import (
+    DeploymentOptions,
+    FlowOptions,
+    GatewayOptions,
+    PodAddress,
+    RestartPolicy,
+    build,
+    split_flow_values,
+)
 from jina.core.config.build import nearest
 from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
-from jina.core.errors import ConfigError, TopologyError
+from jina.core.errors import ConfigError, MissingDeploymentError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
@@ -22,13 +31,14 @@ from jina.orchestrate.deployment import (
     client_arguments,
     gateway_addresses,
     make_client,
-    pod_environment,
 )
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
-from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
+from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod_options import pod_environment, with_ports
+from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
@@ -260,7 +270,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
     @property
     def public_addresses(self) -> list[PodAddress]:
         """Where clients reach the gateway; empty before the start."""
-        return next((pod.ready.result() for pod in self._gateways if pod.is_ready), [])
+        return next((pod.addresses for pod in self._gateways if pod.addresses), [])
 
     @property
     def address_private(self) -> str:
@@ -319,6 +329,30 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         if not self.public_addresses:
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
+
+    def scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """Change the number of replicas of an Executor while the Flow runs, see ``Deployment.scale``.
+
+        Args:
+            name: Name of the Executor.
+            replicas: How many there are to be, at least one.
+            grace: Seconds that replicas which leave have for their last requests.
+
+        Raises:
+            MissingDeploymentError: There is no such Executor.
+            ConfigError: ``replicas`` is no number of replicas.
+            NotStartedError: The Flow doesn't run.
+            NotSupportedError: The Executor is external.
+            StartupError: A new replica failed to start; the others go on as before.
+        """
+        if name not in self:
+            names = ', '.join(repr(deployment.name) for deployment in self._deployments)
+            raise MissingDeploymentError(f'{self._title()} has no Executor {name!r}', hint=f'it has {names or "none"}')
+        self[name].scale(replicas, grace=grace)
+
+    async def async_scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """The same as ``scale``, without blocking the event loop."""
+        await asyncio.to_thread(self.scale, name, replicas, grace=grace)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):
@@ -432,7 +466,11 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         self._gateways = []
         for deployment in self._deployments:
             deployment.launch()
+            deployment.is_behind(lambda: list(self._gateways))
         wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
+        wait_ready(
+            [head for deployment in self._deployments for head in deployment.launch_head()], self._ready_timeout()
+        )
         options = self.complete_gateway_options(topology)
         limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
         self._start_gateway(options)
@@ -444,7 +482,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         wait_ready(self._gateways, limit)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
         if not self.options.quiet:
-            banner.show(self.kind, self.public_addresses)
+            banner.show(self.kind, self.public_addresses, [deployment.options for deployment in self._deployments])
 
     def _close(self, grace: float) -> None:
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
@@ -460,9 +498,17 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
             env=pod_environment(options),
             owner=f'gateway of {self._title()}',
             logger=self.logger,
+            restart=RestartPlan(
+                RestartPolicy.parse(options.restart), lambda addresses: (self._gateway_again(options, addresses), [])
+            ),
         )
         self._gateways.append(pod)
         pod.start()
+
+    def _gateway_again(self, options: GatewayOptions, addresses: list[PodAddress]) -> GatewayOptions:
+        """Options of a gateway that takes the place of one that ended, with the Executors as they are now."""
+        current = self.complete_gateway_options(self.topology)
+        return with_ports(current.model_copy(update={'replica_id': options.replica_id}), addresses)  # type: ignore[no-any-return]
 
     def _ready_timeout(self) -> float | None:
         limits = [deployment.ready_timeout for deployment in self._deployments]

@@ -157,6 +157,13 @@ class Launcher:
             if self.alive and process.number in self._processes:
                 self._send({'op': 'stop', 'id': process.number, 'grace': grace})
 
+    def send(self, process: Process, message: Any) -> None:
+        """Send a message to a process; what it answers is an event."""
+        with self._lock:
+            if self.alive and process.number in self._processes:
+                with contextlib.suppress(OSError):  # it has ended: the event that says so is on its way
+                    send_frame(process.channel, pickle.dumps(message))
+
     def close(self) -> None:
         """End all processes and the zygote."""
         self._control_shutdown()
@@ -349,6 +356,13 @@ def stop(process: Process, grace: float) -> None:
     running = _current
     if running is not None and running.pid == process.zygote:
         running.stop(process, grace)
+
+
+def send(process: Process, message: Any) -> None:
+    """Send a message to a process, see :meth:`Launcher.send`."""
+    running = _current
+    if running is not None and running.pid == process.zygote:
+        running.send(process, message)
 
 
 def close() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import enum
+import itertools
 import logging
 import pickle
 import signal
@@ -13,8 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jina.core.config import PodAddress
-from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError
+from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError, TerminatedError
 from jina.orchestrate import launcher
+from jina.orchestrate.restarts import NO_RESTART, RestartPlan, Restarts
+
+_command_numbers = itertools.count(1)
 
 
 class PodState(enum.Enum):
@@ -28,6 +32,8 @@ class PodState(enum.Enum):
     """It ended because it was asked to."""
     FAILED = enum.auto()
     """It ended by itself."""
+    WAITING = enum.auto()
+    """It ended by itself and will be started again."""
 
 
 class Pod:
@@ -40,6 +46,7 @@ class Pod:
         env: Environment variables in addition to the parent's.
         owner: Who the process belongs to, as messages name it: ``Deployment 'encoder'``.
         logger: Where an unexpected end is reported.
+        restart: Whether and how the process is started again after it was ready and ended by itself.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Pod:
         env: Mapping[str, str] | None = None,
         owner: str = '',
         logger: logging.Logger | None = None,
+        restart: RestartPlan | None = None,
     ) -> None:
         self.name = name
         self.owner = owner or f'pod {name!r}'
@@ -68,6 +76,21 @@ class Pod:
         self._ended = threading.Event()
         self._process: launcher.Process | None = None
         self._failure: Mapping[str, Any] | None = None
+        self._plan = restart
+        self._restarts = Restarts(restart.policy if restart else NO_RESTART)
+        self._addresses: list[PodAddress] = []
+        self._timer: threading.Timer | None = None
+        self._commands: dict[int, concurrent.futures.Future[None]] = {}
+
+    @property
+    def addresses(self) -> list[PodAddress]:
+        """Where it answers, or answered before it ended; empty as long as it never was ready, and after it was closed."""
+        return [] if self.state in (PodState.CLOSING, PodState.CLOSED) else list(self._addresses)
+
+    @property
+    def restarts(self) -> int:
+        """How often the process was started again after it ended by itself."""
+        return self._restarts.total
 
     @property
     def is_alive(self) -> bool:
@@ -90,13 +113,15 @@ class Pod:
             raise LifecycleError(f'{self.name} was started before')
         self.state = PodState.STARTING
         try:
-            self._process = launcher.current().start(
-                self.name, self._target, self._arguments, listener=self, env=self._env
-            )
+            self._launch()
         except BaseException:
             self.state = PodState.FAILED
             self._ended.set()
             raise
+
+    def _launch(self) -> None:
+        env = {**self._env, 'JINA_RESTARTS': str(self.restarts)}
+        self._process = launcher.current().start(self.name, self._target, self._arguments, listener=self, env=env)
 
     def stop(self, grace: float) -> None:
         """Ask the process to end and return at once.
@@ -105,11 +130,38 @@ class Pod:
             grace: Seconds until it is killed; a second call can only shorten the time.
         """
         with self._lock:
+            if self.state is PodState.WAITING:
+                self.state = PodState.CLOSED
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._ended.set()
             if self.state in (PodState.STARTING, PodState.READY):
                 self.state = PodState.CLOSING
             if self.state is not PodState.CLOSING or self._process is None:
                 return
         launcher.stop(self._process, grace)
+
+    def command(self, **command: Any) -> concurrent.futures.Future[None]:
+        """Ask the server in the process for something, see ``jina.runtime.process.PodServer.command``.
+
+        Args:
+            command: What is asked for.
+
+        Returns:
+            Resolves when it is done, or to what went wrong.
+
+        Raises:
+            TerminatedError: The process doesn't run.
+        """
+        answer: concurrent.futures.Future[None] = concurrent.futures.Future()
+        with self._lock:
+            if self.state is not PodState.READY or self._process is None:
+                raise TerminatedError(f'process {self.name} of {self.owner} does not run')
+            number = next(_command_numbers)
+            self._commands[number] = answer
+            process = self._process
+        launcher.send(process, {'number': number, 'command': command})
+        return answer
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end of the process.
@@ -128,26 +180,95 @@ class Pod:
         if kind == 'started':
             self.pid = event['pid']
         elif kind == 'ready':
-            with self._lock:
-                if self.state is PodState.STARTING:
-                    self.state = PodState.READY
-            if not self.ready.done():
-                self.ready.set_result(event['addresses'])
+            self._on_ready(event['addresses'])
+        elif kind == 'answered':
+            self._on_answer(event)
         elif kind == 'failed':
             self._failure = event
             self._fail_start()
         elif kind == 'exited':
             self._on_exit(event)
 
+    def _on_ready(self, addresses: list[PodAddress]) -> None:
+        with self._lock:
+            if self.state is PodState.STARTING:
+                self.state = PodState.READY
+            again = bool(self._addresses)
+            self._addresses = addresses
+        self._restarts.note_ready()
+        if again:
+            self._logger.info('process %s (%s) of %s answers again', self.name, self.pid, self.owner)
+        if not self.ready.done():
+            self.ready.set_result(addresses)
+        if again and self._plan is not None:
+            self._plan.on_return()
+
+    def _on_answer(self, event: Mapping[str, Any]) -> None:
+        answer = self._commands.pop(event['number'], None)
+        if answer is None:
+            return
+        if event['failure'] is None:
+            answer.set_result(None)
+        else:
+            message = f'process {self.name} of {self.owner} refuses: {event["failure"]["message"]}'
+            answer.set_exception(_original(event['failure']) or LifecycleError(message))
+
     def _on_exit(self, event: Mapping[str, Any]) -> None:
         self.exit_status = event['status']
         self.last_lines = list(event['lines'])
         with self._lock:
-            before, self.state = self.state, PodState.CLOSED if self.state is PodState.CLOSING else PodState.FAILED
+            before, failure = self.state, self._failure
+            was_ready = bool(self._addresses)
+            pause = self._restarts.pause(self.exit_status) if was_ready and before is not PodState.CLOSING else None
+            if pause is not None:
+                self.state = PodState.WAITING
+            else:
+                self.state = PodState.CLOSED if before is PodState.CLOSING else PodState.FAILED
+            commands, self._commands = self._commands, {}
+        for answer in commands.values():
+            answer.set_exception(TerminatedError(f'process {self.name} of {self.owner} has ended'))
+        if was_ready and before is not PodState.CLOSING:
+            self._report_death(failure)
         self._fail_start()
-        if before is PodState.READY:
-            self._report_death()
-        self._ended.set()
+        if pause is None:
+            self._ended.set()
+        else:
+            self._schedule(pause)
+
+    def _schedule(self, pause: float) -> None:
+        """Start the process again after a pause."""
+        self._logger.warning('starting process %s again in %.1f s (%s)', self.name, pause, self._restarts.describe())
+        with self._lock:
+            if self.state is not PodState.WAITING:
+                return  # closed meanwhile
+            self._timer = threading.Timer(pause, self._start_again)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _start_again(self) -> None:
+        with self._lock:
+            if self.state is not PodState.WAITING:
+                return
+            self.state = PodState.STARTING
+            self._failure = None
+            self.ready = concurrent.futures.Future()
+        try:
+            if self._plan is not None:
+                self._arguments = self._plan.arguments(self._addresses)
+            self._launch()
+        except Exception as error:  # noqa: BLE001 - nobody waits for this thread: log it, and try as often as allowed
+            self._logger.error('process %s can not be started again: %s', self.name, error)
+            with self._lock:
+                stopped = self.state is PodState.CLOSING
+                pause = None if stopped else self._restarts.pause(None)
+                self.state = PodState.WAITING if pause is not None else PodState.FAILED
+            if pause is None:
+                self._ended.set()
+            else:
+                self._schedule(pause)
+            return
+        if self.state is PodState.CLOSING and self._process is not None:  # asked to end while it was launched
+            launcher.stop(self._process, 0.0)
 
     def _fail_start(self) -> None:
         if not self.ready.done():
@@ -170,11 +291,11 @@ class Pod:
         error.__cause__ = original
         return error
 
-    def _report_death(self) -> None:
+    def _report_death(self, failure: Mapping[str, Any] | None) -> None:
         lines = ''.join(f'\n    {line}' for line in self.last_lines)
         said = f'; its last output was:{lines}' if lines else ''
-        if self._failure is not None:
-            said = f':\n{self._failure["traceback"].rstrip()}'
+        if failure is not None:
+            said = f':\n{failure["traceback"].rstrip()}'
         self._logger.error(
             'process %s (%s) of %s %s%s', self.name, self.pid, self.owner, describe_exit(self.exit_status), said
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import faulthandler
 import importlib
@@ -15,10 +16,10 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from jina.core.errors import JinaError
+from jina.core.errors import JinaError, LifecycleError
 from jina.orchestrate import journal
 from jina.orchestrate.frames import recv_frame, send_frame
 
@@ -28,10 +29,18 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
 
+Take: TypeAlias = 'Callable[[Mapping[str, Any]], concurrent.futures.Future[None]]'
+"""Takes a command of the parent and does it, in its own time."""
+
+
 class Report(Protocol):
     """Tells the parent that the pod is ready."""
 
     def __call__(self, addresses: Sequence[Any], /) -> None: ...
+
+    def on_commands(self, take: Take, /) -> None:
+        """Say what takes commands of the parent, before the pod is ready."""
+        ...
 
 
 def die_with_parent(title: str) -> None:
@@ -60,21 +69,16 @@ def run(channel: socket.socket, journal_fd: int, context: Mapping[str, Any]) -> 
     message = recv_frame(channel)
     if message is None:
         return 1
-    _watch_parent(channel)
-    lock = threading.Lock()
-
-    def tell(**event: Any) -> None:
-        with lock:
-            send_frame(channel, pickle.dumps(event))
-
+    parent = _Parent(channel)
+    parent.watch()
     try:
         target, arguments = pickle.loads(message[0])
         _populate_main((target, arguments))
-        status = target(lambda addresses: tell(event='ready', addresses=list(addresses)), *arguments)
+        status = target(parent, *arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException as error:  # noqa: BLE001 - the process boundary: whatever it is, the parent reports it
-        tell(event='failed', **_describe(error))
+        parent.tell(event='failed', **_describe(error))
         return 1
     return int(status or 0)
 
@@ -150,15 +154,48 @@ def _describe(error: BaseException) -> dict[str, Any]:
     return {'kind': type(error).__name__, 'message': str(error), 'traceback': text, 'error': pickled}
 
 
-def _watch_parent(channel: socket.socket) -> None:
-    def watch() -> None:
+class _Parent:
+    """The parent process, as its pod sees it: gets reports, gives commands, and the pod ends with it."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._take: Take | None = None
+
+    def __call__(self, addresses: Sequence[Any], /) -> None:
+        self.tell(event='ready', addresses=list(addresses))
+
+    def on_commands(self, take: Take, /) -> None:
+        self._take = take
+
+    def tell(self, **event: Any) -> None:
+        with self._lock:
+            send_frame(self._channel, pickle.dumps(event))
+
+    def watch(self) -> None:
+        """Take commands until the parent is gone, in a thread."""
+        threading.Thread(target=self._watch, name='jina-parent-watch', daemon=True).start()
+
+    def _watch(self) -> None:
         try:
-            while channel.recv(4096):
-                continue
+            while (message := recv_frame(self._channel)) is not None:
+                self._do(**pickle.loads(message[0]))
         except OSError:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(PARENT_DEATH_GRACE_S)
         os.killpg(0, signal.SIGKILL)
 
-    threading.Thread(target=watch, name='jina-parent-watch', daemon=True).start()
+    def _do(self, number: int, command: Mapping[str, Any]) -> None:
+        if self._take is None:
+            self.tell(event='answered', number=number, failure=_describe(LifecycleError('it takes no commands')))
+            return
+
+        def answer(done: concurrent.futures.Future[None]) -> None:
+            error = concurrent.futures.CancelledError() if done.cancelled() else done.exception()
+            try:
+                self.tell(event='answered', number=number, failure=None if error is None else _describe(error))
+            except OSError:
+                return  # the parent is gone, and nobody waits for the answer
+
+        self._take(command).add_done_callback(answer)

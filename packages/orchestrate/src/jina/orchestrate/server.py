@@ -31,7 +31,7 @@ def run_server(report: Report, options: ExecutorOptions | GatewayOptions, _class
     """Serve until SIGTERM. The classes came along so that ``uses`` finds them by name."""
     from jina.runtime.process import serve  # noqa: PLC0415 - the parent process needs no server
 
-    return serve(options, on_ready=report)
+    return serve(options, on_ready=report, on_commands=report.on_commands)
 
 
 def referenced_classes(options: DeploymentOptions | GatewayOptions) -> list[type]:

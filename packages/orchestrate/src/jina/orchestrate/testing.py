@@ -26,6 +26,7 @@ from jina.core.yaml import load_yaml
 from jina.orchestrate import launcher
 from jina.orchestrate.deployment import Deployment
 from jina.orchestrate.flow import Flow
+from jina.orchestrate.pod_options import around_options, head_options
 from jina.runtime.in_process import InProcessChannel, InProcessPod
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class _Stage:
             addresses = {deployment.name: await self._open(deployment) for deployment in deployments}
             gateway = _gateway_options(target, addresses)
             if gateway is None:
-                channel = next(iter(self._channels.values()))
+                channel = self._channels[addresses[target.name or ''][0]]
             else:
                 channel = (await self._start(InProcessPod(gateway, self._channels), f'gateway of {target!r}')).channel
         except BaseException:
@@ -79,16 +80,28 @@ class _Stage:
         """Makes the Executors of a Deployment and returns their addresses."""
         if deployment.external:
             return [str(address) if address.tls else address.target for address in deployment.replica_addresses]
-        addresses = []
-        for options in deployment.replica_options():
-            pod = await self._start(
-                InProcessPod(options.model_copy(update={'reload': False})), f'Deployment {deployment.name!r}'
-            )
-            address = f'in-process:{len(self._channels) + 1}'
-            self._channels[address] = pod.channel
-            self.executors.setdefault(deployment.name, pod.service.executor)
-            addresses.append(address)
-        return addresses
+        owner = f'Deployment {deployment.name!r}'
+        shards = []
+        for shard in range(deployment.shards):
+            shards.append([await self._open_executor(options, owner) for options in deployment.replica_options(shard)])
+        if not deployment.options.needs_head:
+            return shards[0]
+        around: dict[str, str] = {
+            options.around: await self._open_executor(options, owner) for options in around_options(deployment.options)
+        }
+        options = head_options(deployment.options, shards, around, is_public=False)
+        return [self._listed(await self._start(InProcessPod(_steady(options), self._channels), owner))]
+
+    async def _open_executor(self, options: DeploymentOptions, owner: str) -> str:
+        pod = await self._start(InProcessPod(_steady(options)), owner)
+        self.executors.setdefault(options.name or 'executor', pod.service.executor)
+        return self._listed(pod)
+
+    def _listed(self, pod: InProcessPod) -> str:
+        """Gives a pod an address."""
+        address = f'in-process:{len(self._channels) + 1}'
+        self._channels[address] = pod.channel
+        return address
 
     async def _start(self, pod: InProcessPod, owner: str) -> InProcessPod:
         try:
@@ -290,6 +303,10 @@ def _gateway_options(target: Deployment | Flow, addresses: dict[str, list[str]])
     else:
         return None
     return options.model_copy(update={'deployments_addresses': addresses})
+
+
+def _steady(options: DeploymentOptions) -> DeploymentOptions:
+    return options.model_copy(update={'reload': False})
 
 
 @contextmanager

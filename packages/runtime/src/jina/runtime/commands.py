@@ -12,15 +12,18 @@ from jina.runtime.process import remaining_threads, serve
 
 
 def run_executor(options: ExecutorOptions) -> int:
-    """Serves one Executor until a signal.
+    """Serves one Executor, or the head of shards that run elsewhere, until a signal.
 
     Raises:
-        NotSupportedError: Several replicas are asked for.
+        NotSupportedError: Several replicas are asked for, or what is for a head is given to an Executor.
     """
     if options.replicas > 1:
         raise NotSupportedError(
             f'jina executor runs one process and replicas is {options.replicas}', hint='use jina deployment'
         )
+    for name in () if options.is_head else ('uses_before_address', 'uses_after_address'):
+        if getattr(options, name) is not None:
+            raise NotSupportedError(f'{name} is for a head', hint='give it to the process with --pod-role HEAD')
     return _serve(options)
 
 
@@ -34,6 +37,11 @@ def run_gateway(options: GatewayOptions) -> int:
         raise NotSupportedError(
             f'jina gateway runs one process and replicas is {options.replicas}',
             hint='start it several times behind a load balancer, or use a Flow',
+        )
+    if options.restart != 'no':
+        raise NotSupportedError(
+            f'jina gateway runs one process and restart is {options.restart!r}',
+            hint='let the service manager restart it',
         )
     return _serve(options)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -33,13 +34,12 @@ from jina.core.wire import (
     merge_grpc_options,
     message_limits,
 )
+from jina.runtime.group import GroupDone, Metadata
 
 _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
-Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
 MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None], Metadata], Peer]'
-GroupDone: TypeAlias = 'Callable[[bytes, Callable[[], Coroutine[Any, Any, bytes]] | None], None]'
 
 _RETRIED: Final = frozenset(
     {
@@ -51,6 +51,8 @@ _RETRIED: Final = frozenset(
         grpc.StatusCode.INTERNAL,
     }
 )
+HEAD_MARK: Final = ' |Head: '
+"""Stands in what a head says about Executors behind it that can't be reached."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
@@ -84,6 +86,7 @@ class ConnectionSettings:
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
         make_peer: Makes a replica that is watched, from the name of its Deployment and what ``Peer`` takes.
         cafile: File with the certificates that are trusted; None for those that the system trusts.
+        owner: Who calls, as messages name it: ``Gateway`` or ``Head``.
     """
 
     retries: int = -1
@@ -93,6 +96,7 @@ class ConnectionSettings:
     open_channel: OpenChannel | None = None
     make_peer: MakePeer | None = None
     cafile: str | None = None
+    owner: str = 'Gateway'
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -146,6 +150,7 @@ class Peer:
         self.address, secure = parse_address(address)
         self.in_flight = 0
         self.down = False
+        self._idle: asyncio.Event | None = None
         self._channel = _open_channel(self.address, secure, settings)
         self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
         self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
@@ -206,6 +211,20 @@ class Peer:
         if self._watch is not None and not self._watch.done():
             await asyncio.wait((self._watch,), timeout=timeout)
 
+    async def retire(self, grace: float) -> None:
+        """Closes the channel when its last call is answered, after ``grace`` seconds in any case."""
+        if self.in_flight:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace)
+        await self.close()
+
+    def end_call(self) -> None:
+        """Notes that a call is over."""
+        self.in_flight -= 1
+        if self._idle is not None and not self.in_flight:
+            self._idle.set()
+
     async def close(self) -> None:
         """Closes the channel."""
         if self._watch is not None:
@@ -249,17 +268,54 @@ class PeerGroup:
         self.name = name
         self._settings = settings
         self._metadata: Metadata = tuple((metadata or {}).items())
-        make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
-        self._peers = [make(address, settings, on_return, self._metadata) for address in addresses]
+        self._on_return = on_return
+        self._make: Callable[[str, ConnectionSettings, Callable[[], None], Metadata], Peer]
+        self._make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
+        self._peers = [self._make(address, settings, on_return, self._metadata) for address in addresses]
         self._next = 0
         self._endpoint_metadata: dict[str, Metadata] = {}
-        retries = settings.retries
-        self._tries = 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
+
+    @property
+    def _tries(self) -> int:
+        retries = self._settings.retries
+        return 1 + retries if retries >= 0 else max(_MINIMUM_TRIES, len(self._peers)) + 1
 
     @property
     def addresses(self) -> list[str]:
         """``host:port`` of each replica."""
         return [peer.address for peer in self._peers]
+
+    @property
+    def is_down(self) -> bool:
+        """Whether no replica is known to be up."""
+        return all(peer.down for peer in self._peers)
+
+    @property
+    def least_in_flight(self) -> float:
+        """Calls that wait for an answer of the replica with the fewest; infinite if all are down."""
+        return min((peer.in_flight for peer in self._peers if not peer.down), default=math.inf)
+
+    async def update(self, addresses: Sequence[str], grace: float) -> None:
+        """Changes the replicas. Those that are not named any more get no new requests and answer those they have.
+
+        Args:
+            addresses: One address per replica, at least one.
+            grace: Seconds to wait for the answers of those that leave.
+        """
+        known = {peer.address: peer for peer in self._peers}
+        kept = []
+        for address in addresses:
+            host = parse_address(address)[0]
+            kept.append(known.pop(host) if host in known else self._new_peer(address))
+        self._peers = kept
+        await asyncio.gather(*(peer.retire(grace) for peer in known.values()))
+
+    def _new_peer(self, address: str) -> Peer:
+        return self._make(address, self._settings, self._on_return, self._metadata)
+
+    async def retire(self, grace: float) -> None:
+        """Closes the channels when their last calls are answered, after ``grace`` seconds in any case."""
+        await asyncio.gather(*(peer.retire(grace) for peer in self._peers))
 
     async def process(
         self, raw: Payload, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
@@ -286,7 +342,7 @@ class PeerGroup:
         except (grpc.aio.AioRpcError, LaneError) as error:
             failure: _Failure = error
         finally:
-            peer.in_flight -= 1
+            peer.end_call()
 
         async def send(peer: Peer, left: float | None) -> bytes:
             return await peer.process(raw, own=own, more=more, timeout=self._limit(left), many=many)
@@ -315,7 +371,7 @@ class PeerGroup:
         peer = self._choose(())
 
         def answered(answer: bytes, failure: LaneError | None) -> None:
-            peer.in_flight -= 1
+            peer.end_call()
             done(answer, None if failure is None else partial(self._retry, send, (peer, failure), deadline))
 
         async def send(peer: Peer, left: float | None) -> bytes:
@@ -370,12 +426,12 @@ class PeerGroup:
             except grpc.aio.AioRpcError as error:
                 self._note_failure(peer, error)
                 elsewhere = _is_overload(error) and len(tried) < len(self._peers)
-                again = elsewhere or (len(tried) < self._tries and error.code() in _RETRIED)
+                again = elsewhere or (len(tried) < self._tries and _may_retry(error))
                 if started or not again:
                     raise self._translate(error) from error
             finally:
                 call.cancel()  # nothing happens to a call that is over; one that nobody reads any more must end
-                peer.in_flight -= 1
+                peer.end_call()
             await peer.wait_until_up(_RECONNECT_PAUSE_S)
 
     async def discover(self, *, timeout: float | None = None) -> EndpointsProto:
@@ -418,7 +474,7 @@ class PeerGroup:
             if _is_overload(error):
                 if len(tried) >= len(self._peers):
                     raise self._translate(error) from error
-            elif error.code() not in _RETRIED or len(tried) >= self._tries:
+            elif not _may_retry(error) or len(tried) >= self._tries:
                 raise self._translate(error) from error
             peer = self._choose(tried)
             if peer.down:
@@ -432,7 +488,7 @@ class PeerGroup:
             except (grpc.aio.AioRpcError, LaneError) as failure:
                 error = failure
             finally:
-                peer.in_flight -= 1
+                peer.end_call()
 
     def _choose(self, tried: Collection[Peer]) -> Peer:
         """Returns the replica with the fewest calls in flight among those that are up and not tried; ties in turn."""
@@ -445,7 +501,7 @@ class PeerGroup:
         candidates = [peer for peer in fresh if not peer.down] or fresh
         if not candidates:
             # All were tried: go round again, in the order of the first round.
-            order = list(dict.fromkeys(tried))
+            order = [peer for peer in dict.fromkeys(tried) if peer in peers]
             return order[len(tried) % len(order)]
         return min(candidates, key=_load)
 
@@ -460,7 +516,7 @@ class PeerGroup:
         return found
 
     def _note_failure(self, peer: Peer, error: _Failure) -> None:
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_behind_head(error):
             peer.mark_down()
 
     def _translate(self, error: _Failure) -> TransportError:
@@ -469,15 +525,14 @@ class PeerGroup:
         if _is_overload(error):
             return OverloadError(str(error.details()))
         addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'
+        said = f'{error.details()} |{self._settings.owner}: '
         if code in _RETRIED:
             message = (
-                f'{error.details()} |Gateway: Communication error with deployment {self.name} at address(es) {addresses}. '
+                f'{said}Communication error with deployment {self.name} at address(es) {addresses}. '
                 'Head or worker(s) may be down.'
             )
         else:
-            message = (
-                f'{error.details()} |Gateway: deployment {self.name} at address(es) {addresses} answered {code.name}.'
-            )
+            message = f'{said}deployment {self.name} at address(es) {addresses} answered {code.name}.'
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineError(message)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
@@ -491,8 +546,17 @@ def _is_overload(error: _Failure) -> bool:
 
 
 def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:
-    peer.in_flight -= 1
+    peer.end_call()
     cancel()
+
+
+def _may_retry(error: _Failure) -> bool:
+    # A head has tried already, and other shards may have answered: they would do their work once more.
+    return error.code() in _RETRIED and not _is_behind_head(error)
+
+
+def _is_behind_head(error: _Failure) -> bool:
+    return HEAD_MARK in (error.details() or '')
 
 
 def _load(peer: Peer) -> int:

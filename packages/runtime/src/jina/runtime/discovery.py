@@ -14,7 +14,7 @@ from jina.core.schema import RemoteEndpoint, field_names, remote_endpoints, sche
 from jina.core.structs import dict_to_struct
 from jina.core.topology import REQUEST, Plan, Step
 from jina.core.wire import DEFAULT_ENDPOINT, DRY_RUN_ENDPOINT, EndpointsProto
-from jina.runtime.connections import PeerGroup
+from jina.runtime.group import Group
 from jina.runtime.missing_endpoint import not_streaming
 
 _FIRST_PAUSE_S: Final = 0.1
@@ -32,7 +32,7 @@ class Directory:
         logger: Told about Executors that can't be asked.
     """
 
-    def __init__(self, plan: Plan, groups: Mapping[str, PeerGroup], logger: JinaLogger) -> None:
+    def __init__(self, plan: Plan, groups: Mapping[str, Group], logger: JinaLogger) -> None:
         self._plan = plan
         self._groups = groups
         self._logger = logger
@@ -184,7 +184,7 @@ class Directory:
                 merged = () if step.no_reduce else [given.output_schema for _, given in givers]
                 for source, given in givers:
                     if endpoint in (taken.name, given.name):
-                        _check_pair(endpoint, (source, given), (step.name, taken), merged)
+                        check_pair(endpoint, (source, given), (step.name, taken), merged)
 
     def _check_filter(self, step: Step, taken: RemoteEndpoint, givers: Iterable[RemoteEndpoint]) -> None:
         """Warns once of a filter by a field that documents don't have: a sender may add fields, so it needn't be wrong."""
@@ -215,18 +215,22 @@ class Directory:
         except ValueError:
             return
 
-    def proto(self) -> EndpointsProto:
-        """Returns the endpoints of the whole graph: the first Executor's input, the last one's output."""
+    def proto(self, *, as_executor: bool = False) -> EndpointsProto:
+        """Returns the endpoints of the whole graph: the first Executor's input, the last one's output.
+
+        Args:
+            as_executor: In the form that an Executor gives: schemas have their class names, and the dry run is listed.
+        """
         entries: dict[str, Any] = {}
-        for endpoint in self.names():
-            entry = self._entry(endpoint)
+        for endpoint in [*self.names(), *([DRY_RUN_ENDPOINT] if as_executor else [])]:
+            entry = self._entry(endpoint, named=as_executor)
             if entry is not None:
                 entries[endpoint] = entry
         proto = EndpointsProto(endpoints=list(entries))
         proto.schemas.CopyFrom(dict_to_struct(entries, what='schemas'))
         return proto
 
-    def _entry(self, endpoint: str) -> dict[str, Any] | None:
+    def _entry(self, endpoint: str, *, named: bool) -> dict[str, Any] | None:
         answering = [
             found
             for step in self._plan.steps
@@ -240,9 +244,10 @@ class Directory:
             streams = last.is_generator
         except (NotSupportedError, ValueError):
             streams = False
+        given, gives = first.input_schema, last.output_schema
         return {
-            'input': first.input_schema,
-            'output': last.output_schema,
+            'input': {'name': first.input_name, 'model': given} if named else given,
+            'output': {'name': last.output_name, 'model': gives} if named else gives,
             'is_generator': streams,
             'is_singleton_doc': streams or first.is_singleton_doc,
             'parameters': {'name': first.parameters_name, 'model': first.parameters_schema},
@@ -312,7 +317,7 @@ class Directory:
             self._complete.set()
 
 
-def _check_pair(
+def check_pair(
     endpoint: str,
     giver: tuple[str, RemoteEndpoint],
     taker: tuple[str, RemoteEndpoint],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from jina.runtime.answers import serialise
 from jina.runtime.connections import PROXY_OPTION, ConnectionSettings, MakePeer, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
+from jina.runtime.group import Group
 from jina.runtime.passage import Passage
 from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.stream_items import Render, StreamItem, received_item, wire_item
@@ -52,6 +54,19 @@ def compression_of(name: str | None) -> grpc.Compression | None:
     return _COMPRESSIONS[name]
 
 
+def _connection_settings(options: GatewayOptions, open_channel: OpenChannel | None, owner: str) -> ConnectionSettings:
+    limit = options.timeout_send
+    return ConnectionSettings(
+        retries=options.retries,
+        timeout=None if limit is None or limit < 0 else limit / 1000,
+        compression=compression_of(options.compression),
+        channel_options={PROXY_OPTION: int(options.proxy), **(options.grpc_channel_options or {})},
+        open_channel=open_channel,
+        cafile=options.ssl_cafile,
+        owner=owner,
+    )
+
+
 class GatewayService:
     """Answers requests by taking them through a graph of Executors. Make it inside a running event loop.
 
@@ -66,6 +81,8 @@ class GatewayService:
         MissingDeploymentError: A Deployment of the graph has no address.
         ConfigError: An address is invalid.
     """
+
+    _role = 'Gateway'
 
     def __init__(
         self,
@@ -86,38 +103,48 @@ class GatewayService:
             options.graph_merge_order,
         )
         self._plan = topology.compile()
-        settings = ConnectionSettings(
-            retries=options.retries,
-            timeout=options.timeout_send / 1000
-            if options.timeout_send is not None and options.timeout_send >= 0
-            else None,
-            compression=compression_of(options.compression),
-            channel_options={PROXY_OPTION: int(options.proxy), **(options.grpc_channel_options or {})},
-            open_channel=open_channel,
-            make_peer=make_peer,
-            cafile=options.ssl_cafile,
-        )
+        settings = replace(_connection_settings(options, open_channel, self._role), make_peer=make_peer)
         self.on_change: Callable[[], object] = lambda: None
         """Called when an Executor has other endpoints than before; only with the option ``reload``."""
         self._follows = options.reload
         self.control_timeout = _control_timeout(options)
         """Seconds for one try of a dry run, None for no limit."""
-        self._groups: dict[str, PeerGroup] = {}
+        self._groups: dict[str, Group] = {}
         for step in self._plan.steps:
-            addresses = _addresses(options, step.name)
-            self._groups[step.name] = PeerGroup(
-                step.name,
-                addresses,
-                settings,
-                metadata=options.deployments_metadata.get(step.name),
-                on_return=partial(self._on_return, step.name),
-            )
-            for address in addresses:
+            group = self._groups[step.name] = self._make_group(step.name, options, settings)
+            for address in group.addresses:
                 shown = address if '://' in address else f'grpc://{address}'
                 self.logger.debug('adding connection for deployment %s to %s', step.name, shown)
         self._directory = Directory(self._plan, self._groups, self.logger)
         self._walker = Walker(self._plan, self._groups, self._directory, self.logger)
         self._streams = StreamRoutes(self._plan, self._groups, self._directory, self.logger)
+
+    def _make_group(self, name: str, options: GatewayOptions, settings: ConnectionSettings) -> Group:
+        """Returns the connections of one Deployment."""
+        return PeerGroup(
+            name,
+            _addresses(options, name),
+            settings,
+            metadata=options.deployments_metadata.get(name),
+            on_return=partial(self._on_return, name),
+        )
+
+    async def reconnect(self, name: str, addresses: Any, grace: float) -> None:
+        """Changes the replicas of a Deployment. Those that leave get no new requests and answer those they have.
+
+        Args:
+            name: Name of the Deployment.
+            addresses: One address per replica.
+            grace: Seconds to wait for the answers of replicas that leave.
+
+        Raises:
+            MissingDeploymentError: The graph has no such Deployment.
+        """
+        group = self._groups.get(name)
+        if not isinstance(group, PeerGroup):
+            raise MissingDeploymentError(f'{self.name} has no deployment {name!r}')
+        await group.update(addresses, grace)
+        self.logger.info('deployment %s has the addresses %s', name, ', '.join(group.addresses))
 
     async def start(self) -> None:
         """Asks the Executors for their endpoints and checks that they fit together.
@@ -316,7 +343,7 @@ class GatewayService:
         self._directory.close()
         await asyncio.gather(*(group.close() for group in self._groups.values()))
 
-    async def _dry_run(self, group: PeerGroup) -> None:
+    async def _dry_run(self, group: Group) -> None:
         request = DataRequest()
         request.exec_endpoint = DRY_RUN_ENDPOINT
         answer = await group.process(request.to_bytes(), DRY_RUN_ENDPOINT, timeout=self.control_timeout)

@@ -11,7 +11,8 @@ from jina.core.lane import Done, LaneError
 from jina.core.measures import BYTES, Measures
 from jina.core.payloads import Payload
 from jina.core.wire import PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC
-from jina.runtime.connections import ConnectionSettings, Metadata, Peer
+from jina.runtime.connections import ConnectionSettings, Peer
+from jina.runtime.group import Metadata
 from jina.runtime.observation import Observation
 from jina.runtime.trace_context import begin_span, end_span
 from opentelemetry.trace import SpanKind, Tracer

@@ -168,10 +168,8 @@ class ObservedService:
         return PROCESS_DATA if many else PROCESS_SINGLE_DATA
 
 
-class ObservedWorker(ObservedService):
-    """A worker that is watched."""
-
-    is_worker = True
+class ObservedHead(ObservedService):
+    """A head that is watched: unlike a gateway it takes lists of requests."""
 
     async def process_many(
         self, requests: Sequence[DataRequest], *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -189,6 +187,12 @@ class ObservedWorker(ObservedService):
             raise
         finally:
             visit.end_with(response, error, measured=True)
+
+
+class ObservedWorker(ObservedHead):
+    """A worker that is watched."""
+
+    is_worker = True
 
 
 class _Figures:

@@ -9,7 +9,7 @@ import socket
 from typing import Final
 
 from jina.core.config import ExecutorOptions, GatewayOptions
-from jina.core.environment import random_port_range
+from jina.core.environment import random_port_range, restarts
 from jina.core.errors import NotSupportedError, PortInUseError, StartupError
 
 BACKLOG: Final = 2048
@@ -21,7 +21,7 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
     """Returns the port for a server that lets others listen there too.
 
     The first replica takes a port that nobody has: without a look it would share that of a stranger that shares its own. The
-    others join it.
+    others join it, and so does the first one when it is started again.
 
     Args:
         options: Options of the process.
@@ -36,7 +36,7 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
     name = options.runtime_name
     if not hasattr(socket, 'SO_REUSEPORT'):
         raise NotSupportedError(f'{name}: processes can not share a port on this system', hint='use one replica')
-    if options.replica_id:
+    if options.replica_id or restarts():
         return port
     with listen(host, port, name) as listener:
         found: int = listener.getsockname()[1]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
 from jina.core.enums import ProtocolType
 from jina.core.environment import random_port_range, uvloop_disabled
-from jina.core.errors import MissingExtraError
+from jina.core.errors import MissingExtraError, NotSupportedError
 from jina.core.logging.logger import JinaLogger
 from jina.core.wire import MESSAGE_BYTES
 from jina.runtime.access import OPEN, Protection
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     Server: TypeAlias = GrpcServer | HttpServer | WebSocketServer
     Service: TypeAlias = WorkerService | GatewayService | ReloadingService
+    Commands: TypeAlias = Callable[[Callable[[Mapping[str, Any]], concurrent.futures.Future[None]]], object]
 
 
 class PodServer:
@@ -83,6 +85,11 @@ class PodServer:
         self.ended = asyncio.Event()
         self.on_loaded: Callable[[], object] = lambda: None
         """Called when the service is made; from then on there is something to close."""
+
+    @property
+    def _balances(self) -> bool:
+        """Whether it sends requests on to Executors, and runs none."""
+        return isinstance(self._options, GatewayOptions) or self._options.is_head
 
     async def start(self) -> list[PodAddress]:
         """Loads the service, binds all ports, and serves.
@@ -124,7 +131,10 @@ class PodServer:
             PodAddress(protocol, host, ports[server], protection.pair is not None)
             for protocol, server in zip(options.protocol, self._servers, strict=True)
         ]
-        what = '' if isinstance(service, GatewayService) else f'Executor {type(service.executor).__name__} is '
+        if isinstance(service, GatewayService):
+            what = '' if isinstance(options, GatewayOptions) else 'the head is '
+        else:
+            what = f'Executor {type(service.executor).__name__} is '
         self.logger.success('%sready and listening on %s', what, ', '.join(map(str, addresses)))
         return addresses
 
@@ -176,13 +186,11 @@ class PodServer:
 
     def _make_service(self) -> Service:
         self._observation = self._observe()
-        if isinstance(self._options, GatewayOptions):
-            make_peer = None if self._observation is None else self._make_peer
-            gateway = GatewayService(
-                self._options, logger=self.logger, open_channel=self._open_channel, make_peer=make_peer
-            )
+        if self._balances:
+            gateway = self._make_gateway()
             gateway.on_change = self._refresh
             return gateway
+        assert isinstance(self._options, ExecutorOptions)
         # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
         service: WorkerService | ReloadingService
         if self._options.reload:
@@ -195,6 +203,15 @@ class PodServer:
         service.on_fatal = self._end
         return service
 
+    def _make_gateway(self) -> GatewayService:
+        options = self._options
+        make_peer = None if self._observation is None else self._make_peer
+        if isinstance(options, GatewayOptions):
+            return GatewayService(options, logger=self.logger, open_channel=self._open_channel, make_peer=make_peer)
+        from jina.runtime.head import HeadService  # noqa: PLC0415 - few Deployments have shards
+
+        return HeadService(options, logger=self.logger, open_channel=self._open_channel, make_peer=make_peer)
+
     def _refresh(self) -> None:
         """Shows other endpoints where they are listed."""
         for server in self._servers:
@@ -202,6 +219,29 @@ class PodServer:
                 server.refresh()
         if self._custom is not None:
             self._custom.refresh()
+
+    async def command(self, command: Mapping[str, Any]) -> None:
+        """Does what the parent process asks for while the server runs.
+
+        Args:
+            command: ``{'do': 'reconnect', 'name': ..., 'addresses': ..., 'grace': ...}`` for a gateway or a head, see
+                ``GatewayService.reconnect``; ``{'do': 'share', 'addresses': ..., 'grace': ...}`` for a worker.
+
+        Raises:
+            NotSupportedError: This kind of process doesn't know the command.
+        """
+        arguments = dict(command)
+        what = arguments.pop('do', None)
+        service = self.service
+        if what == 'reconnect' and isinstance(service, GatewayService):
+            await service.reconnect(**arguments)
+        elif what == 'share' and isinstance(service, WorkerService):
+            await service.share(**arguments)
+        else:
+            raise NotSupportedError(
+                f'{self._options.runtime_name} can not share its work',
+                hint='leave out reload, or start it with replicas=2',
+            )
 
     async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
@@ -258,9 +298,12 @@ class PodServer:
         """What a server answers with: the service, watched if something is recorded, within its limits."""
         if self._observation is None:
             return limited(self.service, self._admission)
-        from jina.runtime.observed_service import ObservedService, ObservedWorker  # noqa: PLC0415 - OpenTelemetry
+        from jina.runtime import observed_service  # noqa: PLC0415 - OpenTelemetry, for those who record
 
-        kind = ObservedService if isinstance(self._options, GatewayOptions) else ObservedWorker
+        if isinstance(self._options, GatewayOptions):
+            kind = observed_service.ObservedService
+        else:
+            kind = observed_service.ObservedHead if self._options.is_head else observed_service.ObservedWorker
         return limited(kind(self.service, self._observation, entry), self._admission)
 
     def _end(self, _: BaseException | None) -> None:
@@ -278,7 +321,7 @@ class PodServer:
         if protocol is ProtocolType.HTTP:
             with _extra('the HTTP server', 'http'):
                 from jina.runtime.http.server import HttpServer  # noqa: PLC0415
-            role: Literal['worker', 'gateway'] = 'gateway' if isinstance(self._options, GatewayOptions) else 'worker'
+            role: Literal['worker', 'gateway'] = 'gateway' if self._balances else 'worker'
             return HttpServer(
                 self._served('http'),
                 self._options,
@@ -290,11 +333,10 @@ class PodServer:
             )
         with _extra('the WebSocket server', 'websocket'):
             from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
-        is_worker = not isinstance(self._options, GatewayOptions)
         return WebSocketServer(
             self._served('websocket'),
             self._options,
-            is_worker=is_worker,
+            is_worker=not self._balances,
             host=host,
             port=port,
             logger=self.logger,
@@ -303,14 +345,13 @@ class PodServer:
 
     def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
         options = self._options
-        gateway = isinstance(options, GatewayOptions)
         return GrpcServer(
             self._served('grpc'),
             host=host,
             port=port or random_port_range() or 0,
             options=_grpc_server_options(options),
             # A gateway's option is for its calls to Executors; what its clients want, they ask for themselves.
-            compression=None if gateway else compression_of(options.compression),
+            compression=None if self._balances else compression_of(options.compression),
             prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
             protection=self._protection,
         )
@@ -341,7 +382,12 @@ def _extra(what: str, extra: str) -> Iterator[None]:
         raise MissingExtraError(what, install=f'jina-runtime[{extra}]') from error
 
 
-def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list[PodAddress]], None]) -> int:
+def serve(
+    options: ExecutorOptions | GatewayOptions,
+    *,
+    on_ready: Callable[[list[PodAddress]], None],
+    on_commands: Commands | None = None,
+) -> int:
     """Runs a pod until SIGTERM or SIGINT, or until an exception of ``exit_on_exceptions``.
 
     A first signal drains, a second one ends at once. Signals are handled only in the main thread, and only from the moment
@@ -350,6 +396,7 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
     Args:
         options: Options of an Executor, or of a gateway.
         on_ready: Called with the real addresses when all servers listen.
+        on_commands: Called before with what takes commands of the parent process, in any thread, see ``PodServer.command``.
 
     Returns:
         The exit status for the process.
@@ -363,11 +410,17 @@ def serve(options: ExecutorOptions | GatewayOptions, *, on_ready: Callable[[list
     os.environ['JINA_DEPLOYMENT_NAME'] = options.runtime_name
     _raise_file_limit()
     keep_freed_memory()
-    return run(_serve(options, on_ready), loop=(getattr(options, 'uvicorn_kwargs', None) or {}).get('loop', 'auto'))
+    loop = (getattr(options, 'uvicorn_kwargs', None) or {}).get('loop', 'auto')
+    return run(_serve(options, on_ready, on_commands), loop=loop)
 
 
-async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[list[PodAddress]], None]) -> int:
+async def _serve(
+    options: ExecutorOptions | GatewayOptions,
+    on_ready: Callable[[list[PodAddress]], None],
+    on_commands: Commands | None,
+) -> int:
     pod = PodServer(options)
+    loop = asyncio.get_running_loop()
     force = asyncio.Event()
     pod.on_loaded = lambda: _handle_signals(pod, force)
     starting = asyncio.ensure_future(pod.start())
@@ -383,6 +436,8 @@ async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[
     gc.collect()
     gc.freeze()
     try:
+        if on_commands is not None:
+            on_commands(lambda command: asyncio.run_coroutine_threadsafe(pod.command(command), loop))
         on_ready(addresses)
     except BaseException:
         await pod.stop(0)

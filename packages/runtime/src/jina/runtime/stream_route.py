@@ -12,8 +12,8 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import REQUEST, Plan, Step
 from jina.core.wire import DataRequestProto, SingleDocumentRequestProto
-from jina.runtime.connections import PeerGroup
 from jina.runtime.discovery import Directory
+from jina.runtime.group import Group
 from jina.runtime.stream_items import Render, StreamItem, failed_item, received_item, wire_item
 from jina.runtime.walker import State, Visit, Walker, merge_states
 
@@ -28,7 +28,7 @@ class StreamRoutes:
         logger: Told about failures in branches that nobody waits for.
     """
 
-    def __init__(self, plan: Plan, groups: Mapping[str, PeerGroup], directory: Directory, logger: JinaLogger) -> None:
+    def __init__(self, plan: Plan, groups: Mapping[str, Group], directory: Directory, logger: JinaLogger) -> None:
         self._plan = plan
         self._groups = groups
         self._directory = directory

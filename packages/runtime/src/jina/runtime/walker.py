@@ -22,9 +22,9 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
 from jina.core.trace_headers import TRACE_KEYS
 from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
-from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.filtering import defaults_of, filter_content
+from jina.runtime.group import Group, Metadata
 from jina.runtime.missing_endpoint import MissingEndpoints
 
 _SECOND_NS: Final = 1_000_000_000
@@ -136,7 +136,7 @@ class Walker:
         logger: Told about failures in branches that nobody waits for.
     """
 
-    def __init__(self, plan: Plan, groups: Mapping[str, PeerGroup], directory: Directory, logger: JinaLogger) -> None:
+    def __init__(self, plan: Plan, groups: Mapping[str, Group], directory: Directory, logger: JinaLogger) -> None:
         self._plan = plan
         self.steps = plan.steps
         """In an order in which each step comes after its sources."""

@@ -33,6 +33,7 @@ from jina.runtime.threads import CallThreads
 
 if TYPE_CHECKING:
     from docarray import DocList
+    from jina.runtime.work_sharing import WorkSharing
 
 QUIET_ERROR_HINT: Final = 'add "--quiet-error" to suppress the exception details'
 _LARGE: Final = 1 << 14
@@ -77,6 +78,8 @@ class WorkerService:
         self._fatal = frozenset(options.exit_on_exceptions)
         threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
         self._threads = CallThreads(threads, f'{self.name}-call')
+        self._options = options
+        self._sharing: WorkSharing | None = None
         self._table: EndpointTable = with_batching(self.executor, self._threads)
         self._discovery = self._table.discovery()
         self._context_of: Callable[[Sequence[tuple[str, str]]], Any] | None = None
@@ -126,6 +129,7 @@ class WorkerService:
         many: bool = False,
         metadata: Sequence[tuple[str, str]] = (),
         timeout: float | None = None,
+        here: bool = False,
     ) -> Callable[[], object] | None:
         """Starts to answer a serialised request, without a task if the method is synchronous.
 
@@ -135,10 +139,13 @@ class WorkerService:
             many: It is a list of requests.
             metadata: Metadata of the caller; trace context in it is that of the method.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
+            here: Don't give it to another replica.
 
         Returns:
             What cancels it, None if it is answered already.
         """
+        if self._sharing is not None and not (here or many):
+            return self._sharing.begin(raw, finish, metadata=metadata, timeout=timeout)
         try:
             if many:
                 return begin_task(self._serialised(self.process_many(read_many(raw))), finish)
@@ -159,7 +166,7 @@ class WorkerService:
             else:
                 finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
 
-        return self.begin_request(request, finished)
+        return self.begin_here(request, finished)
 
     def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel | None:
         """Starts to answer a request, without a task if the method is synchronous.
@@ -172,6 +179,12 @@ class WorkerService:
         Returns:
             What cancels it, None if it is answered already.
         """
+        if self._sharing is not None:
+            return self._sharing.begin_request(request, finished)
+        return self.begin_here(request, finished)
+
+    def begin_here(self, request: DataRequest, finished: Finished) -> Cancel | None:
+        """The same as ``begin_request``; no other replica gets it."""
         endpoint = self._table.lookup(request.exec_endpoint)
         if endpoint is None or not _runs_in_thread(endpoint):
             return begin_by_task(self._answer(request, None, None), finished)
@@ -216,15 +229,21 @@ class WorkerService:
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
     ) -> DataRequest:
-        """Answers one request; the response is the same object.
+        """Answers one request; the response is the same object, unless another replica has given it.
 
         Args:
             request: The request.
             metadata: Metadata of the caller; trace context in it is that of the method.
-            timeout: Not needed: the server cancels a call that nobody waits for any more.
+            timeout: Seconds that the caller still waits; only needed by other replicas.
         """
         if metadata:
             request.trace = metadata
+        if self._sharing is not None:
+            return await self._sharing.process(request, timeout)
+        return await self._answer(request, None, None)
+
+    async def process_here(self, request: DataRequest) -> DataRequest:
+        """The same as ``process``; no other replica gets it."""
         return await self._answer(request, None, None)
 
     async def process_many(
@@ -262,16 +281,22 @@ class WorkerService:
         first.docs = endpoint.schema.input_list([doc for docs in matrix for doc in docs])
         return await self._answer(first, matrix, dict(zip(names, matrix, strict=True)))
 
-    async def stream(
+    def stream(
         self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
     ) -> AsyncGenerator[StreamItem, None]:
         """Answers one document with those that a generator endpoint yields.
 
         Args:
             request: The document and the endpoint.
-            timeout: Not needed: the server cancels a call that nobody waits for any more.
+            timeout: Seconds that the caller still waits; only needed by other replicas.
             render: Turns documents into what is sent.
         """
+        if self._sharing is not None:
+            return self._sharing.stream(request, timeout, render)
+        return self.stream_here(request, render)
+
+    async def stream_here(self, request: SingleDocumentRequest, render: Render) -> AsyncGenerator[StreamItem, None]:
+        """The same as ``stream``; no other replica gets it."""
         endpoint = self._table.lookup(request.exec_endpoint)
         try:
             if endpoint is None or not endpoint.is_generator:
@@ -310,8 +335,29 @@ class WorkerService:
         if isinstance(self._table, BatchedTable):
             self._table.flush()
 
+    async def share(self, addresses: Sequence[str], grace: float) -> None:
+        """Gives requests to other replicas too, whenever they have less to do.
+
+        Args:
+            addresses: Where the others are, perhaps none any more.
+            grace: Seconds to wait for the answers of those that leave.
+        """
+        if self._sharing is None:
+            from jina.runtime.work_sharing import WorkSharing  # noqa: PLC0415 - few workers do that
+
+            self._sharing = WorkSharing(self, self._options)
+        await self._sharing.update(addresses, grace)
+
+    def declare_results(self, response: DataRequest) -> None:
+        """Notes the type of the documents in a response that another replica has given."""
+        endpoint = self._table.lookup(response.exec_endpoint)
+        if endpoint is not None:
+            response.document_array_cls = endpoint.schema.output_list
+
     async def close(self) -> None:
         """Closes the Executor."""
+        if self._sharing is not None:
+            await self._sharing.close()
         self._threads.close()
         result: Any = self.executor.close()  # type: ignore[func-returns-value]
         if inspect.isawaitable(result):

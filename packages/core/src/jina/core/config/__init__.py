@@ -8,6 +8,7 @@ from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
+    AroundOptions,
     ClientCallOptions,
     ClientOptions,
     DeploymentOptions,
@@ -23,11 +24,14 @@ from jina.core.config.models import (
     PingOptions,
 )
 from jina.core.config.protection import PUBLIC_OPTIONS, api_keys_of
+from jina.core.config.restart import RestartPolicy
 from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
+from jina.core.config.shards import shard_addresses
 
 __all__ = [
     'PUBLIC_OPTIONS',
     'PYTHON_ONLY',
+    'AroundOptions',
     'ClientCallOptions',
     'ClientOptions',
     'DeploymentOptions',
@@ -49,6 +53,7 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'RestartPolicy',
     'RouteOptions',
     'api_keys_of',
     'build',
@@ -63,6 +68,7 @@ __all__ = [
     'option',
     'option_info',
     'parse_host',
+    'shard_addresses',
     'split_flow_values',
     'to_arguments',
     'unknown_option',

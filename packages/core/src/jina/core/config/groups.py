@@ -8,6 +8,7 @@ from pydantic import Field
 
 from jina.core.config.base import Options, option
 from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
+from jina.core.config.restart import Restart
 from jina.core.config.routes import Routes
 from jina.core.config.values import (
     Compression,
@@ -69,8 +70,8 @@ class IdentityOptions(Options):
     """Number of the shard that this process serves."""
     replica_id: Annotated[int, Field(ge=0)] = option(0, hidden=True)
     """Number of the replica that this process is."""
-    pod_role: PodRole = option(PodRoleType.WORKER, hidden=True, planned='sharding')
-    """Role of the process in its Deployment: HEAD, WORKER or GATEWAY."""
+    pod_role: PodRole = option(PodRoleType.WORKER, hidden=True)
+    """Role of the process in its Deployment: WORKER, or HEAD for the one that shares requests out to the shards of ``connection_list``."""
 
 
 class StartOptions(Options):
@@ -88,6 +89,13 @@ class StartOptions(Options):
     """Return from the start at once; ``wait_start_success`` then waits until it is ready."""
     floating: bool = option(False)
     """Keep the result out of the pipeline and of the response; the next Executor is chained to the one before this one."""
+
+
+class RestartOptions(Options):
+    """What becomes of processes that end by themselves."""
+
+    restart: Restart = option('no')
+    """Which processes are started again when they end by themselves: ``no``; ``on-failure``, or ``on-failure:N`` for at most N times in a row; ``always``."""
 
 
 class ReloadOptions(Options):

@@ -16,10 +16,12 @@ from jina.core.config.groups import (
     LogOptions,
     PodOptions,
     ReloadOptions,
+    RestartOptions,
     RootLoggingOptions,
     TelemetryOptions,
     VolumeOptions,
 )
+from jina.core.config.shards import check_around, check_role
 from jina.core.config.values import (
     Addresses,
     Conditions,
@@ -53,7 +55,6 @@ from jina.core.errors import ConfigError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_SHARDING = 'sharding'
 _HUB = 'the Executor hub'
 _NO_METRICS = 'a client records traces only'
 _USED_BY = {
@@ -128,11 +129,11 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     host: HostList = option(lambda: [default_host()], aliases=('host_in',), compact=True)
     """Address to listen on; of an external Executor, the addresses of its replicas. ``JINA_DEFAULT_HOST`` changes the default."""
     replicas: Annotated[int, Field(ge=1)] = option(1)
-    """Number of processes that share the requests."""
-    shards: Annotated[int, Field(ge=1)] = option(1, planned=_SHARDING)
-    """Number of parts that the data is divided into; each part has its replicas."""
+    """Number of processes that share the requests, of each shard if there are several."""
+    shards: Annotated[int, Field(ge=1)] = option(1)
+    """Number of parts that the data is divided into; each part has its replicas. ``jina executor`` serves the one that ``shard_id`` names."""
     polling: Polling = option(PollingType.ANY)
-    """Which shards get a request: ANY, ALL, or a mapping from endpoint to these (``*`` for all others). With one shard both are the same."""
+    """Which shards get a request: ANY, ALL, or a mapping from endpoint to these (``*`` for all others). ``/index`` goes to any and ``/search`` to all shards, unless the mapping names them. With one shard it makes no difference."""
     native: bool = option(False)
     """Run the Executor in this process; never in a container."""
     allow_concurrent: bool = option(False)
@@ -153,20 +154,37 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Fetch the Executor from the hub even if it is there already."""
     prefer_platform: str | None = option(None, planned=_HUB)
     """Platform of the image that is fetched from the hub, for example ``linux/amd64``."""
-    uses_before_address: str | None = option(None, planned=_SHARDING)
-    """Address of the process that works on a request before the shards do."""
-    uses_after_address: str | None = option(None, planned=_SHARDING)
-    """Address of the process that works on a request after the shards did."""
-    connection_list: Values | None = option(None, planned=_SHARDING)
-    """Addresses of the processes that a head sends requests to, as JSON."""
+    uses_before_address: str | None = option(None)
+    """Address of a process that runs elsewhere and works on a request before the shards do."""
+    uses_after_address: str | None = option(None)
+    """Address of a process that runs elsewhere and works on the results of the shards."""
+    connection_list: Values | None = option(None)
+    """Addresses of the replicas of each shard for a head, as JSON: ``{"0": ["host:port"], "1": ["host:port"]}``."""
 
     @property
     def runtime_name(self) -> str:
-        """Name of the process in results, logs and metrics: ``<name>/rep-<replica_id>``."""
-        return f'{self.name or "executor"}/rep-{self.replica_id}'
+        """Name of the process in results, logs and metrics.
+
+        It is ``<name>/rep-<replica_id>``, ``<name>/shard-<shard_id>/rep-<replica_id>`` with several shards, ``<name>/head``.
+        """
+        name = self.name or 'executor'
+        if self.is_head:
+            return f'{name}/head'
+        shard = f'shard-{self.shard_id}/' if self.shards > 1 else ''
+        return f'{name}/{shard}rep-{self.replica_id}'
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the process shares requests out to shards, and runs no Executor."""
+        return self.pod_role is PodRoleType.HEAD
+
+    @model_validator(mode='after')
+    def _check_role(self) -> Self:
+        check_role(self)
+        return self
 
 
-class DeploymentOptions(HttpServerOptions, ExecutorOptions):
+class DeploymentOptions(HttpServerOptions, RestartOptions, ExecutorOptions):
     """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
 
     owner: ClassVar[str] = 'Deployment'
@@ -176,10 +194,10 @@ class DeploymentOptions(HttpServerOptions, ExecutorOptions):
     """Name of the Deployment. In a Flow the default is ``executor<n>`` with its position."""
     needs: TextList | None = option(None, cli=False)
     """Names of the Deployments whose results it gets; the default is the one added before it. ``gateway`` is the start of the Flow."""
-    uses_before: Any = option(None, planned=_SHARDING)
-    """Executor that works on a request before the shards do."""
-    uses_after: Any = option(None, planned=_SHARDING)
-    """Executor that works on a request after the shards did."""
+    uses_before: Any = option(None)
+    """Executor that works on a request before the shards do; given like ``uses``."""
+    uses_after: Any = option(None)
+    """Executor that works on the results of the shards, which it gets as ``docs_matrix`` and ``docs_map``; given like ``uses``."""
     when: Query | None = option(None)
     """Filter that documents must match to reach this Executor, for example ``{'tags__key': {'$eq': 5}}``."""
     external: bool = option(False)
@@ -195,7 +213,13 @@ class DeploymentOptions(HttpServerOptions, ExecutorOptions):
 
     @property
     def shares_port(self) -> bool:
-        return self.replicas > 1 and not self.include_gateway
+        return self.replicas > 1 and not self.include_gateway and not self.needs_head
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether a head stands in front of the Executors: there are shards, or Executors before or after them."""
+        around = (self.uses_before, self.uses_after, self.uses_before_address, self.uses_after_address)
+        return self.shards > 1 or any(value is not None for value in around)
 
     def _ports_name_replicas(self) -> bool:
         return self.external
@@ -208,10 +232,23 @@ class DeploymentOptions(HttpServerOptions, ExecutorOptions):
             raise PydanticCustomError(
                 'role', 'deployment_role is DEPLOYMENT or INSPECT; a Flow finds the others by itself'
             )
+        check_around(self)
         return self
 
 
-class GatewayOptions(HttpServerOptions, ServedPodOptions):
+class AroundOptions(DeploymentOptions):
+    """Options of the process that runs the Executor of ``uses_before`` or ``uses_after``. Made by a Deployment."""
+
+    around: Literal['uses_before', 'uses_after'] = option('uses_before', cli=False)
+    """Which of the two it runs."""
+
+    @property
+    def runtime_name(self) -> str:
+        """Name of the process: ``<name>/uses_before-0`` or ``<name>/uses_after-0``."""
+        return f'{self.name or "executor"}/{self.around}-{self.replica_id}'
+
+
+class GatewayOptions(HttpServerOptions, RestartOptions, ServedPodOptions):
     """Options of a Flow's gateway: ``Flow(...)``, ``Flow().config_gateway(...)`` and the ``jina gateway`` command."""
 
     owner: ClassVar[str] = 'Gateway'

@@ -1,0 +1,134 @@
+"""Adding and removing replicas of a Deployment that runs, with no request lost."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jina.core.errors import ConfigError, JinaError, LifecycleError, NotStartedError, NotSupportedError
+from jina.orchestrate.lifecycle import CLOSE_GRACE_S
+from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.server import referenced_classes
+
+if TYPE_CHECKING:
+    from jina.orchestrate.deployment import Deployment
+
+_ANSWER_MARGIN_S = 10.0
+
+
+class ScalingMixin:
+    """``scale`` of a Deployment."""
+
+    def scale(self, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """Change the number of replicas while the Deployment runs; of each shard, if there are several.
+
+        New replicas get requests as soon as they are ready, that is, after ``__init__`` and ``warm_up``. Replicas that leave,
+        those with the highest numbers, get no new requests, answer those they have, and are closed. No request is lost.
+        It returns when all of that is done. ``runtime_args.replicas`` of Executors that run already stays as it was.
+
+        Args:
+            replicas: How many there are to be, at least one.
+            grace: Seconds that replicas which leave have for their last requests.
+
+        Raises:
+            ConfigError: ``replicas`` is no number of replicas.
+            NotStartedError: The Deployment doesn't run.
+            NotSupportedError: It is external, or nothing stands in front of its replicas.
+            StartupError: A new replica failed to start; the others go on as before.
+            LifecycleError: The process in front of the replicas can't be told.
+        """
+        deployment: Any = self
+        with deployment._scale_lock:
+            _scale(deployment, _checked(replicas), grace)
+
+    async def async_scale(self, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """The same as ``scale``, without blocking the event loop."""
+        await asyncio.to_thread(self.scale, replicas, grace=grace)
+
+
+def _checked(replicas: Any) -> int:
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+        raise ConfigError(f'scale(replicas={replicas!r})', hint='give the number of replicas, at least 1')
+    return replicas
+
+
+def _scale(deployment: Deployment, replicas: int, grace: float) -> None:
+    if deployment.external:
+        raise NotSupportedError(
+            f'Deployment {deployment.name!r} is external',
+            hint='scale it where it was started, or add its new addresses',
+        )
+    if not deployment.num_pods:
+        raise NotStartedError(f'Deployment {deployment.name!r} is not started', hint='call scale() while it runs')
+    before = deployment.options.replicas
+    if replicas == before:
+        return
+    fronts = deployment.told_of_replicas()
+    if not fronts:
+        raise NotSupportedError(
+            f'Deployment {deployment.name!r} has no gateway that could share requests out to other replicas',
+            hint='start it without include_gateway=False',
+        )
+    if replicas > before:
+        _grow(deployment, range(before, replicas), fronts, grace)
+    else:
+        _shrink(deployment, replicas, fronts, grace)
+    deployment.logger.info('%d replicas instead of %d', replicas, before)
+
+
+def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: float) -> None:
+    options = deployment.options
+    more = options.model_copy(update={'replicas': numbers.stop})
+    classes = referenced_classes(options)
+    added: list[list[Pod]] = []
+    try:
+        deployment.options = more
+        for shard in range(options.shards):
+            pods: list[Pod] = []
+            added.append(pods)
+            for option in deployment.replica_options(shard, numbers):
+                pods.append(deployment.launch_replica(option, classes))
+                deployment._joining.append(pods[-1])  # closed with the Deployment, should it be closed meanwhile
+        wait_ready(deployment._joining, deployment.ready_timeout)
+        for pods, shard_pods in zip(added, deployment._shards, strict=True):
+            shard_pods.extend(pods)
+        deployment._joining = []
+        _tell(deployment, fronts, grace)
+    except BaseException:
+        deployment.options = options
+        failed = [pod for pods in added for pod in pods]
+        for shard_pods in deployment._shards:
+            shard_pods[:] = [pod for pod in shard_pods if pod not in failed]
+        deployment._joining = []
+        with contextlib.suppress(JinaError):  # some may know of the new ones already
+            _tell(deployment, fronts, 0.0)
+        close_pods(failed, grace)
+        raise
+
+
+def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace: float) -> None:
+    leaving = [pod for shard in deployment._shards for pod in shard[replicas:]]
+    before = [list(shard) for shard in deployment._shards]
+    for shard in deployment._shards:
+        del shard[replicas:]
+    try:
+        _tell(deployment, fronts, grace)
+    except BaseException:
+        deployment._shards[:] = before
+        raise
+    deployment.options = deployment.options.model_copy(update={'replicas': replicas})
+    close_pods(leaving, grace)
+
+
+def _tell(deployment: Deployment, fronts: Sequence[Pod], grace: float) -> None:
+    """Have the processes in front of the replicas use those that there are now, and wait until they do."""
+    answers = [front.command(**deployment.news_of_replicas(), grace=grace) for front in fronts]
+    done, late = concurrent.futures.wait(answers, grace + _ANSWER_MARGIN_S)
+    for answer in done:
+        answer.result()
+    if late:
+        names = ', '.join(front.name for front in fronts)
+        raise LifecycleError(f'{names}: no answer after {grace + _ANSWER_MARGIN_S:g} seconds')
