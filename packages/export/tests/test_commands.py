@@ -22,7 +22,7 @@ def test_flowchart_from_the_command_line(tmp_path: Path) -> None:
     assert (tmp_path / 'out.mmd').read_text().startswith('flowchart TD\n    subgraph encoder ["encoder"]\n')
 
 
-@pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose', 'schema'])
+@pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose'])
 def test_other_kinds_are_refused(kind: str, tmp_path: Path) -> None:
     (tmp_path / 'flow.yml').write_text(FLOW)
     done = jina('export', kind, 'flow.yml', 'out', cwd=tmp_path)

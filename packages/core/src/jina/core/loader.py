@@ -395,6 +395,28 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
     return executor
 
 
+def blueprint(definition: Definition) -> BaseExecutor:
+    """Makes an Executor whose own ``__init__`` doesn't run: it loads no model, and what it declares can be checked.
+
+    Args:
+        definition: What to make.
+
+    Raises:
+        ConfigError: Its ``__init__`` doesn't take what the framework gives, or ``requests`` names a method that isn't there.
+    """
+    executor_class = definition.executor_class
+    injected = {'metas': dict(definition.metas), 'requests': dict(definition.requests), 'runtime_args': {}}
+    _check_init(definition, {**injected, **({'dynamic_batching': {}} if definition.dynamic_batching else {})})
+    known = {*_constructor_arguments(executor_class)}
+    for name in definition.arguments:
+        if name not in known and not reads_rest(executor_class):
+            raise unknown_argument(definition, name)
+    executor = executor_class.__new__(executor_class)
+    executor._definition = definition
+    _base_class().__init__(executor, **injected, dynamic_batching=definition.dynamic_batching)
+    return executor
+
+
 def _check_init(definition: Definition, injected: Mapping[str, Any]) -> None:
     """Turns a wrong signature into an error that says what to change, before Python's own."""
     executor_class, arguments = definition.executor_class, definition.arguments
