@@ -60,10 +60,11 @@ POSITIONAL = {
     'export docker-compose': ['config_path', 'outpath'],
     'help': ['query'],
 }
-HIDDEN = set(
+_HIDDEN = (
     '--workspace-id --extra-search-paths --k8s-namespace --env-from-secret --image-pull-secrets --shard-id --pod-role '
-    '--noblock-on-start --replica-id --force-network-mode --deployment-role'.split()
+    '--noblock-on-start --replica-id --force-network-mode --deployment-role'
 )
+HIDDEN = set(_HIDDEN.split())
 HIDDEN_COMMANDS = {'gateway', 'pod', 'deployment', 'client'}
 
 

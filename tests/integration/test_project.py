@@ -115,6 +115,6 @@ def test_check_names_every_problem(tmp_path: Path) -> None:
     )
     status, output, errors = check('chained.yml')
     assert status == 1
-    assert "Executor 'first' returns" in errors
-    assert "'second'" in errors
+    assert "Executor 'first' gives Word" in errors
+    assert "Executor 'second' takes Number" in errors
     assert check('chained.yml', '--no-import')[0] == 0

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BeforeValidator
-
 from jina.core.config import (
     DeploymentOptions,
     DynamicBatchingOptions,
@@ -27,6 +25,7 @@ from jina.core.config.values import parse_comma_list, parse_mapping
 from jina.core.errors import ConfigError
 from jina.core.version import __version__
 from jina.core.yaml import dump_yaml
+from pydantic import BeforeValidator
 
 __all__ = ['export_schema', 'json_schema']
 

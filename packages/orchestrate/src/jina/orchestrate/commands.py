@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def prepare_deployment(values: dict[str, Any], check: Check) -> Orchestrator:
     """The Deployment of options, or of the YAML file that ``uses`` names with the other options on top of it."""
-    source = values.get('uses')
+    source: Any = values.get('uses')
     if not _is_document_of(source, 'Deployment'):
         options = check(values)
         launcher.prepare()

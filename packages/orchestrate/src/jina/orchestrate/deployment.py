@@ -14,7 +14,7 @@ from jina.core.config import (
     external_addresses,
 )
 from jina.core.enums import PodRoleType, ProtocolType
-from jina.core.errors import ConfigError, NotStartedError
+from jina.core.errors import NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.topology import Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject

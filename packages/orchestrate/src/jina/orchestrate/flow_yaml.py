@@ -143,11 +143,7 @@ def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
         )
     if values.get('name') == 'gateway':
         return flow
-    if method != 'add':
-        added = getattr(flow, method)(**values)
-    else:
-        added = flow._with_deployment(values, where=where)
-    result: FlowT = added
+    result: FlowT = flow._with_deployment(values, where=where) if method == 'add' else getattr(flow, method)(**values)
     return result
 
 
