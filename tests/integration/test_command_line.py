@@ -92,7 +92,9 @@ def spellings(path: str) -> dict[str, bool]:
 def test_flags(path: str) -> None:
     flags = spellings(path)
     assert set(EXPECTED[path].split()) <= set(flags)
-    hidden = set() if path.startswith('export') else HIDDEN  # a namespace is hidden but where Kubernetes YAML is written
+    hidden = (
+        set() if path.startswith('export') else HIDDEN
+    )  # a namespace is hidden but where Kubernetes YAML is written
     assert {name for name in EXPECTED[path].split() if flags[name]} == hidden & set(EXPECTED[path].split())
 
 
@@ -118,7 +120,9 @@ def test_commands() -> None:
 def test_help_of_an_export() -> None:
     assert 'flowchart' in jina('export', '--help').stdout
     assert jina('export').returncode == 2
-    assert jina('export', 'flowchrt').stderr == "error: jina export has no command 'flowchrt'; did you mean 'flowchart'?\n"
+    assert (
+        jina('export', 'flowchrt').stderr == "error: jina export has no command 'flowchrt'; did you mean 'flowchart'?\n"
+    )
     assert jina('export', 'docker-compose', '--help').stdout.startswith(
         'usage: jina export docker-compose [OPTIONS] CONFIG_PATH OUTPATH'
     )

@@ -75,9 +75,7 @@ def test_check_names_every_problem(tmp_path: Path) -> None:
     with_context = ['--context', 'token=s3cret']
 
     def check(*arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [JINA, 'check', *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run([JINA, 'check', *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
     status, output, errors = check('right.yml', *with_context)

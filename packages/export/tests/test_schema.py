@@ -123,9 +123,17 @@ def test_files(schema: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_command(schema: dict[str, Any], tmp_path: Path) -> None:
-    command = [sys.executable, '-c', 'import sys; from jina.core.cli.main import main; sys.exit(main())', 'export', 'schema']
+    command = [
+        sys.executable,
+        '-c',
+        'import sys; from jina.core.cli.main import main; sys.exit(main())',
+        'export',
+        'schema',
+    ]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert json.loads(printed.stdout) == schema
-    done = subprocess.run([*command, '--schema-path', 'x.json'], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*command, '--schema-path', 'x.json'], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, 'wrote x.json\n', '')
     assert json.loads((tmp_path / 'x.json').read_text()) == schema

@@ -405,7 +405,11 @@ def blueprint(definition: Definition) -> BaseExecutor:
         ConfigError: Its ``__init__`` doesn't take what the framework gives, or ``requests`` names a method that isn't there.
     """
     executor_class = definition.executor_class
-    injected: dict[str, Any] = {'metas': dict(definition.metas), 'requests': dict(definition.requests), 'runtime_args': {}}
+    injected: dict[str, Any] = {
+        'metas': dict(definition.metas),
+        'requests': dict(definition.requests),
+        'runtime_args': {},
+    }
     _check_init(definition, {**injected, **({'dynamic_batching': {}} if definition.dynamic_batching else {})})
     known = {*_constructor_arguments(executor_class)}
     for name in definition.arguments:

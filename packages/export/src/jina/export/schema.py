@@ -268,10 +268,8 @@ def _of_type(annotation: Any, metadata: Sequence[Any] = ()) -> Schema:
 
 
 def _of_scalar(kind: Any, facts: Sequence[Any]) -> Schema:
-    if get_origin(kind) is Literal:
-        return _any_of([{'enum': list(get_args(kind))}, _VARIABLE])
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        names = list(kind.__members__)
+    if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
+        names = list(get_args(kind) or kind.__members__)
         return _any_of([{'enum': [*names, *(name.lower() for name in names)]}, _VARIABLE])
     if kind is bool:
         return _any_of([{'type': 'boolean'}, _VARIABLE])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from jina.core.config import Options
 
+
 class Check(Protocol):
     """Makes options of values."""
 

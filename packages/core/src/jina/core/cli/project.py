@@ -10,7 +10,7 @@ from jina.core.errors import ConfigError
 if TYPE_CHECKING:
     from jina.core.config import NewOptions
 
-_EXECUTOR = '''\
+_EXECUTOR = """\
 from jina import Executor, requests
 from docarray import DocList
 from docarray.documents.legacy import LegacyDocument
@@ -24,17 +24,19 @@ class MyExecutor(Executor):
         for number, doc in enumerate(docs):
             doc.text = WORDS[number % len(WORDS)]
         return docs
-'''
-_CONFIG = '''\
+"""
+_CONFIG = """\
 jtype: MyExecutor
 py_modules:
   - executor.py
 metas:
   name: executor1
   description: Greets everyone and says goodbye
-'''
-_REQUIREMENTS = '# What executor.py imports beside jina. `install_requirements: true` in {file} installs it at the start.\n'
-_CLIENT = '''\
+"""
+_REQUIREMENTS = (
+    '# What executor.py imports beside jina. `install_requirements: true` in {file} installs it at the start.\n'
+)
+_CLIENT = """\
 from jina import Client
 from docarray import DocList
 from docarray.documents.legacy import LegacyDocument
@@ -43,9 +45,9 @@ if __name__ == '__main__':
     client = Client(port=54321)
     docs = client.post('/', DocList[LegacyDocument]([LegacyDocument(), LegacyDocument()]), return_type=DocList[LegacyDocument])
     print(docs.text)
-'''
+"""
 _MAIN = {
-    'deployment': '''\
+    'deployment': """\
 jtype: Deployment
 version: '1'
 with:
@@ -53,8 +55,8 @@ with:
   uses: executor1/config.yml
   protocol: [grpc, http]
   port: [54321, 54322]
-''',
-    'flow': '''\
+""",
+    'flow': """\
 jtype: Flow
 version: '1'
 gateway:
@@ -63,9 +65,9 @@ gateway:
 executors:
   - name: executor1
     uses: executor1/config.yml
-''',
+""",
 }
-_README = '''\
+_README = """\
 # {name}
 
 Start the server, which answers until Ctrl-C:
@@ -92,7 +94,7 @@ It prints `['hello, world!', 'goodbye, world!']`. The server also speaks HTTP; i
 | `client.py` | a client |
 
 `jina check {kind}.yml` checks the YAML files without starting anything.
-'''
+"""
 
 
 def make_project(folder: Path, kind: str) -> list[Path]:

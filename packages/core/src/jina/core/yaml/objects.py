@@ -221,6 +221,18 @@ class YamlObject:
             f'{type(self).__name__} has no YAML form', hint=f'define {type(self).__name__}.to_config()'
         )
 
+    @staticmethod
+    def is_valid_jaml(obj: Mapping[str, Any]) -> bool:
+        """Tells whether a document can be written as YAML and read again.
+
+        Args:
+            obj: The document.
+        """
+        try:
+            return load_yaml(dump_yaml(obj), substitute=False).data == obj
+        except ConfigError:
+            return False
+
     def save_config(self, filename: str | os.PathLike[str] | None = None) -> None:
         """Writes the object to a YAML file that ``load_config`` can read.
 
