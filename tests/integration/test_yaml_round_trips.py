@@ -15,7 +15,7 @@ import pytest
 import yaml
 from docarray import DocList
 from docarray.documents import TextDoc
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jina import Deployment, Executor, Flow, dynamic_batching, requests
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, Options, option_info
@@ -25,7 +25,8 @@ from jina.export.schema import json_schema
 from jina.orchestrate import launcher
 
 EXAMPLES = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole Flows takes minutes
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 # Texts that YAML could take for something else are among them; a dollar sign is a variable in YAML.
 TEXT = st.one_of(
@@ -63,7 +64,7 @@ SPECIAL = {
     'port': st.lists(st.integers(0, 65535), min_size=1, max_size=1),
     'protocol': st.sampled_from(['grpc', ['HTTP'], 'websocket', ['GRPC']]),
     'uses': st.sampled_from(['MyExec', 'folder/executor.yml', {'jtype': 'MyExec', 'with': {'a': 1}}]),
-    'host': st.sampled_from(['0.0.0.0', ['127.0.0.1']]),
+    'host': st.sampled_from(['0.0.0.0', '127.0.0.1']),
     'uses_dynamic_batching': st.just({'/default': {'preferred_batch_size': 8, 'timeout': 5}}),
     'uses_requests': st.dictionaries(st.sampled_from(['/a', '/b']), NAME, min_size=1),
     'polling': st.sampled_from(['ANY', 'ALL', {'/custom': 'ALL', '*': 'ANY'}]),

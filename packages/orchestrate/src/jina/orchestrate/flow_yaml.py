@@ -70,9 +70,10 @@ def write(flow: Flow) -> dict[str, Any]:
     if given:
         document['with'] = {name: _plain(value) for name, value in given.items()}
     document['executors'] = [_executor_document(flow, index) for index in range(len(list(flow)))]
-    gateway = {name: value for name, value in document_values(flow.gateway_options).items() if name not in given}
+    inherited = flow._values.gateway
+    gateway = {name: value for name, value in document_values(flow.gateway_options).items() if name not in inherited}
     for name, value in flow._gateway_values.items():
-        if name in given and given[name] != value:
+        if name in inherited and inherited[name] != value:
             gateway[name] = _plain(value)
     if gateway:
         document['gateway'] = gateway
