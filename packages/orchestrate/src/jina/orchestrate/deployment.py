@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from jina.client import Client
@@ -46,6 +47,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """
 
     kind: ClassVar[str] = 'Deployment'
+    _configuration = ('options', 'logger')
 
     def __init__(self, **kwargs: Any) -> None:
         launcher.prepare()  # it starts while the options are read
@@ -245,6 +247,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     def _title(self) -> str:
         return f'Deployment {self.name!r}'
 
+    def _log(self) -> JinaLogger:
+        return self.logger
+
+    def _follows_yaml(self) -> bool:
+        return self.options.reload
+
     def _noblock(self) -> bool:
         return self.options.noblock_on_start
 
@@ -256,6 +264,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             self._gateway = self._pod('gateway/rep-0', self.gateway_options(), [])
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
+
+    def _announce(self) -> None:
         if self._standalone and not self.options.quiet and not self.external:
             banner.show(self.kind, self.public_addresses)
 
@@ -263,6 +273,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         if self._gateway is not None:
             close_pods([self._gateway], grace / 2)
         close_pods(self._workers, grace / 2 if self._gateway else grace)
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        vars(self).update(configuration)
+        if not any(self.options.port) and len(addresses) == len(self.options.protocol):
+            self.options = self.options.model_copy(update={'port': [address.port for address in addresses]})
+        launcher.prepare(server_modules(self.options.protocol))
 
     def _running_pods(self) -> list[Pod]:
         return self.pods

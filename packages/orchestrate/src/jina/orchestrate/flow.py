@@ -47,6 +47,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     """
 
     kind: ClassVar[str] = 'Flow'
+    _configuration = ('options', 'gateway_options', '_gateway_values', '_values', '_own_values', '_deployments')
 
     def __init__(self, **kwargs: Any) -> None:
         Orchestrator.__init__(self)
@@ -343,6 +344,12 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     def _title(self) -> str:
         return f'Flow {self.options.name!r}' if self.options.name else 'Flow'
 
+    def _log(self) -> JinaLogger:
+        return self.logger
+
+    def _follows_yaml(self) -> bool:
+        return self.options.reload
+
     def _noblock(self) -> bool:
         return self.gateway_options.noblock_on_start
 
@@ -369,6 +376,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         for number in range(1, options.replicas):
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
+
+    def _announce(self) -> None:
         if not self.options.quiet:
             banner.show(self.kind, self.public_addresses)
 
@@ -376,6 +385,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         close_pods(self._gateways, grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
         self._gateways = []
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        vars(self).update(configuration)
+        if not any(self.gateway_options.port) and len(addresses) == len(self.gateway_options.protocol):
+            ports = [address.port for address in addresses]
+            self.gateway_options = self.gateway_options.model_copy(update={'port': ports})
+        self._prepare()
 
     def _start_gateway(self, options: GatewayOptions) -> None:
         pod = Pod(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jina.core.config import (
     DeploymentOptions,
@@ -144,8 +144,9 @@ def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
         )
     if values.get('name') == 'gateway':
         return flow
-    result: FlowT = flow._with_deployment(values, where=where) if method == 'add' else getattr(flow, method)(**values)
-    return result
+    if method == 'add':
+        return cast('FlowT', flow._with_deployment(values, where=where))
+    return cast('FlowT', getattr(flow, method)(**values))
 
 
 def _executor_document(flow: Flow, index: int) -> dict[str, Any]:

@@ -8,13 +8,19 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from jina.core.errors import ConfigError, LifecycleError, NotStartedError
+from jina.orchestrate.progress import StartProgress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jina.core.config import PodAddress
+    from jina.core.logging import JinaLogger
     from jina.orchestrate.pod import Pod
     from typing_extensions import Self
 
@@ -35,6 +41,18 @@ class StopEvent(Protocol):
 class Orchestrator:
     """Base of Deployment and Flow. Subclasses implement ``_start`` and ``_close``."""
 
+    kind: ClassVar[str]
+    """``Deployment`` or ``Flow``."""
+    _configuration: ClassVar[tuple[str, ...]]
+    """Names of the attributes that say what is started."""
+    if TYPE_CHECKING:
+        config_path: Path | None
+        load_again: Callable[[], Any] | None
+
+        @property
+        def public_addresses(self) -> list[PodAddress]: ...
+        def to_config(self) -> dict[str, Any]: ...
+
     def __init__(self) -> None:
         self._state_lock = threading.RLock()
         self._started = False
@@ -43,6 +61,7 @@ class Orchestrator:
         self._ready_event = threading.Event()
         self._start_error: BaseException | None = None
         self._interrupted = False
+        self._closing = False
         self._client: Any = None
 
     def start(self) -> Self:
@@ -62,6 +81,7 @@ class Orchestrator:
             self._started = True
             self._owner_pid = os.getpid()
             self._interrupted = False
+            self._closing = False
             self._closed_event.clear()
             self._ready_event.clear()
             self._start_error = None
@@ -97,6 +117,7 @@ class Orchestrator:
         """Stop all processes: requests in flight are finished, Executors are closed. Nothing happens if it isn't started."""
         if not self._is_running():
             return
+        self._closing = True
         if not self._ready_event.is_set():
             for pod in self._running_pods():  # a start in another thread gives up as soon as one of its processes ends
                 pod.stop(INTERRUPT_GRACE_S)
@@ -108,19 +129,21 @@ class Orchestrator:
         """Wait until the program is interrupted (Ctrl-C), until it is closed by another thread, or until an event.
 
         SIGTERM ends it with ``SystemExit``, so that everything is closed in order. It may be called in any thread; signals
-        are for the main thread only.
+        are for the main thread only. With ``reload=True`` it is restarted, meanwhile, whenever the YAML file that it was loaded
+        from changes.
 
         Args:
             stop_event: A ``threading.Event`` or ``multiprocessing.Event`` that ends the wait.
 
         Raises:
             NotStartedError: It isn't started.
+            MissingExtraError: ``reload`` is set and the package watchfiles isn't installed.
         """
         if not self._is_running():
             raise NotStartedError(
                 f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first'
             )
-        with _TerminateAsExit():
+        with _TerminateAsExit(), self._following_yaml():
             try:
                 if stop_event is None:
                     self._closed_event.wait()
@@ -160,7 +183,9 @@ class Orchestrator:
     def _start_or_end(self) -> None:
         with self._state_lock:
             try:
-                self._start()
+                with self._progress():
+                    self._start()
+                self._announce()
             except BaseException as error:
                 self._start_error = error
                 self._interrupted = True
@@ -169,11 +194,76 @@ class Orchestrator:
             finally:
                 self._ready_event.set()
 
+    def _progress(self) -> StartProgress:
+        return StartProgress(self._title(), self._running_pods, self._log())
+
     def _start_aside(self) -> None:
         try:
             self._start_or_end()
         except BaseException:  # noqa: BLE001 - wait_start_success raises it in the thread that asks
             return
+
+    def _following_yaml(self) -> AbstractContextManager[object]:
+        """Restarts it while the YAML file that it was loaded from is followed."""
+        path = self.config_path
+        if not self._follows_yaml() or path is None or self.load_again is None:
+            return nullcontext()
+        from jina.orchestrate.following import Following  # noqa: PLC0415 - for development only
+
+        return Following(path, self.restart_with_changes, self._log())
+
+    def restart_with_changes(self) -> None:
+        """Load the YAML file again, and restart with what it describes now; the ports stay.
+
+        Requests in flight are finished first. A file that can't be loaded changes nothing. If what it describes doesn't start, it
+        is started again as it was.
+        """
+        if self.load_again is None:
+            return
+        try:
+            changed = self.load_again()
+        except Exception as error:
+            self._log().error(
+                'the change can not be loaded, the %s from before goes on: %s', self.kind, error, exc_info=error
+            )
+            return
+        if changed.to_config() == self.to_config():
+            return
+        self._log().info('change in %s YAML %s observed, restarting %s', self.kind, self.config_path, self.kind)
+        with self._state_lock:
+            if not self._is_running() or self._closing:
+                return
+            before = {name: getattr(self, name) for name in self._configuration}
+            addresses = self.public_addresses
+            self._ready_event.clear()  # so that close() ends a start in progress
+            try:
+                self._close(CLOSE_GRACE_S)
+                self._drop_client()
+                self._take({name: getattr(changed, name) for name in self._configuration}, addresses)
+                if not self._try_start(f'the changed {self.kind} does not start, the one from before is started again'):
+                    self._take(before, addresses)
+                    self._try_start(f'the {self.kind} does not start any more; it is tried again after the next change')
+            finally:
+                self._ready_event.set()
+
+    def _try_start(self, failure: str) -> bool:
+        """Start, or log why not; returns whether that is the end of it."""
+        if self._closing:
+            return True
+        try:
+            with self._progress():
+                self._start()
+            self._announce()
+        except Exception as error:
+            self._close(INTERRUPT_GRACE_S)
+            if not self._closing:
+                self._log().error(failure, exc_info=error)
+            return self._closing
+        return True
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        """Become what another object is; servers that get no port keep the one that they have."""
+        raise NotImplementedError
 
     def _cached_client(self, make: Callable[[], Any]) -> Any:
         """One client for all calls to the running servers, so that connections are kept."""
@@ -204,10 +294,20 @@ class Orchestrator:
     def _title(self) -> str:
         return type(self).__name__
 
+    def _log(self) -> JinaLogger:
+        raise NotImplementedError
+
+    def _follows_yaml(self) -> bool:
+        raise NotImplementedError
+
     def _noblock(self) -> bool:
         raise NotImplementedError
 
     def _running_pods(self) -> list[Pod]:
+        raise NotImplementedError
+
+    def _announce(self) -> None:
+        """Show that it is ready, and where it listens."""
         raise NotImplementedError
 
     def _start(self) -> None:
