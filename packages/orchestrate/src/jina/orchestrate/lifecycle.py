@@ -7,13 +7,16 @@ import atexit
 import inspect
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from jina.core.environment import early_stop
 from jina.core.errors import ConfigError, LifecycleError, NotStartedError
+from jina.orchestrate.pod import Pod, death_hooks
 from jina.orchestrate.progress import StartProgress
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from jina.core.config import PodAddress
     from jina.core.logging import JinaLogger
-    from jina.orchestrate.pod import Pod
     from typing_extensions import Self
 
 CLOSE_GRACE_S = 30.0
@@ -347,4 +349,21 @@ def close_all() -> None:
         orchestrator.close()
 
 
+def _end_program(_pod: Pod) -> None:
+    """End the program with status 1 as soon as a process has died, if ``JINA_EARLY_STOP`` asks for that."""
+    if early_stop():
+        # In a thread of its own: this one must go on to see the other processes end.
+        threading.Thread(target=_close_and_exit, name='jina-early-stop', daemon=True).start()
+
+
+def _close_and_exit() -> None:
+    try:
+        close_all()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+death_hooks.append(_end_program)
 atexit.register(close_all)

@@ -16,6 +16,9 @@ from jina.core.config import PodAddress
 from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError
 from jina.orchestrate import launcher
 
+death_hooks: list[Callable[[Pod], object]] = []
+"""Called, on the launcher's thread, with each process that was ready and ended by itself."""
+
 
 class PodState(enum.Enum):
     """Where a pod is in its life."""
@@ -147,6 +150,8 @@ class Pod:
         self._fail_start()
         if before is PodState.READY:
             self._report_death()
+            for hook in death_hooks:
+                hook(self)
         self._ended.set()
 
     def _fail_start(self) -> None:
