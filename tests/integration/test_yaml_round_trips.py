@@ -26,7 +26,9 @@ from jina.orchestrate import launcher
 
 EXAMPLES = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking whole Flows takes minutes
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 # Texts that YAML could take for something else are among them; a dollar sign is a variable in YAML.
 TEXT = st.one_of(

@@ -47,9 +47,7 @@ configs:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., list[str]]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
     """Runs a Flow and returns the lines that its processes printed, without the box of addresses."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'flow').mkdir()
@@ -135,9 +133,9 @@ def test_one_failure_of_many_closes_all(noblock: bool) -> None:
     flow = Flow(noblock_on_start=noblock)
     for number in range(4):
         flow = flow.add(uses=Broken if number == 2 else Append, replicas=2)
-    with pytest.raises(StartupError, match="Deployment 'executor2' failed to start: ValueError: no model here"):
-        with flow:
-            flow.wait_start_success() if noblock else None
+    failure = pytest.raises(StartupError, match="Deployment 'executor2' failed to start: ValueError: no model here")
+    with failure, flow:
+        flow.wait_start_success()
     assert flow.num_pods == 0
     assert not flow.is_flow_ready()
 

@@ -124,12 +124,12 @@ def _flow() -> Schema:
     items: Schema = {'type': 'array', 'items': {'$ref': '#/definitions/Jina::Executors::All'}}
     return _object(
         {
-            'jtype': {'const': 'Flow'},
+            'jtype': {'const': 'Flow', 'description': 'What the file describes.'},
             'version': _VERSION,
             'with': {**_object(arguments), 'description': 'Options of the Flow, of its gateway and of all Executors.'},
             'executors': {**items, 'description': 'The Executors, in the order of Flow().add(...).'},
             'deployments': {**items, 'description': 'Older name of executors.'},
-            'gateway': {'$ref': '#/definitions/Jina::Gateway'},
+            'gateway': {'$ref': '#/definitions/Jina::Gateway', 'description': 'Options of the gateway.'},
             'py_modules': {**_TEXTS, 'description': 'Python files that are imported for all Executors.'},
             'jcloud': _VENDOR,
         },
@@ -141,7 +141,7 @@ def _deployment() -> Schema:
     options = _properties(DeploymentOptions)
     return _object(
         {
-            'jtype': {'const': 'Deployment'},
+            'jtype': {'const': 'Deployment', 'description': 'What the file describes.'},
             'version': _VERSION,
             'with': {**_object(options), 'description': 'Options of the Deployment.'},
             'jcloud': _VENDOR,
@@ -185,7 +185,7 @@ def _executor() -> Schema:
             'jtype': {'type': 'string', 'description': 'Class of the Executor.'},
             'version': _VERSION,
             'with': {'type': 'object', 'description': "Arguments of the Executor's `__init__`."},
-            'metas': {'$ref': '#/definitions/Jina::Metas'},
+            'metas': {'$ref': '#/definitions/Jina::Metas', 'description': 'Facts about the Executor.'},
             'requests': {
                 'type': 'object',
                 'additionalProperties': {'type': 'string'},

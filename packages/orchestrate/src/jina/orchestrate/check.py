@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jina.core import loader
@@ -124,7 +126,8 @@ class Report:
             extra_search_paths=tuple(options.extra_search_paths),
         )
         try:
-            return self._endpoints(loader.find_definition(uses, overrides))
+            with _environment(options.env or {}):
+                return self._endpoints(loader.find_definition(uses, overrides))
         except JinaError as error:
             self.problems.append(f'{place}{error}')
             return None
@@ -146,6 +149,18 @@ class Report:
         for name, executor in executors.items():
             directory.learn(name, executor.endpoints.discovery())
         directory.check()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """The variables that an Executor's process will have, which its YAML may name."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _uses(options: DeploymentOptions) -> str:

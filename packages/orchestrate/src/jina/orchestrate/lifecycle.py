@@ -220,18 +220,19 @@ class Orchestrator:
         Requests in flight are finished first. A file that can't be loaded changes nothing. If what it describes doesn't start, it
         is started again as it was.
         """
+        logger = self._log()
         if self.load_again is None:
             return
         try:
             changed = self.load_again()
         except Exception as error:
-            self._log().error(
+            logger.error(
                 'the change can not be loaded, the %s from before goes on: %s', self.kind, error, exc_info=error
             )
             return
         if changed.to_config() == self.to_config():
             return
-        self._log().info('change in %s YAML %s observed, restarting %s', self.kind, self.config_path, self.kind)
+        logger.info('change in %s YAML %s observed, restarting %s', self.kind, self.config_path, self.kind)
         with self._state_lock:
             if not self._is_running() or self._closing:
                 return
@@ -252,6 +253,7 @@ class Orchestrator:
         """Start, or log why not; returns whether that is the end of it."""
         if self._closing:
             return True
+        logger = self._log()
         try:
             with self._progress():
                 self._start()
@@ -259,7 +261,7 @@ class Orchestrator:
         except Exception as error:
             self._close(INTERRUPT_GRACE_S)
             if not self._closing:
-                self._log().error(failure, exc_info=error)
+                logger.error(failure, exc_info=error)
             return self._closing
         return True
 
