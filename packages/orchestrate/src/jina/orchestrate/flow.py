@@ -19,7 +19,7 @@ from jina.orchestrate import banner, flow_yaml, launcher
 from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
 from jina.orchestrate.export import ExportMixin, run_exporter
 from jina.orchestrate.lifecycle import Orchestrator
-from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
 from jina.orchestrate.server import run_server, server_modules
 
 if TYPE_CHECKING:
@@ -366,7 +366,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         self._gateways = []
         for deployment in self._deployments:
             deployment.launch()
-        wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
+        wait_ready_within([(pod, d.ready_timeout) for d in self._deployments for pod in d.pods])
         options = self.complete_gateway_options(topology)
         limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
         self._start_gateway(options)
@@ -404,10 +404,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         )
         self._gateways.append(pod)
         pod.start()
-
-    def _ready_timeout(self) -> float | None:
-        limits = [deployment.ready_timeout for deployment in self._deployments]
-        return None if not limits or None in limits else max(limit for limit in limits if limit is not None)
 
     def complete_gateway_options(self, topology: Topology) -> GatewayOptions:
         """Options of the gateway, with the graph and the addresses of the Executors that run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import enum
 import logging
+import math
 import pickle
 import signal
 import threading
@@ -222,17 +223,35 @@ def wait_ready(pods: Sequence[Pod], timeout: float | None) -> None:
     Raises:
         StartupError: One of them failed or took too long; the others still run.
     """
-    futures = {pod.ready: pod for pod in pods}
-    done, late = concurrent.futures.wait(futures, timeout, concurrent.futures.FIRST_EXCEPTION)
-    for future in done:
-        error = future.exception()
-        if error is not None:
-            raise error
-    if late:
-        names = ', '.join(sorted(futures[future].name for future in late))
-        raise StartupError(
-            f'{names}: not ready after {timeout:g} seconds', hint='raise timeout_ready (milliseconds; -1 waits forever)'
-        )
+    wait_ready_within([(pod, timeout) for pod in pods])
+
+
+def wait_ready_within(limits: Sequence[tuple[Pod, float | None]]) -> None:
+    """Wait until all pods answer, each within its own time from now.
+
+    Args:
+        limits: Pods that were started, each with its seconds; None waits forever.
+
+    Raises:
+        StartupError: One of them failed or took too long; the others still run.
+    """
+    begin = time.monotonic()
+    pods = {pod.ready: pod for pod, _ in limits}
+    for limit in sorted(
+        {seconds for _, seconds in limits}, key=lambda seconds: math.inf if seconds is None else seconds
+    ):
+        left = None if limit is None else max(0.0, begin + limit - time.monotonic())
+        done, _ = concurrent.futures.wait(pods, left, concurrent.futures.FIRST_EXCEPTION)
+        for future in done:
+            error = future.exception()
+            if error is not None:
+                raise error
+        late = sorted(pod.name for pod, seconds in limits if seconds == limit and not pod.ready.done())
+        if late:
+            raise StartupError(
+                f'{", ".join(late)}: not ready after {limit:g} seconds',
+                hint='raise timeout_ready (milliseconds; -1 waits forever)',
+            )
 
 
 def close_pods(pods: Sequence[Pod], grace: float) -> None:
