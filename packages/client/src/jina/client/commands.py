@@ -1,11 +1,16 @@
-"""The commands ``jina ping`` and ``jina client``."""
+"""The command ``jina ping``."""
 
 from __future__ import annotations
 
-from jina.core.cli.command import Command
-from jina.core.config import ClientOptions, PingOptions, changed
+from typing import TYPE_CHECKING
 
-__all__ = ['CLIENT', 'PING']
+from jina.core.cli.command import Command
+from jina.core.config import PingOptions
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ['PING']
 
 
 def run_ping(options: PingOptions) -> int:
@@ -17,30 +22,9 @@ def run_ping(options: PingOptions) -> int:
     return ping(options, logger)
 
 
-def run_client(options: ClientOptions) -> int:
-    """Makes a client of these options, sends one request without documents and shows where its time goes.
-
-    Raises:
-        TransportError: Nothing answers there.
-        NotSupportedError: The protocol's responses carry no routes.
-    """
-    from jina.client.client import Client  # noqa: PLC0415 - as above
-
-    values = {name: getattr(options, name) for name in changed(options) if name != 'asyncio'}
-    Client(**values).profiling(show_table=True)
-    return 0
-
-
 PING = Command(
     name='ping',
     help='Check whether a Flow, Deployment, Executor or gateway is ready.',
     options=PingOptions,
     run=run_ping,
-)
-CLIENT = Command(
-    name='client',
-    help='Send one request without documents and show where its time goes.',
-    options=ClientOptions,
-    run=run_client,
-    hidden=True,
 )

@@ -27,7 +27,7 @@ KNOWN = {
     'deployment': KnownCommand('jina-orchestrate', 'Serve a Deployment: an Executor with its replicas', hidden=True),
     'flow': KnownCommand('jina-orchestrate', 'Serve a Flow: several Executors behind a gateway'),
     'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
-    'client': KnownCommand('jina-client', 'Send one request and show where its time goes', hidden=True),
+    'client': KnownCommand('jina-client', 'Talk to a server', hidden=True),
     'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
     'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
     'new': KnownCommand('jina-core', 'Make the files of a new project'),
