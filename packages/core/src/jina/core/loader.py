@@ -34,6 +34,7 @@ _KEYS: Final = (
     'dynamic_batching',
     'uses_dynamic_batching',
 )
+_ORCHESTRATORS: Final = ('Flow', 'Deployment')
 _INJECTED: Final = ('runtime_args', 'requests', 'metas', 'dynamic_batching')
 
 
@@ -186,6 +187,12 @@ def definition_of(
         ConfigSourceError: A Python file or the class can't be found.
         NotSupportedError: It uses something that this version doesn't provide.
     """
+    kind = loaded.data.get('jtype')
+    if kind in _ORCHESTRATORS:
+        raise ConfigError(
+            f'{loaded.where("jtype")}: this describes a {kind}, not an Executor',
+            hint=f'run: jina {kind.lower()} --uses FILE, or call {kind}.load_config(FILE)',
+        )
     for key in loaded.data:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, 1)

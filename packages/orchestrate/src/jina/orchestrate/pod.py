@@ -14,11 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jina.core.config import PodAddress
-from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError
+from jina.core.errors import ConfigError, JinaError, LifecycleError, PortInUseError, StartupError
 from jina.orchestrate import launcher
 
 death_hooks: list[Callable[[Pod], object]] = []
 """Called, on the launcher's thread, with each process that was ready and ended by itself."""
+
+
+_CAUSE = 'The above exception was the direct cause'
+"""What a traceback says between an exception and the one that it was raised from."""
 
 
 class PodState(enum.Enum):
@@ -170,9 +174,11 @@ class Pod:
         original = _original(failure)
         if isinstance(original, PortInUseError):
             return PortInUseError(original.port, f'{self.owner}, process {self.name}')
-        error = StartupError(
-            f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}\n\n{failure["traceback"].rstrip()}'
-        )
+        text = f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}'
+        # A wrong configuration is told by its message; where we found it out helps nobody. What user code raised does.
+        if not isinstance(original, ConfigError) or _CAUSE in failure['traceback']:
+            text += f'\n\n{failure["traceback"].rstrip()}'
+        error = StartupError(text)
         error.__cause__ = original
         return error
 
@@ -205,7 +211,8 @@ def _original(failure: Mapping[str, Any]) -> JinaError | None:
         return None
     try:
         kind, arguments, state = pickle.loads(failure['error'])
-        error: JinaError = kind.__new__(kind, *arguments)
+        # A class of several built-in ones is made by the one that says how its objects are laid out.
+        error: JinaError = (OSError if issubclass(kind, OSError) else kind).__new__(kind, *arguments)
     except Exception:  # noqa: BLE001 - whatever the class does on unpickling, the text of the failure is there
         return None
     error.args = arguments

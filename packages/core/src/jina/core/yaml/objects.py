@@ -207,7 +207,9 @@ class YamlObject:
             raise ConfigError(f'{loaded.where("jtype")}: {name!r} is not the name of a class')
         found = cls if name == cls.__name__ else registered_class(name)
         if found is None:
-            close = difflib.get_close_matches(name, _REGISTRY, 1)
+            close = difflib.get_close_matches(
+                name, [known for known, kind in _REGISTRY.items() if issubclass(kind, cls)], 1
+            )
             raise ConfigSourceError(
                 f'{loaded.where("jtype")}: there is no class {name!r} that is a {cls.__name__}'
                 + (f' (did you mean {close[0]!r}?)' if close else ''),
