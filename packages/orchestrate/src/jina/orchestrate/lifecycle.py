@@ -230,7 +230,7 @@ class Orchestrator:
                 'the change can not be loaded, the %s from before goes on: %s', self.kind, error, exc_info=error
             )
             return
-        if changed.to_config() == self.to_config():
+        if changed.to_config() == self.to_config() and any(pod.is_alive for pod in self._running_pods()):
             return
         logger.info('change in %s YAML %s observed, restarting %s', self.kind, self.config_path, self.kind)
         with self._state_lock:
