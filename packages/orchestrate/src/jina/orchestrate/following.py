@@ -12,6 +12,8 @@ from jina.core.errors import MissingExtraError
 
 _QUIET_MS: Final = 100
 """Saves that follow each other faster than this are one change."""
+_LOOK_MS: Final = 1000
+"""How often the file is looked at without a sign of a change: one may have come before the watch began."""
 _STOP_S: Final = 2.0
 
 
@@ -20,7 +22,8 @@ class Following:
 
     Args:
         path: The file.
-        on_change: Called after each change; what it raises is logged.
+        on_change: Called at the beginning, for the file may have changed since it was loaded, and after each change; what it raises
+            is logged.
         logger: Where that is logged.
 
     Raises:
@@ -45,20 +48,33 @@ class Following:
 
     def _run(self) -> None:
         # The folder, because editors replace files.
-        changes = self._watch(
+        looks = self._watch(
             self._path.parent,
             watch_filter=lambda _, changed: Path(changed) == self._path,
             stop_event=self._stop,
             step=_QUIET_MS,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
             recursive=False,
             raise_interrupt=False,
         )
-        for _ in changes:
-            try:
-                self._on_change()
-            except Exception as error:
-                self._logger.error('%s is not followed any more: %s', self._path, error, exc_info=error)
-                return
+        try:
+            seen = self._look(None)
+            for _ in looks:
+                seen = self._look(seen)
+        except Exception as error:
+            self._logger.error('%s is not followed any more: %s', self._path, error, exc_info=error)
+
+    def _look(self, seen: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Tells of the file if it isn't the one that was seen before; returns what tells it from others."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:  # it is being replaced, or will come back
+            return seen
+        now = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if now != seen:
+            self._on_change()
+        return now
 
 
 def _watcher() -> Any:
