@@ -43,14 +43,14 @@ TEST_TOOLS_OF = {
     ),
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
-EXTRAS = {'runtime': 'http,websocket,reload', 'client': 'http,websocket', 'orchestrate': 'reload'}
+EXTRAS = {'runtime': 'http,websocket,reload', 'client': 'http,websocket', 'orchestrate': 'reload', 'export': 'png'}
 """Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
     'jina-runtime[http,websocket]',
     'jina-client[http,websocket]',
     'jina-telemetry',
-    'jina-export',
+    'jina-export[png]',
     'jina-orchestrate',
     'jina',
 )

@@ -61,9 +61,12 @@ VALUE = st.recursive(
 MAPPING = st.dictionaries(TEXT, VALUE, min_size=1, max_size=3)
 NAME = st.from_regex(r'[a-z][a-z0-9_]{0,8}', fullmatch=True).filter(lambda name: name != 'gateway')
 VALIDATOR = jsonschema.Draft7Validator(json_schema())
-GRAPH = frozenset({'graph_description', 'graph_conditions', 'deployments_addresses', 'deployments_metadata'})
+GRAPH = frozenset(
+    {'graph_description', 'graph_conditions', 'graph_merge_order', 'deployments_addresses', 'deployments_metadata'}
+)
 SPECIAL = {
     'port': st.lists(st.integers(0, 65535), min_size=1, max_size=1),
+    **{name: st.integers(0, 65535) for name in ('port_monitoring', 'traces_exporter_port', 'metrics_exporter_port')},
     'protocol': st.sampled_from(['grpc', ['HTTP'], 'websocket', ['GRPC']]),
     'uses': st.sampled_from(['MyExec', 'folder/executor.yml', {'jtype': 'MyExec', 'with': {'a': 1}}]),
     'host': st.sampled_from(['0.0.0.0', '127.0.0.1']),
@@ -79,6 +82,7 @@ SPECIAL = {
     'external': st.nothing(),  # it goes with a host and a port, tls with it
     'tls': st.nothing(),
     'needs': st.nothing(),
+    'deployment_role': st.just('DEPLOYMENT'),  # those that inspect are added by a method of their own
     'workspace': TEXT,
     'shards': st.nothing(),
 }

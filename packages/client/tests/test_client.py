@@ -52,7 +52,7 @@ def test_classes_can_be_used_directly(wire_server: Any) -> None:
     [
         ({'prot': 1}, ConfigError, "Client.prot: no such option; did you mean 'port'"),
         ({'host': 'grpc://a:1', 'port': 2}, ConfigError, 'two definitions of port'),
-        ({'tracing': True}, ConfigError, "'tracing'"),
+        ({'metrics': True}, ConfigError, "'metrics'.*a client records traces only"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], error: Any, text: str) -> None:

@@ -11,6 +11,7 @@ from jina.core.annotations import (
     Documents,
     ParametersType,
     annotations_of,
+    branch_documents,
     documents,
     names_in_callers,
     parameters_type,
@@ -49,6 +50,21 @@ Unresolved = TypeVar('Unresolved', bound='BaseDoc')
 )
 def test_document_annotations(annotation: Any, element: Any, is_list: bool) -> None:
     assert documents(annotation, 'here') == Documents(element, is_list)
+
+
+@pytest.mark.parametrize(
+    ('annotations', 'element'),
+    [
+        ([], None),
+        ([None, Any], None),
+        ([list[DocList[TextDoc]]], TextDoc),
+        ([None, Optional[dict[str, DocList[TextDoc]]]], TextDoc),
+        ([Optional[list[DocList]], dict[str, DocList[Bound]]], TextDoc),
+        ([dict[str, Any], list], None),
+    ],
+)
+def test_annotations_of_branches(annotations: list[Any], element: Any) -> None:
+    assert branch_documents(annotations, 'here') == Documents(element, is_list=True)
 
 
 @pytest.mark.parametrize('annotation', [int, 'text', list, DocVec[TextDoc], tuple[TextDoc], Limits])

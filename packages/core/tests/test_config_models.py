@@ -54,7 +54,7 @@ def texts(default: Any = None, refused: str = '', **more: Any) -> Fact:
     return Fact('array', default, ['a', 'b'], refused, **more)
 
 
-OBSERVABILITY = 'it comes with observability'
+NO_METRICS = 'a client records traces only'
 CONTAINERS = 'it comes with containers'
 KUBERNETES = 'it comes with Kubernetes export'
 STATEFUL = 'it comes with stateful Executors'
@@ -64,7 +64,6 @@ HUB = 'it comes with the Executor hub'
 HTTP = 'it comes with the complete HTTP server'
 GATEWAYS = 'it comes with custom gateways'
 TLS = 'it comes with TLS servers'
-INSPECT = 'it comes with inspecting Deployments'
 ONE_RUNTIME = 'there is one runtime for each role'
 
 ESSENTIAL = {
@@ -76,12 +75,12 @@ ESSENTIAL = {
     'workspace_id': text(refused='objects share a workspace by giving the same path as workspace'),
 }
 TELEMETRY = {
-    'tracing': flag(OBSERVABILITY),
-    'traces_exporter_host': text(refused=OBSERVABILITY, aliases=('tracing_exporter_host',)),
-    'traces_exporter_port': Fact('integer', None, 4317, OBSERVABILITY, ('tracing_exporter_port',)),
-    'metrics': flag(OBSERVABILITY),
-    'metrics_exporter_host': text(refused=OBSERVABILITY),
-    'metrics_exporter_port': Fact('integer', None, 4317, OBSERVABILITY),
+    'tracing': flag(),
+    'traces_exporter_host': text(aliases=('tracing_exporter_host',)),
+    'traces_exporter_port': Fact('integer', None, 4317, aliases=('tracing_exporter_port',)),
+    'metrics': flag(),
+    'metrics_exporter_host': text(),
+    'metrics_exporter_port': Fact('integer', None, 4317),
 }
 BASE = {
     **ESSENTIAL,
@@ -106,8 +105,8 @@ BASE = {
     'protocol': Fact('array', ['GRPC'], ['HTTP'], aliases=('protocols',)),
     'provider': Fact('string', 'NONE', 'AZURE', PROVIDERS),
     'provider_endpoint': text(refused=PROVIDERS),
-    'monitoring': flag(OBSERVABILITY),
-    'port_monitoring': Fact('array', [], [9090], OBSERVABILITY),
+    'monitoring': flag(),
+    'port_monitoring': Fact('array', [], [9090]),
     'retries': Fact('integer', -1, 0),
     'stateful': flag(STATEFUL),
     'peer_ports': Fact('any', None, [1, 2, 3], STATEFUL, ('pod_ports',)),
@@ -162,7 +161,7 @@ DEPLOYMENT = {
     'when': values(),
     'external': flag(),
     'grpc_metadata': Fact('object', None, {'key': 'value'}),
-    'deployment_role': Fact('string', 'DEPLOYMENT', 'JOIN', INSPECT),
+    'deployment_role': Fact('string', 'DEPLOYMENT', 'INSPECT'),
     'tls': flag(),
     'needs': texts(),
     'include_gateway': Fact('boolean', True, False),
@@ -188,6 +187,7 @@ GATEWAY = {
     'replicas': Fact('integer', 1, 2),
     'graph_description': Fact('object', {}, {'start-gateway': ['a'], 'a': ['end-gateway']}),
     'graph_conditions': Fact('object', {}, {'a': {'x': {'$eq': 1}}}),
+    'graph_merge_order': Fact('object', {}, {'c': ['b', 'a']}),
     'deployments_addresses': Fact('object', {}, {'a': ['localhost:1']}),
     'deployments_metadata': Fact('object', {}, {'a': {'key': 'value'}}),
     'deployments_no_reduce': texts([], aliases=('deployments_disable_reduce',)),
@@ -198,12 +198,15 @@ FLOW = {
     'uses': text(),
     'reload': flag(),
     'env': Fact('object', None, {'A': 'b'}),
-    'inspect': Fact('string', 'COLLECT', 'REMOVE', INSPECT),
+    'inspect': Fact('string', 'COLLECT', 'REMOVE'),
     'asyncio': flag(),
     'reuse_session': flag(),
 }
 CLIENT = {
     **TELEMETRY,
+    'metrics': flag(NO_METRICS),
+    'metrics_exporter_host': text(refused=NO_METRICS),
+    'metrics_exporter_port': Fact('integer', None, 4317, NO_METRICS),
     'proxy': flag('it comes with HTTP proxies'),
     'host': text('0.0.0.0'),
     'port': Fact('integer', None, 12345),

@@ -127,7 +127,11 @@ def test_untyped_documents_are_legacy_documents() -> None:
         @requests(on='/base')
         def b(self, docs: DocList[BaseDoc], **kwargs: Any) -> None: ...
 
+        @requests(on='/branches')
+        def c(self, docs_matrix: list[DocList[Question]] | None, **kwargs: Any) -> None: ...
+
     table = Untyped().endpoints
+    assert table.lookup('/branches').schema.input_model is Question
     assert table.lookup('/dict').schema.input_model is LegacyDocument
     assert table.lookup('/dict').schema.output_model is LegacyDocument
     assert table.lookup('/base').schema.input_model is BaseDoc

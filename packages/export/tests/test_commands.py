@@ -20,6 +20,12 @@ def test_flowchart_from_the_command_line(tmp_path: Path) -> None:
     done = jina('export', 'flowchart', 'flow.yml', 'out.mmd', '--vertical-layout', cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, 'wrote out.mmd\n', '')
     assert (tmp_path / 'out.mmd').read_text().startswith('flowchart TD\n    subgraph encoder ["encoder"]\n')
+    done = jina('export', 'flowchart', 'flow.yml', 'out.svg', cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'wrote out.svg\n', '')
+    assert '>encoder</text>' in (tmp_path / 'out.svg').read_text()
+    done = jina('export', 'flowchart', 'flow.yml', 'out.gif', cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.startswith("error: a flowchart can not be written as 'out.gif'; choose a name")
 
 
 @pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose'])
@@ -43,5 +49,5 @@ def test_wrong_kind_and_missing_file_say_so(tmp_path: Path) -> None:
 
 def test_entry_points_lead_to_exporters() -> None:
     exporters = {entry.name: entry.load() for entry in entry_points(group='jina.exporters')}
-    assert set(exporters) >= {'flowchart', 'kubernetes', 'docker-compose', 'schema'}
+    assert set(exporters) >= {'flowchart', 'picture', 'kubernetes', 'docker-compose', 'schema'}
     assert all(callable(exporter) for exporter in exporters.values())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
-from jina import Executor, requests
+from jina import Client, Executor, requests
 from jina.core.errors import ConfigError, MissingDeploymentError, NotSupportedError, StartupError, TopologyError
 from jina.orchestrate import Deployment, Flow
 
@@ -58,8 +58,10 @@ def test_add_returns_a_new_flow() -> None:
     assert two['x'].needs == ['executor1'] == two[2].needs
     assert two[0].needs == ['gateway']
     assert [name for name, _ in one] == ['a']
-    with pytest.raises(KeyError):
-        two['nobody']
+    with pytest.raises(KeyError, match="'execuor1' is no Executor of the Flow; did you mean 'executor1'"):
+        two['execuor1']
+    with pytest.raises(KeyError, match="'zebra' is no Executor of the Flow"):
+        two['zebra']
 
 
 def test_chain() -> None:
@@ -69,6 +71,8 @@ def test_chain() -> None:
         assert flow.num_deployments == 4
         assert flow.is_flow_ready()
         assert flow.port > 0
+        assert flow.client_args['port'] == flow.port
+        assert Client(**flow.client_args).is_flow_ready()
         assert flow['executor2'].ports[0] != flow['executor2'].ports[1]
     assert not flow.is_flow_ready()
     assert flow.num_pods == 0
@@ -115,7 +119,7 @@ def test_floating_is_left_out_of_the_chain() -> None:
 
 
 def test_names_and_needs_are_checked() -> None:
-    with pytest.raises(TopologyError, match="two Executors are named 'a'"):
+    with pytest.raises(TopologyError, match="two Deployments are named 'a'"):
         Flow().add(name='a').add(name='a')
     with pytest.raises(TopologyError, match="'gateway'"):
         Flow().add(name='gateway')
@@ -240,8 +244,19 @@ def test_start_is_fast_the_second_time(record_property: Any) -> None:
 
 def test_plot(tmp_path: Path) -> None:
     flow = Flow(name='shop').add(name='a', uses=Append).add(name='b', needs='gateway', replicas=2).needs_all(name='c')
-    flow.plot(tmp_path / 'flow.mmd')
+    again = flow.plot(tmp_path / 'flow.mmd')
+    assert again == flow and again is not flow
+    assert flow.plot(tmp_path / 'flow.mmd', copy_flow=False) is flow
     drawn = (tmp_path / 'flow.mmd').read_text()
     assert 'Append' in drawn and 'b/rep-1' in drawn and 'a --> c' in drawn
+    flow.plot(tmp_path / 'flow.svg', vertical_layout=True, build=False)
+    drawn = (tmp_path / 'flow.svg').read_text()
+    assert '>Append</text>' in drawn and drawn.count('>gateway</text>') == 1
+    assert str(flow._repr_svg_()).count('>gateway</text>') == 2
+    assert Flow().add(needs='later')._repr_svg_() is None
+    with pytest.raises(NotSupportedError, match='in a notebook only; give output'):
+        flow.plot(inline_display=True)
+    with pytest.raises(MissingDeploymentError, match="needs 'later', which does not exist"):
+        Flow().add(needs='later').plot(tmp_path / 'flow.svg')
     with pytest.raises(NotSupportedError, match="'kubernetes' export is not available"):
         flow.to_kubernetes_yaml(str(tmp_path))

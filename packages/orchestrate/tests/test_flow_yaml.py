@@ -73,8 +73,8 @@ def test_methods_and_needs(folder: Path) -> None:
         ),
         ('jtype: Flow\nexecutrs: []\n', r"executrs: no such option; did you mean 'executors'\?"),
         (
-            'jtype: Flow\nexecutors:\n  - {method: inspect}\n',
-            r"executors\[0\].method: 'inspect' is not available in this version",
+            'jtype: Flow\nexecutors:\n  - {method: fork}\n',
+            r"executors\[0\].method: 'fork' is not how an Executor is added; use one of add, needs, needs_all, inspect",
         ),
         ('jtype: Flow\nexecutors: {}\nwith: 3\n', 'with is 3; give a mapping of options'),
         ('jtype: Flow\nexecutors: 3\n', 'executors is 3; give a list'),

@@ -9,11 +9,8 @@ import grpc
 import grpc.aio
 import pytest
 from docarray import BaseDoc, DocList
-from docarray.documents.legacy import LegacyDocument
 from jina import Executor, requests
-from jina.core.codec import encode_docs
 from jina.core.request import DataRequest
-from jina.runtime.walker import filter_content
 
 Make = Callable[..., DataRequest]
 
@@ -200,20 +197,9 @@ async def test_filters_of_branches_are_independent(cluster: Any) -> None:
     assert texts(await cluster.post(address, '/', 'x', 'y', 'z')) == ['x|a|b|d', 'y|a|c|d']
 
 
-async def test_filter_that_makes_no_sense_is_an_error_of_the_request(cluster: Any) -> None:
-    flow = await cluster.flow(Mark, graph_conditions={'e1': {'text': {'$nonsense': 1}}})
-    response = await cluster.post(flow.address, '/', 'x')
-    assert response.is_error
-    assert 'nonsense' in response.status.description
-
-
-def test_filter_keeps_bytes_and_object() -> None:
-    docs = DocList[LegacyDocument]([LegacyDocument(tags={'key': key}) for key in (4, 5, 5)])
-    content = encode_docs(docs)
-    assert filter_content(content, {'tags__key': {'$gte': 0}}, LegacyDocument) is content
-    kept = filter_content(content, {'tags__key': {'$eq': 5}}, LegacyDocument)
-    assert kept == encode_docs(docs[1:])
-    assert filter_content(content, {'tags__key': {'$eq': 6}}, LegacyDocument) == encode_docs(docs[:0])
+async def test_filter_that_makes_no_sense_fails_the_start(cluster: Any) -> None:
+    with pytest.raises(ValueError, match=r'text: \$nonsense is no operator'):
+        await cluster.flow(Mark, graph_conditions={'e1': {'text': {'$nonsense': 1}}})
 
 
 async def test_floating_executor_is_not_waited_for_but_drained(cluster: Any) -> None:

@@ -161,7 +161,7 @@ async def test_dry_run_contacts_the_executors(sites: Any) -> None:
     assert answer.status == 200
     assert answer.json()['code'] == 1
     assert 'deployment e1' in answer.json()['description']
-    assert answer.json()['exception']['name'] == 'ConnectError'
+    assert answer.json()['exception']['name'] == 'InternalNetworkError'
 
 
 async def test_an_endpoint_may_have_the_name_of_a_page(sites: Any) -> None:

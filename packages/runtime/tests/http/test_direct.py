@@ -67,9 +67,9 @@ def direct_answers(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     taken: list[bytes] = []
 
     class Noted(Exchange):
-        def begin(self, raw: bytes) -> None:
+        def begin(self, raw: bytes, headers: Any) -> None:
             taken.append(raw)
-            super().begin(raw)
+            super().begin(raw, headers)
 
     monkeypatch.setattr(direct, 'Exchange', Noted)
     return taken

@@ -20,7 +20,7 @@ _PAUSE_S: Final = 1.0
 
 
 def ping(options: PingOptions, logger: JinaLogger) -> int:
-    """Checks a server ``attempts`` times, one second apart, and logs each result.
+    """Checks a server ``attempts`` times, one second apart, and logs each result, in the documented words.
 
     Args:
         options: Target, address, limits.
@@ -32,16 +32,18 @@ def ping(options: PingOptions, logger: JinaLogger) -> int:
     address = resolve_address(options.host)
     timeout_s = options.timeout / 1000 if options.timeout >= 0 else None
     successes, total_s = 0, 0.0
-    for attempt in range(1, options.attempts + 1):
-        logger.info(f'ping {options.target} on {address}, attempt {attempt} of {options.attempts} ...')
+    for number in range(options.attempts):
+        logger.info(f'ping {address} at {number} round...')
         error, duration_s = background_loop().run(lambda _: _check(address, options.target == 'flow', timeout_s))
+        done, last = f'{number + 1}/{options.attempts}', number + 1 == options.attempts
         if error is None:
             successes += 1
             total_s += duration_s
-            logger.info(f'ping {options.target} on {address} took {duration_s * 1000:.0f} ms')
         else:
-            logger.warning(f'not ready ({attempt} of {options.attempts}): {error}')
-        if attempt < options.attempts:
+            logger.error(f'Error while getting response from {address.protocol.name.lower()} server: {error}')
+            logger.warning(f'not responding ({done})' if last else f'not responding, retry ({done}) in {_PAUSE_S:.0f}s')
+        logger.info(f'ping {address} at {number} round takes {duration_s:.0f} seconds ({duration_s:.2f}s)')
+        if not last:
             time.sleep(_PAUSE_S)
     return _conclude(options, successes, total_s, logger)
 
@@ -55,7 +57,7 @@ def _conclude(options: PingOptions, successes: int, total_s: float, logger: Jina
     if successes >= options.min_successful_attempts:
         logger.info(f'readiness check succeeded {successes} times!!!')
         return 0
-    logger.info(f'readiness check succeeded {successes} times, less than {options.min_successful_attempts}')
+    logger.error(f'readiness check succeeded {successes} times, less than {options.min_successful_attempts}')
     return 1
 
 

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeVar, Union, get_args, get_origin
 
@@ -128,6 +128,24 @@ def _rebuild(annotation: Any, arguments: tuple[Any, ...]) -> Any:
     if isinstance(annotation, types.GenericAlias):
         return types.GenericAlias(origin, arguments)
     return annotation.copy_with(arguments)
+
+
+def branch_documents(annotations: Sequence[Any], where: str) -> Documents:
+    """Reads the annotations of ``docs_matrix`` and ``docs_map``: the first document list with a type in them.
+
+    Args:
+        annotations: Resolved annotations, for example ``Optional[dict[str, DocList[MyDoc]]]``, or nothing.
+        where: How error messages call the place.
+    """
+    from docarray import DocList  # noqa: PLC0415 - docarray is heavy, importing jina.core must not load it
+
+    for annotation in annotations:
+        container = get_origin(annotation) or annotation
+        is_list = isinstance(container, type) and issubclass(container, DocList)
+        found = documents(annotation, where) if is_list else branch_documents(get_args(annotation), where)
+        if found.element is not None:
+            return found
+    return Documents(None, is_list=True)
 
 
 def documents(annotation: Any, where: str) -> Documents:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from jina.core.annotations import ParametersType, annotations_of, documents, names_in_callers, parameters_type, resolve
+from jina.core.annotations import (
+    ParametersType,
+    annotations_of,
+    branch_documents,
+    documents,
+    names_in_callers,
+    parameters_type,
+    resolve,
+)
 from jina.core.errors import ConfigError, JinaError, NotSupportedError, SchemaError
 from jina.core.parameters import bind_parameters
 from jina.core.schema import EndpointSchema, doc_list_of, legacy_document
@@ -567,6 +575,8 @@ def _schema_of_method(
     in_where = f'{argument} of {where}' if mark.request_schema is None else f'request_schema of {where}'
     out_where = f'the return of {where}' if mark.response_schema is None else f'response_schema of {where}'
     given = documents(read(mark.request_schema, argument, in_where), in_where)
+    if given.element is None and not is_single:
+        given = branch_documents([read(None, name, where) for name in ('docs_matrix', 'docs_map')], where)
     returned = documents(read(mark.response_schema, 'return', out_where), out_where)
     if given.element is not None and given.is_list == is_single:
         wanted = f'a single document ({given.element.__name__})' if is_single else f'DocList[{given.element.__name__}]'

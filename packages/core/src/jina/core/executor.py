@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jina.core import loader
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
-from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented
+from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented, measures_of
 from jina.core.logging.logger import JinaLogger
 from jina.core.modules import absolute_py_modules
 from jina.core.standalone import StandaloneMixin
@@ -127,7 +127,8 @@ class BaseExecutor(YamlObject, StandaloneMixin):
             NotSupportedError: A method uses a decorator that this version can't serve.
         """
         table = EndpointTable.of(self)
-        return table if self.tracer is None and self.meter is None else instrumented(table, self)
+        recorders = (self.tracer, self.meter, measures_of(self))
+        return instrumented(table, self) if any(one is not None for one in recorders) else table
 
     @property
     def workspace(self) -> str:

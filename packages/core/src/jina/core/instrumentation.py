@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jina.core.endpoints import Endpoint, EndpointTable
+from jina.core.measures import SECONDS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,8 +23,21 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from jina.core.executor import BaseExecutor
+    from jina.core.measures import Measures
 
-__all__ = ['PREFIX', 'attributes_of', 'current_endpoint', 'instrumented']
+__all__ = [
+    'PREFIX',
+    'Record',
+    'attributes_of',
+    'current_endpoint',
+    'instrumented',
+    'measures_of',
+    'recorded',
+    'recorded_seconds',
+]
+
+Record: TypeAlias = 'Callable[[float], object]'
+"""Takes a value."""
 
 PREFIX: Final = 'jina_'
 """How the names of all metrics begin."""
@@ -54,22 +68,60 @@ def instrumented(table: EndpointTable, executor: BaseExecutor) -> EndpointTable:
         table: The endpoints of the Executor.
         executor: The Executor; its ``tracer`` and its ``meter`` may each be None.
     """
-    times = None
+    return EndpointTable(_Recorder(endpoint, executor).endpoint() for endpoint in table)
+
+
+def measures_of(executor: BaseExecutor) -> Measures | None:
+    """Returns what the process of an Executor measures; None when metrics are off."""
+    return getattr(executor.runtime_args, 'measures', None)
+
+
+def recorded_seconds(executor: BaseExecutor, name: str, description: str, endpoint: str) -> Record | None:
+    """Returns what records times of an endpoint: in the measures of the process, or with the Executor's meter.
+
+    Args:
+        executor: The Executor.
+        name: Name of the metric behind ``jina_``.
+        description: What it tells.
+        endpoint: The endpoint.
+
+    Returns:
+        Takes seconds; None if the Executor has neither.
+    """
+    return recorded(executor, name, description, endpoint, unit='s', bounds=SECONDS)
+
+
+def recorded(
+    executor: BaseExecutor, name: str, description: str, endpoint: str, *, unit: str, bounds: Sequence[float]
+) -> Record | None:
+    """The same as :func:`recorded_seconds` for any unit, with the bounds of the buckets."""
+    attributes = attributes_of(executor, endpoint)
+    measures = measures_of(executor)
+    if measures is not None:
+        own = measures.distribution(f'{PREFIX}{name}', description, attributes, unit=unit, bounds=bounds)
+        return own.record
     if executor.meter is not None:
-        times = executor.meter.create_histogram(
-            f'{PREFIX}process_request_seconds', 's', 'Time spent calling the method of an endpoint'
-        )
-    return EndpointTable(_Recorder(endpoint, executor, times).endpoint() for endpoint in table)
+        histogram = executor.meter.create_histogram(f'{PREFIX}{name}', unit, description)
+        return functools.partial(histogram.record, attributes=attributes)
+    return None
 
 
 class _Recorder:
     """Makes the instrumented form of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, executor: BaseExecutor, times: Any) -> None:
+    def __init__(self, endpoint: Endpoint, executor: BaseExecutor) -> None:
         self.name = endpoint.name
         self.tracer = executor.tracer
-        self.times = times
+        self.seconds = recorded_seconds(
+            executor, 'process_request_seconds', 'Time spent calling the method of an endpoint', endpoint.name
+        )
         self.attributes = attributes_of(executor, endpoint.name)
+        self._documents = None
+        measures = measures_of(executor)
+        if measures is not None:
+            self._documents = measures.counter(
+                f'{PREFIX}document_processed', 'Documents given to the method of an endpoint', self.attributes
+            )
         self._endpoint = endpoint
         self._function = endpoint.function
         self._gives_context = endpoint.accepts is None or 'tracing_context' in endpoint.accepts
@@ -89,6 +141,9 @@ class _Recorder:
         return replace(self._endpoint, function=functools.update_wrapper(functools.partial(wrapper), self._function))
 
     def _begin(self, arguments: dict[str, Any]) -> _Call:
+        if self._documents is not None:
+            docs = arguments.get('docs')
+            self._documents.add(1 if docs is None else len(docs))
         call = _Call(self, arguments.get('tracing_context'))
         if self._gives_context:
             arguments['tracing_context'] = call.context
@@ -177,8 +232,8 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._recorder.times is not None:
-            self._recorder.times.record(time.perf_counter() - self._start, self._recorder.attributes)
+        if self._recorder.seconds is not None:
+            self._recorder.seconds(time.perf_counter() - self._start)
         if self._span is None:
             return
         if isinstance(error, Exception):

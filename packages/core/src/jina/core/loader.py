@@ -75,12 +75,15 @@ class Definition:
         return f'uses_{keys[0]}[{name!r}]'
 
 
-def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecutor:
+def load_executor(
+    options: ExecutorOptions, *, runtime_name: str, instruments: Mapping[str, Any] | None = None
+) -> BaseExecutor:
     """Makes the Executor that the options describe, with its endpoints checked.
 
     Args:
         options: Options of the process.
         runtime_name: Name of the process, for example ``encoder/rep-0``.
+        instruments: ``tracer``, ``meter`` and ``measures`` of the process, those that it has.
 
     Raises:
         ConfigError: ``uses`` or the YAML behind it is wrong.
@@ -110,6 +113,7 @@ def load_executor(options: ExecutorOptions, *, runtime_name: str) -> BaseExecuto
         'log_config': options.log_config,
         'quiet': options.quiet,
         'quiet_error': options.quiet_error,
+        **(instruments or {}),
     }
     executor = instantiate(definition, runtime_args=runtime_args)
     try:

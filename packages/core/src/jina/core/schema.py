@@ -263,6 +263,21 @@ def schemas_compatible(
     )
 
 
+def field_names(schema: Mapping[str, Any]) -> set[str] | None:
+    """Names of the fields of a document; None if it may have others too: untyped documents, and those with ``id`` alone."""
+    root = _root(schema)
+    names = set(root.get('properties') or ())
+    if not names - {'id'} or _title(root) in _LEGACY_NAMES or root.get('additionalProperties'):
+        return None
+    return names
+
+
+def field_defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that the fields of a document have if nobody gives others, as JSON."""
+    properties = _root(schema).get('properties') or {}
+    return {name: field['default'] for name, field in properties.items() if 'default' in field}
+
+
 def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Follows a ``$ref`` at the top."""
     reference = schema.get('$ref')

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from jina.core.errors import MissingDeploymentError, TopologyError
+from jina.core.conditions import Condition
+from jina.core.errors import ConfigError, MissingDeploymentError, TopologyError
 
 __all__ = ['GATEWAY', 'REQUEST', 'Node', 'Plan', 'Step', 'Topology']
 
@@ -49,7 +51,7 @@ class Step:
     name: str
     sources: tuple[int, ...]
     """Indices of the steps whose results it receives, in merge order; ``REQUEST`` is the request of the client."""
-    when: dict[str, Any] | None = None
+    when: Condition | None = None
     no_reduce: bool = False
 
 
@@ -112,6 +114,7 @@ class Topology:
         description: Mapping[str, Sequence[str]],
         conditions: Mapping[str, dict[str, Any]] | None = None,
         no_reduce: Iterable[str] = (),
+        merge_order: Mapping[str, Sequence[str]] | None = None,
     ) -> Topology:
         """Builds the graph that ``description()`` describes.
 
@@ -120,10 +123,11 @@ class Topology:
                 the results that form the response.
             conditions: Filters by node name.
             no_reduce: Names of nodes that get the results of what they need one by one.
+            merge_order: What ``merge_order()`` gives.
 
         Raises:
             TopologyError: The graph is invalid.
-            MissingDeploymentError: ``conditions`` or ``no_reduce`` have a name that the graph doesn't have.
+            MissingDeploymentError: ``conditions``, ``no_reduce`` or ``merge_order`` have a name that the graph doesn't have.
         """
         needs: dict[str, list[str]] = {name: [] for name in description if name not in (_START, _END)}
         outputs = []
@@ -133,24 +137,40 @@ class Topology:
                     outputs.append(source)
                 else:
                     needs.setdefault(target, []).append(GATEWAY if source == _START else source)
-        conditions, unreduced = conditions or {}, frozenset(no_reduce)
-        for what, names in (('condition', conditions), ('no_reduce', unreduced)):
+        conditions, unreduced, order = conditions or {}, frozenset(no_reduce), merge_order or {}
+        merged = {**needs, _END: [name for name in outputs if name != _START]}
+        for what, names in (('condition', conditions), ('no_reduce', unreduced), ('merge order', order)):
             for name in names:
-                if name not in needs:
+                if name not in (merged if names is order else needs):
                     raise MissingDeploymentError(
                         f'{what} for {name!r}, which the graph does not have', hint=_nearest(name, needs)
                     )
+        for name, given in order.items():
+            if sorted(given) != sorted(merged[name]):
+                raise TopologyError(
+                    f'the merge order of {name!r} is {", ".join(map(repr, given))}',
+                    hint=f'give {", ".join(map(repr, merged[name]))} in another order',
+                )
+            merged[name] = list(given)
+        outputs = merged.pop(_END)
+        lost = [name for name, sources in needs.items() if not sources]
+        if lost:
+            drawn = [Node(name, tuple(sources)) for name, sources in needs.items()]
+            raise TopologyError(
+                f'nothing leads to {", ".join(map(repr, lost))}',
+                hint=f'let the gateway or a Deployment send results there:\n{_draw(drawn, outputs)}',
+            )
         nodes = (
             Node(name, tuple(sources), when=conditions.get(name), no_reduce=name in unreduced)
-            for name, sources in needs.items()
+            for name, sources in merged.items()
         )
-        return cls(nodes, outputs=[name for name in outputs if name != _START])
+        return cls(nodes, outputs=outputs)
 
     def description(self) -> dict[str, list[str]]:
         """Returns the graph as plain JSON data, as a gateway takes it (``--graph-description``).
 
         An empty graph gives an empty dict. The order of the keys keeps the order of ``needs``, except where two nodes need
-        the same names in different orders.
+        the same names in different orders; for these there is ``merge_order()``.
         """
         targets: dict[str, list[str]] = {GATEWAY: [], **{node.name: [] for node in self.nodes}}
         for node in self.nodes:
@@ -162,18 +182,34 @@ class Topology:
             return {}
         return {_START if name == GATEWAY else name: targets[name] for name in self._key_order()}
 
+    def merge_order(self) -> dict[str, list[str]]:
+        """Returns the ``needs`` of those nodes whose order ``description()`` can't tell; ``end-gateway`` is the response."""
+        position = {name: index for index, name in enumerate(self._key_order())}
+        return {
+            name: list(needs)
+            for name, needs in self._merges()
+            if any(position[first] > position[second] for first, second in itertools.pairwise(needs))
+        }
+
+    def _merges(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [*((node.name, node.needs) for node in self.nodes), (_END, self.outputs)]
+
     def _key_order(self) -> list[str]:
         """Returns all names so that, where possible, each comes after those that precede it in a ``needs``."""
         names = [GATEWAY, *(node.name for node in self.nodes)]
         before: dict[str, list[str]] = {name: [] for name in names}
-        for node in self.nodes:
-            for first, second in zip(node.needs, node.needs[1:], strict=False):
+        for _, needs in self._merges():
+            for first, second in itertools.pairwise(needs):
                 before[second].append(first)
         placed, blocked = _topological(names, before)
         return placed + blocked
 
     def compile(self) -> Plan:
-        """Returns the plan that a gateway walks for each request."""
+        """Returns the plan that a gateway walks for each request.
+
+        Raises:
+            ConfigError: A filter makes no sense.
+        """
         by_name = {node.name: node for node in self.nodes}
         index = {name: position for position, name in enumerate(self._order)} | {GATEWAY: REQUEST}
         steps = tuple(
@@ -181,7 +217,7 @@ class Topology:
                 index=index[name],
                 name=name,
                 sources=tuple(index[need] for need in by_name[name].needs),
-                when=by_name[name].when,
+                when=_condition(by_name[name]),
                 no_reduce=by_name[name].no_reduce,
             )
             for name in self._order
@@ -201,6 +237,13 @@ class Topology:
         return f'<Topology {self.description()}>'
 
 
+def _condition(node: Node) -> Condition | None:
+    try:
+        return Condition(node.when) if node.when else None
+    except ConfigError as error:
+        raise ConfigError(f'the filter of Deployment {node.name!r}: {error}') from None
+
+
 def _check_names(nodes: Sequence[Node], outputs: Sequence[str]) -> None:
     known: set[str] = set()
     for node in nodes:
@@ -216,7 +259,7 @@ def _check_names(nodes: Sequence[Node], outputs: Sequence[str]) -> None:
             if need != GATEWAY and need not in known:
                 raise MissingDeploymentError(
                     f'Deployment {node.name!r} needs {need!r}, which does not exist',
-                    hint=f'{_nearest(need, [*known, GATEWAY])}:\n{_draw(nodes)}',
+                    hint=f'{_nearest(need, [*(known - {node.name}), GATEWAY])}:\n{_draw(nodes)}',
                 )
     for name in outputs:
         if name not in known:

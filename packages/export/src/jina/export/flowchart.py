@@ -1,111 +1,140 @@
-"""A Flow as a picture: the text of a Mermaid flowchart, which documentation sites and editors render."""
+"""Pictures of Flows: SVG and PNG, drawn here, or the text of a Mermaid flowchart."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from jina.core.errors import NotSupportedError
-from jina.core.topology import GATEWAY
-from jina.export.graph import DrawnDeployment, FlowGraph
+from jina.export.graph import FlowGraph
+from jina.export.mermaid import mermaid
+from jina.export.png import png
+from jina.export.scene import Scene, draw
+from jina.export.svg import svg
 
-__all__ = ['SUFFIXES', 'export_flowchart', 'flowchart']
+__all__ = ['SUFFIXES', 'Picture', 'export_flowchart', 'picture']
 
-SUFFIXES = ('.mmd', '.mermaid', '.txt', '.md')
-"""Kinds of files that can be written; ``.md`` puts the text into a fenced block."""
-_START, _END = 'gatewaystart', 'gatewayend'
-_RESERVED = frozenset({'end', 'graph', 'subgraph', 'flowchart', 'style', 'class', 'click', 'default', _START, _END})
-"""Words that Mermaid doesn't take as the id of a node."""
+_MERMAID = ('.mmd', '.mermaid', '.txt', '.md')
+SUFFIXES = ('.svg', '.png', *_MERMAID)
+"""Kinds of files that can be written; ``.md`` puts the text of the Mermaid flowchart into a fenced block."""
 
 
-def flowchart(graph: FlowGraph, *, vertical_layout: bool = False) -> str:
-    """The Mermaid text of a Flow.
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a Flow.
 
     Args:
         graph: The Flow.
-        vertical_layout: Draw from top to bottom instead of from left to right.
-
-    Returns:
-        The text, ending with a newline. Filters (``when``) stand on the arrows; a floating Deployment has no arrow to the
-        gateway's end, an external one has no replicas.
+        vertical_layout: It runs from top to bottom instead of from left to right.
+        ends: It shows the way back to the gateway.
     """
-    lines = [f'flowchart {"TD" if vertical_layout else "LR"}']
-    if graph.name:
-        lines = ['---', f'title: {_quoted(graph.name)}', '---', *lines]
-    for deployment in graph.deployments:
-        lines += _box(deployment)
-    start, end = f'{_START}(["gateway"]):::GATEWAY', f'{_END}(["gateway"]):::GATEWAY'
-    lines += [f'    {start}', f'    {end}']
-    for node in graph.topology.nodes:
-        label = f'|{_quoted(_condition(node.when))}|' if node.when else ''
-        for need in node.needs:
-            lines.append(f'    {_START if need == GATEWAY else _identifier(need)} -->{label} {_identifier(node.name)}')
-    lines += [f'    {_identifier(name)} --> {_END}' for name in graph.topology.outputs]
-    if not graph.deployments:
-        lines.append(f'    {_START} --> {_END}')
-    lines += [
-        '    classDef pod fill:#32C8CD,stroke:#009999,color:#fff',
-        '    classDef external fill:#fff,stroke:#009999,stroke-dasharray:4',
-        '    classDef GATEWAY fill:#6E7278,stroke:#6E7278,color:#fff',
-    ]
-    return '\n'.join(lines) + '\n'
+
+    graph: FlowGraph
+    vertical_layout: bool = False
+    ends: bool = True
+
+    @cached_property
+    def scene(self) -> Scene:
+        """Shapes and their places."""
+        return draw(self.graph, vertical_layout=self.vertical_layout, ends=self.ends)
+
+    @property
+    def svg(self) -> str:
+        """The picture as SVG."""
+        return svg(self.scene)
+
+    @property
+    def mermaid(self) -> str:
+        """The text of a Mermaid flowchart."""
+        return mermaid(self.graph, vertical_layout=self.vertical_layout, ends=self.ends)
+
+    def png(self, scale: float = 2.0) -> bytes:
+        """The picture as PNG.
+
+        Args:
+            scale: Pixels for each unit of the SVG; a very large picture gets fewer.
+
+        Raises:
+            MissingExtraError: Pillow isn't installed.
+        """
+        return png(self.scene, scale)
+
+    def show(self) -> None:
+        """Shows the picture below the cell of a notebook.
+
+        Raises:
+            NotSupportedError: This is no notebook.
+        """
+        notebook = sys.modules.get('IPython')
+        if notebook is None or notebook.get_ipython() is None:
+            raise NotSupportedError('a picture can be shown in a notebook only', hint='give output, the name of a file')
+        importlib.import_module('IPython.display').display(self)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def picture(
+    flow: FlowGraph | Mapping[str, Any] | str | os.PathLike[str], *, vertical_layout: bool = False, build: bool = True
+) -> Picture:
+    """Draws a Flow.
+
+    Args:
+        flow: The Flow, or its YAML in any form: path, URL, text or dict.
+        vertical_layout: From top to bottom instead of from left to right.
+        build: Draw the way back to the gateway.
+
+    Raises:
+        ConfigError: The YAML isn't that of a Flow.
+        TopologyError: The Executors don't form a graph.
+    """
+    graph = flow if isinstance(flow, FlowGraph) else FlowGraph.from_yaml(flow)
+    return Picture(graph, vertical_layout, build)
 
 
 def export_flowchart(
-    flow: FlowGraph | str | os.PathLike[str], outpath: str | os.PathLike[str], *, vertical_layout: bool = False
+    flow: FlowGraph | Mapping[str, Any] | str | os.PathLike[str],
+    outpath: str | os.PathLike[str],
+    *,
+    vertical_layout: bool = False,
+    build: bool = True,
 ) -> Path:
     """Writes the picture of a Flow.
 
     Args:
-        flow: The Flow, or the path or text of its YAML.
+        flow: The Flow, or its YAML in any form: path, URL, text or dict.
         outpath: File to write; its suffix is one of ``SUFFIXES``.
         vertical_layout: Draw from top to bottom instead of from left to right.
+        build: Draw the way back to the gateway.
 
     Returns:
         The written file.
 
     Raises:
-        NotSupportedError: The suffix asks for a rendered picture.
+        NotSupportedError: The suffix is none of these.
+        MissingExtraError: The PNG needs Pillow, which isn't installed.
         ConfigError: The YAML isn't that of a Flow.
+        TopologyError: The Executors don't form a graph.
     """
     target = Path(outpath).expanduser()
-    if target.suffix not in SUFFIXES:
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
         raise NotSupportedError(
-            f'a flowchart cannot be written as {target.name!r} in this version',
-            hint=f'choose a name that ends with {", ".join(SUFFIXES)}; editors and documentation sites render Mermaid',
+            f'a flowchart can not be written as {target.name!r}',
+            hint=f'choose a name that ends with {", ".join(SUFFIXES)}',
         )
-    text = flowchart(
-        flow if isinstance(flow, FlowGraph) else FlowGraph.from_yaml(flow), vertical_layout=vertical_layout
-    )
-    target.write_text(f'```mermaid\n{text}```\n' if target.suffix == '.md' else text, encoding='utf-8')
+    drawn = picture(flow, vertical_layout=vertical_layout, build=build)
+    if suffix == '.png':
+        target.write_bytes(drawn.png())
+    elif suffix == '.svg':
+        target.write_text(drawn.svg, encoding='utf-8')
+    else:
+        text = drawn.mermaid
+        target.write_text(f'```mermaid\n{text}```\n' if suffix == '.md' else text, encoding='utf-8')
     return target
-
-
-def _box(deployment: DrawnDeployment) -> list[str]:
-    """A Deployment with one node per replica; an external one is a single node."""
-    identifier = _identifier(deployment.name)
-    if deployment.external:
-        return [f'    {identifier}[{_quoted(deployment.name)}]:::external']
-    pods = [
-        f'        {identifier}/rep-{replica}[{_quoted(deployment.uses)}]:::pod'
-        for replica in range(deployment.replicas)
-    ]
-    return [f'    subgraph {identifier} [{_quoted(deployment.name)}]', '        direction LR', *pods, '    end']
-
-
-def _identifier(name: str) -> str:
-    return f'{name}_' if name.lower() in _RESERVED else name
-
-
-def _condition(when: object) -> str:
-    """A filter in the short form in which it is written in YAML's flow style."""
-    if isinstance(when, dict):
-        return ', '.join(f'{key}: {_condition(value)}' for key, value in when.items())
-    if isinstance(when, list):
-        return '[' + ', '.join(map(_condition, when)) + ']'
-    return str(when)
-
-
-def _quoted(text: str) -> str:
-    """A text in quotes; Mermaid writes a quote inside as an entity."""
-    return '"' + text.replace('"', '#quot;').replace('\n', ' ') + '"'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client import Client
 from jina.client.signatures import SyncCalls
@@ -15,7 +16,7 @@ from jina.core.config import (
     external_addresses,
 )
 from jina.core.enums import PodRoleType, ProtocolType
-from jina.core.errors import NotStartedError
+from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.topology import Node, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
@@ -24,6 +25,9 @@ from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
@@ -71,12 +75,17 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         Orchestrator.__init__(self)
         self.options = options
         """All options, with their defaults."""
-        self.logger = JinaLogger(
-            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
-        )
         self._standalone = standalone
         self._workers: list[Pod] = []
         self._gateway: Pod | None = None
+
+    @cached_property
+    def logger(self) -> JinaLogger:
+        """Logger of the Deployment; made when it is needed, since each ``add`` copies all Deployments of a Flow."""
+        options = self.options
+        return JinaLogger(
+            self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
+        )
 
     @property
     def name(self) -> str:
@@ -87,6 +96,17 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, Orchestrator):
     def external(self) -> bool:
         """Whether the Executor runs elsewhere."""
         return self.options.external
+
+    def start(self) -> Self:
+        """The same as :meth:`Orchestrator.start`.
+
+        Raises:
+            ConfigError: An option means something in a Flow only.
+        """
+        for name in ('when', 'floating'):
+            if getattr(self.options, name):
+                raise ConfigError(f'{self._title()} has {name}', hint=f'give {name} to an Executor of a Flow')
+        return super().start()
 
     @property
     def uses(self) -> str:
@@ -379,7 +399,16 @@ _SHARED_WITH_GATEWAY = (
 
 
 def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> Any:
-    """A client for the first of the addresses, or, before the start, for the port that was asked for.
+    """A client with the options of ``client_arguments``.
+
+    Raises:
+        NotStartedError: The port isn't known.
+    """
+    return Client(**client_arguments(orchestrator, addresses, ports))
+
+
+def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list[int]) -> dict[str, Any]:
+    """Options of a client for the first of the addresses, or, before the start, for the port that was asked for.
 
     Raises:
         NotStartedError: Neither is known.
@@ -389,14 +418,14 @@ def make_client(orchestrator: Any, addresses: list[PodAddress], ports: list[int]
     if addresses:
         first = addresses[0]
         host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host
-        return Client(host=host, port=first.port, protocol=first.protocol, tls=first.tls, **settings)
+        return {'host': host, 'port': first.port, 'protocol': first.protocol, 'tls': first.tls, **settings}
     if not ports or not ports[0]:
         name = orchestrator.kind
         raise NotStartedError(
             f'{name} is not started', hint=f'use it in a with statement, or call start(), or give {name} a port'
         )
     protocols = orchestrator.protocols if hasattr(orchestrator, 'protocols') else options.protocol
-    return Client(host='127.0.0.1', port=ports[0], protocol=protocols[0], **settings)
+    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], **settings}
 
 
 def gateway_addresses(deployment: Deployment) -> list[str]:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jina.client.signatures import SyncCalls
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, PodAddress, build, split_flow_values
-from jina.core.enums import ProtocolType
+from jina.core.config.build import nearest
+from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
 from jina.core.errors import ConfigError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
-from jina.core.topology import GATEWAY, Node, Topology
+from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
-from jina.orchestrate import banner, flow_yaml, launcher
-from jina.orchestrate.deployment import Deployment, gateway_addresses, make_client, pod_environment
-from jina.orchestrate.export import ExportMixin, run_exporter
-from jina.orchestrate.lifecycle import Orchestrator
+from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
+from jina.orchestrate.deployment import (
+    Deployment,
+    client_arguments,
+    gateway_addresses,
+    make_client,
+    pod_environment,
+)
+from jina.orchestrate.export import ExportMixin
+from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
+from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
 from jina.orchestrate.server import run_server, server_modules
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -119,11 +126,50 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         Raises:
             TopologyError: The Flow has no Executors.
         """
-        taken = {need for d in self._deployments if not d.options.floating for need in d.needs}
-        ends = [d.name for d in self._deployments if d.name not in taken and not d.options.floating]
+        ends = flow_graph.open_ends(self._deployments)
         if not ends:
             raise TopologyError('needs_all() finds no Executor to wait for', hint='add some before')
         return self.add(needs=ends, name=name, **kwargs)
+
+    def inspect(self, name: str = 'inspect', **kwargs: Any) -> Flow:
+        """Add an Executor that looks at the results of the last one, beside the pipeline: the next one doesn't get its results.
+
+        The option ``inspect`` of the Flow says what becomes of them. ``COLLECT``: they are merged with the response.
+        ``HANG``: nobody waits for them. ``REMOVE``: the Executor isn't even added.
+
+        Args:
+            name: Name of the new Executor.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow.
+
+        Raises:
+            ConfigError: An option doesn't exist, or has a wrong value.
+            TopologyError: The name is taken already.
+        """
+        added = self.add(name=name, **{**kwargs, 'deployment_role': DeploymentRoleType.INSPECT})
+        return self._copy() if self.options.inspect is FlowInspectType.REMOVE else added
+
+    def gather_inspect(self, name: str = 'gather_inspect', include_last_deployment: bool = True, **kwargs: Any) -> Flow:
+        """Add an Executor that waits for the results of all inspecting ones.
+
+        Args:
+            name: Name of the new Executor.
+            include_last_deployment: It also gets the results of the last Executor of the pipeline.
+            kwargs: As for ``add``.
+
+        Returns:
+            A new Flow; the same as this one if nothing is inspected.
+        """
+        needs = flow_graph.open_inspections(self._deployments)
+        if not needs:
+            return self._copy()
+        return self.add(
+            needs=[*needs, *([flow_graph.last_name(self._deployments)] if include_last_deployment else [])],
+            name=name,
+            **kwargs,
+        )
 
     def config_gateway(self, **kwargs: Any) -> Flow:
         """Set options of the gateway.
@@ -144,6 +190,21 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         changed._prepare()
         return changed
 
+    def build(self, copy_flow: bool = False) -> Flow:
+        """Check that the Executors form a graph. ``start``, ``plot`` and ``load_config`` do it by themselves.
+
+        Args:
+            copy_flow: Return a copy instead of this Flow.
+
+        Returns:
+            This Flow, or a copy.
+
+        Raises:
+            TopologyError: They don't; the message shows the graph.
+        """
+        _ = self.topology
+        return self._copy() if copy_flow else self
+
     @property
     def name(self) -> str | None:
         """Name of the Flow."""
@@ -159,19 +220,10 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """The graph of the Executors.
 
         Raises:
-            TopologyError: There is a cycle.
+            TopologyError: Two Executors have the same name, there is a cycle, or a combination can't work.
             MissingDeploymentError: A ``needs`` names an Executor that doesn't exist.
         """
-        return Topology(
-            Node(
-                name=deployment.name,
-                needs=tuple(deployment.needs),
-                floating=deployment.options.floating,
-                when=deployment.options.when,
-                no_reduce=deployment.options.no_reduce,
-            )
-            for deployment in self._deployments
-        )
+        return flow_graph.topology_of(self._deployments, self.options.inspect)
 
     @property
     def protocols(self) -> list[ProtocolType]:
@@ -241,6 +293,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         """
         return self._cached_client(lambda: make_client(self, self.public_addresses, self.gateway_options.port))
 
+    @property
+    def client_args(self) -> dict[str, Any]:
+        """Options that ``Client`` takes for a client of this Flow, for example in another process.
+
+        Raises:
+            NotStartedError: The port isn't known before the start.
+        """
+        return client_arguments(self, self.public_addresses, self.gateway_options.port)
+
     def is_flow_ready(self, timeout: float | None = 5.0) -> Any:
         """Whether the gateway and all Executors answer; False before the start and after the end.
 
@@ -251,38 +312,33 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
 
-    def plot(self, output: str | os.PathLike[str] | None = None, *, vertical_layout: bool = False) -> Any:
-        """Draw the Executors and their connections.
-
-        Args:
-            output: File that is written; ``flow.mmd`` by default.
-            vertical_layout: Draw from top to bottom instead of from left to right.
-
-        Returns:
-            The path of the file.
-
-        Raises:
-            NotSupportedError: No exporter is installed, or it can't write this kind of file.
-            TopologyError: The graph is invalid.
-        """
-        document = self.to_config()
-        for entry, deployment in zip(document['executors'], self._deployments, strict=True):
-            entry['uses'] = deployment.uses
-        return run_exporter('flowchart', document, output or 'flow.mmd', vertical_layout=vertical_layout)
-
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):
             return self._deployments[item]
         for deployment in self._deployments:
             if deployment.name == item:
                 return deployment
-        raise KeyError(item)
+        near = nearest(item, [deployment.name for deployment in self._deployments])
+        raise KeyError(f'{item!r} is no Executor of the Flow' + (f'; did you mean {near!r}?' if near else ''))
 
     def __iter__(self) -> Iterator[tuple[str, Deployment]]:
         return iter([(deployment.name, deployment) for deployment in self._deployments])
 
     def __contains__(self, name: object) -> bool:
         return any(deployment.name == name for deployment in self._deployments)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all options of the Flow, its gateway and its Executors are the same."""
+        if not isinstance(other, Flow):
+            return NotImplemented
+        return (
+            type(self) is type(other)
+            and self.options == other.options
+            and self.gateway_options == other.gateway_options
+            and [d.options for d in self._deployments] == [d.options for d in other._deployments]
+        )
+
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         names = ' → '.join(deployment.name for deployment in self._deployments)
@@ -292,7 +348,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         aliases = DeploymentOptions.aliases()
         own = {aliases.get(key, key): value for key, value in given.items() if value is not None}
         name = own.setdefault('name', f'executor{len(self._deployments)}')
-        own.setdefault('needs', [self._last_name()])
+        own.setdefault('needs', [flow_graph.last_name(self._deployments)])
         defaults = self._values.executors
         merged = {**defaults, **own}
         if defaults.get('env') and isinstance(own.get('env'), Mapping):
@@ -304,23 +360,17 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
             )
         if name == GATEWAY:
             raise TopologyError("an Executor can not be named 'gateway'", hint='choose another name')
-        if name in self:
-            raise TopologyError(f'two Executors are named {name!r}', hint='rename one of them')
         if options.protocol != [ProtocolType.GRPC]:
             raise ConfigError(
                 f'{where}: an Executor in a Flow speaks gRPC only, got protocol {given.get("protocol")!r}',
                 hint='give protocol to the Flow',
             )
+        added = Deployment._in_flow(options)
+        flow_graph.check_added(self._deployments, added)
         changed = self._copy()
-        changed._deployments.append(Deployment._in_flow(options))
+        changed._deployments.append(added)
         changed._own_values[str(name)] = own
         return changed
-
-    def _last_name(self) -> str:
-        for deployment in reversed(self._deployments):
-            if not deployment.options.floating:
-                return deployment.name
-        return GATEWAY
 
     def _copy(self) -> Flow:
         twin = copy.copy(self)
@@ -376,13 +426,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
         for number in range(1, options.replicas):
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
+        self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
 
     def _announce(self) -> None:
         if not self.options.quiet:
             banner.show(self.kind, self.public_addresses)
 
     def _close(self, grace: float) -> None:
-        close_pods(self._gateways, grace / 2)
+        floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
+        close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
         self._gateways = []
 
@@ -414,6 +466,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, Orchestrator):
                 'reload': reload,
                 'graph_description': topology.description(),
                 'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
+                'graph_merge_order': topology.merge_order(),
                 'deployments_addresses': {
                     deployment.name: gateway_addresses(deployment) for deployment in self._deployments
                 },

@@ -14,18 +14,19 @@ from jina.core.config import (
     split_flow_values,
     unknown_option,
 )
-from jina.core.errors import ConfigError
+from jina.core.errors import ConfigError, TopologyError
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, locator
 from jina.orchestrate import deployment_yaml
 from jina.orchestrate.deployment import Deployment
 from jina.orchestrate.deployment_yaml import VENDOR_KEYS, deployment_values, document_values
+from jina.orchestrate.flow_graph import last_name
 
 if TYPE_CHECKING:
     from jina.orchestrate.flow import Flow
 
 FlowT = TypeVar('FlowT', bound='Flow')
 _KEYS = ('jtype', 'version', 'with', 'executors', 'deployments', 'gateway', 'py_modules')
-_METHODS = ('add', 'needs', 'needs_all')
+_METHODS = ('add', 'needs', 'needs_all', 'inspect', 'gather_inspect')
 
 
 def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> FlowT:
@@ -60,6 +61,10 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
         flow = flow.config_gateway(**gateway)  # type: ignore[assignment]
     for number, item in enumerate(_items(data, loaded)):
         flow = _add(flow, item, loaded, number)
+    try:
+        flow.build()
+    except TopologyError as error:
+        raise type(error)(f'{loaded.where("executors")}: {error}') from None
     return flow
 
 
@@ -140,13 +145,15 @@ def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
         raise ConfigError(f'{where} is {item!r}', hint='give a mapping of options or the path of a Deployment')
     if method not in _METHODS:
         raise ConfigError(
-            f'{where}.method: {method!r} is not available in this version', hint=f'use one of {", ".join(_METHODS)}'
+            f'{where}.method: {method!r} is not how an Executor is added', hint=f'use one of {", ".join(_METHODS)}'
         )
     if values.get('name') == 'gateway':
         return flow
-    if method == 'add':
-        return cast('FlowT', flow._with_deployment(values, where=where))
-    return cast('FlowT', getattr(flow, method)(**values))
+    try:
+        added: Any = flow._with_deployment(values, where=where) if method == 'add' else getattr(flow, method)(**values)
+    except TopologyError as error:
+        raise type(error)(f'{where}: {error}') from None
+    return cast('FlowT', added)
 
 
 def _executor_document(flow: Flow, index: int) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def _executor_document(flow: Flow, index: int) -> dict[str, Any]:
         if name in inherited and inherited[name] != value:
             values[name] = _plain(value)
     values.pop('needs', None)
-    before = next((flow[i].name for i in reversed(range(index)) if not flow[i].options.floating), 'gateway')
+    before = last_name(flow.deployments[:index])
     ordered: dict[str, Any] = {'name': deployment.name}
     ordered.update(values)
     if deployment.needs != [before]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CLOSE_GRACE_S = 30.0
 """Seconds that processes have for their requests in flight and ``Executor.close`` when the program closes them."""
+FLOATING_GRACE_S = 86400.0
+"""The same for the gateway of a Flow that has floating Executors: it is closed when they have done their work."""
 INTERRUPT_GRACE_S = 4.0
 """The same when the program is interrupted (Ctrl-C, SIGTERM) or ends."""
 _POLL_S = 0.2
@@ -87,7 +89,7 @@ class Orchestrator:
             self._closed_event.clear()
             self._ready_event.clear()
             self._start_error = None
-            _running.add(self)
+            _running[id(self)] = self
         if self._noblock():
             threading.Thread(target=self._start_aside, name='jina-start', daemon=True).start()
         else:
@@ -292,7 +294,7 @@ class Orchestrator:
         finally:
             self._drop_client()
             self._started = False
-            _running.discard(self)
+            _running.pop(id(self), None)
             self._closed_event.set()
 
     def _title(self) -> str:
@@ -341,12 +343,12 @@ class _TerminateAsExit:
         raise SystemExit(128 + number)
 
 
-_running: set[Orchestrator] = set()
+_running: dict[int, Orchestrator] = {}
 
 
 def close_all() -> None:
     """Close every Deployment and Flow that runs in this process."""
-    for orchestrator in list(_running):
+    for orchestrator in list(_running.values()):
         orchestrator._interrupted = True
         orchestrator.close()
 

@@ -41,7 +41,7 @@ class Run(Protocol):
     """Starts a batch and calls ``done`` later, once, on the event loop; returns what cancels it."""
 
     def __call__(
-        self, docs: list[Any], parameters: Any, waited_s: list[float], done: Callable[[Outcome], None]
+        self, docs: list[Any], first: Ticket, waited_s: list[float], done: Callable[[Outcome], None]
     ) -> Callable[[], object]: ...
 
 
@@ -53,6 +53,7 @@ class Ticket:
         weights: Their measures; None counts each as 1.
         parameters: Its parameters as the method takes them.
         priority: Higher ones go first.
+        tracing_context: The trace that it belongs to.
 
     Attributes:
         answered: Done when all documents are answered, or when one failed.
@@ -63,11 +64,19 @@ class Ticket:
         error_trace: Traceback of ``error`` when it was caught.
     """
 
-    def __init__(self, docs: DocList[Any], weights: list[float] | None, parameters: Any, priority: float) -> None:
+    def __init__(
+        self,
+        docs: DocList[Any],
+        weights: list[float] | None,
+        parameters: Any,
+        priority: float,
+        tracing_context: Any = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.docs = docs
         self.weights = weights
         self.parameters = parameters
+        self.tracing_context = tracing_context
         self.order = (-priority, next(_numbers))
         self.arrived = loop.time()
         self.answered: asyncio.Future[None] = loop.create_future()
@@ -340,7 +349,7 @@ class BatchQueue:
             if start == 0:
                 waited.append(batch.started - ticket.arrived)
         try:
-            batch.cancel = self._run(docs, parts[0][0].parameters, waited, partial(self._finished, batch))
+            batch.cancel = self._run(docs, parts[0][0], waited, partial(self._finished, batch))
         except Exception as error:  # noqa: BLE001 - the batch could not be made: its requests fail
             self._finished(batch, Outcome(error=error))
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from jina.core.endpoints import Endpoint, EndpointTable
 from jina.core.errors import DocumentErrors, SchemaError
 from jina.core.executor import BaseExecutor
+from jina.core.instrumentation import recorded, recorded_seconds
+from jina.core.measures import ITEMS
 from jina.runtime.batch_queue import BatchQueue, Outcome, Ticket
 from jina.runtime.threads import CallThreads
 from pydantic import BaseModel
@@ -77,16 +79,15 @@ class EndpointBatcher:
         endpoint: The endpoint, with ``batching``.
         executor: The Executor; its meter gets size and waiting time.
         threads: Where synchronous methods run, and how many at the same time.
-        runtime_name: Name of the process in metrics.
     """
 
-    def __init__(self, endpoint: Endpoint, executor: BaseExecutor, threads: CallThreads, runtime_name: str) -> None:
+    def __init__(self, endpoint: Endpoint, executor: BaseExecutor, threads: CallThreads) -> None:
         if endpoint.batching is None:
             raise ValueError(f'{endpoint.name!r} has no dynamic batching')
         self._endpoint = endpoint
         self._batching = endpoint.batching
         self._threads = threads
-        self._observe = _observer(executor, endpoint.name, runtime_name)
+        self._observe = _observer(executor, endpoint.name)
         slots = _UNLIMITED if endpoint.is_async else threads.size
         self._queue = BatchQueue(self._batching.options, self._run, slots=slots)
 
@@ -97,7 +98,7 @@ class EndpointBatcher:
             **{
                 **values,
                 'function': self._join,
-                'accepts': frozenset({'docs', 'parameters'}),
+                'accepts': frozenset({'docs', 'parameters', 'tracing_context'}),
                 'is_async': True,
                 'sees_parameters': self._endpoint.accepts is None or 'parameters' in self._endpoint.accepts,
                 'priority_parameter': self._batching.options.priority_parameter,
@@ -108,10 +109,10 @@ class EndpointBatcher:
         """Runs what waits, and from now on lets nothing wait: the worker stops."""
         self._queue.flush()
 
-    async def _join(self, docs: DocList[Any], parameters: BatchedParameters) -> Any:
+    async def _join(self, docs: DocList[Any], parameters: BatchedParameters, tracing_context: Any = None) -> Any:
         metric = self._batching.metric
         weights = None if metric is None else [_number(metric(doc), 'custom_metric') for doc in docs]
-        ticket = Ticket(docs, weights, parameters.bound, parameters.priority)
+        ticket = Ticket(docs, weights, parameters.bound, parameters.priority, tracing_context)
         self._queue.add(ticket, parameters.key)
         try:
             await ticket.answered
@@ -131,15 +132,16 @@ class EndpointBatcher:
         return kind(ticket.output)
 
     def _run(
-        self, docs: list[Any], parameters: Any, waited_s: list[float], done: Callable[[Outcome], None]
+        self, docs: list[Any], first: Ticket, waited_s: list[float], done: Callable[[Outcome], None]
     ) -> Callable[[], object]:
-        """Calls the method with a batch; returns what cancels it."""
+        """Calls the method with a batch; returns what cancels it. Its span belongs to the trace of the first request."""
+        parameters = first.parameters
         self._observe(len(docs), waited_s)
         batch = self._endpoint.schema.input_list(docs)
         available = {
             'docs': batch,
             'parameters': dict(parameters) if isinstance(parameters, dict) else parameters,
-            'tracing_context': None,
+            'tracing_context': first.tracing_context,
             'docs_matrix': None,
             'docs_map': None,
         }
@@ -177,17 +179,16 @@ class BatchedTable(EndpointTable):
     Args:
         executor: The Executor.
         threads: Where synchronous methods run.
-        runtime_name: Name of the process in metrics.
     """
 
-    def __init__(self, executor: BaseExecutor, threads: CallThreads, runtime_name: str) -> None:
+    def __init__(self, executor: BaseExecutor, threads: CallThreads) -> None:
         self._batchers: list[EndpointBatcher] = []
-        super().__init__(self._batched(endpoint, executor, threads, runtime_name) for endpoint in executor.endpoints)
+        super().__init__(self._batched(endpoint, executor, threads) for endpoint in executor.endpoints)
 
-    def _batched(self, endpoint: Endpoint, executor: BaseExecutor, threads: CallThreads, name: str) -> Endpoint:
+    def _batched(self, endpoint: Endpoint, executor: BaseExecutor, threads: CallThreads) -> Endpoint:
         if endpoint.batching is None:
             return endpoint
-        batcher = EndpointBatcher(endpoint, executor, threads, name)
+        batcher = EndpointBatcher(endpoint, executor, threads)
         self._batchers.append(batcher)
         return batcher.replacement()
 
@@ -197,10 +198,10 @@ class BatchedTable(EndpointTable):
             batcher.flush()
 
 
-def with_batching(executor: BaseExecutor, threads: CallThreads, runtime_name: str) -> EndpointTable:
+def with_batching(executor: BaseExecutor, threads: CallThreads) -> EndpointTable:
     """Returns the endpoints of an Executor as a worker calls them; see :class:`BatchedTable`."""
     if any(endpoint.batching is not None for endpoint in executor.endpoints):
-        return BatchedTable(executor, threads, runtime_name)
+        return BatchedTable(executor, threads)
     return executor.endpoints
 
 
@@ -245,18 +246,16 @@ def _start_task(call: Any, finished: _Done) -> Callable[[], object]:
     return task.cancel
 
 
-def _observer(executor: BaseExecutor, endpoint: str, runtime_name: str) -> Callable[[int, list[float]], None]:
+def _observer(executor: BaseExecutor, endpoint: str) -> Callable[[int, list[float]], None]:
     """Returns what records size and waiting times of a batch; without a meter it does nothing."""
-    meter = executor.meter
-    if meter is None:
+    sizes = recorded(executor, 'batch_size', 'Documents in a batch', endpoint, unit='', bounds=ITEMS)
+    waiting = recorded_seconds(executor, 'batch_waiting_seconds', 'Time that a request waited for its batch', endpoint)
+    if sizes is None or waiting is None:
         return lambda size, waited_s: None
-    attributes = {'executor': type(executor).__name__, 'executor_endpoint': endpoint, 'runtime_name': runtime_name}
-    sizes = meter.create_histogram('jina_batch_size', '', 'Documents in a batch')
-    waiting = meter.create_histogram('jina_batch_waiting_seconds', 's', 'Time that a request waited for its batch')
 
     def observe(size: int, waited_s: list[float]) -> None:
-        sizes.record(size, attributes)
+        sizes(size)
         for one in waited_s:
-            waiting.record(one, attributes)
+            waiting(one)
 
     return observe

@@ -38,6 +38,7 @@ _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 Metadata: TypeAlias = 'tuple[tuple[str, str], ...]'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
+MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None]], Peer]'
 GroupDone: TypeAlias = 'Callable[[bytes, Callable[[], Coroutine[Any, Any, bytes]] | None], None]'
 
 _RETRIED: Final = frozenset(
@@ -80,6 +81,7 @@ class ConnectionSettings:
         compression: Compression of requests.
         channel_options: gRPC channel options of the user.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
+        make_peer: Makes a replica that is watched, from the name of its Deployment and what ``Peer`` takes.
     """
 
     retries: int = -1
@@ -87,6 +89,7 @@ class ConnectionSettings:
     compression: grpc.Compression | None = None
     channel_options: Mapping[str, object] = field(default_factory=dict)
     open_channel: OpenChannel | None = None
+    make_peer: MakePeer | None = None
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -228,7 +231,8 @@ class PeerGroup:
             raise ConfigError(f'deployment {name!r} has no address', hint='give one in deployments_addresses')
         self.name = name
         self._settings = settings
-        self._peers = [Peer(address, settings, on_return) for address in addresses]
+        make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
+        self._peers = [make(address, settings, on_return) for address in addresses]
         self._next = 0
         self._metadata: Metadata = tuple((metadata or {}).items())
         self._endpoint_metadata: dict[str, Metadata] = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from jina.core.errors import NotSupportedError, TopologyError, TransportError
 from jina.core.logging.logger import JinaLogger
-from jina.core.schema import RemoteEndpoint, remote_endpoints, schemas_compatible
+from jina.core.schema import RemoteEndpoint, field_names, remote_endpoints, schemas_compatible
 from jina.core.structs import dict_to_struct
 from jina.core.topology import REQUEST, Plan, Step
 from jina.core.wire import DEFAULT_ENDPOINT, DRY_RUN_ENDPOINT, EndpointsProto
@@ -156,11 +157,29 @@ class Directory:
                 if taken is None or not self.serves(step.name, endpoint):
                     continue
                 givers = list(self._givers(step, endpoint))
+                if step.when is not None and endpoint == taken.name:
+                    self._check_filter(step, taken, [given for _, given in givers])
                 # What is merged has the fields of all branches.
                 merged = () if step.no_reduce else [given.output_schema for _, given in givers]
                 for source, given in givers:
                     if endpoint in (taken.name, given.name):
                         _check_pair(endpoint, (source, given), (step.name, taken), merged)
+
+    def _check_filter(self, step: Step, taken: RemoteEndpoint, givers: Iterable[RemoteEndpoint]) -> None:
+        """Warns once of a filter by a field that documents don't have: a sender may add fields, so it needn't be wrong."""
+        known = field_names(taken.input_schema)
+        if step.when is None or known is None:
+            return
+        known |= {name for given in givers for name in field_names(given.output_schema) or ()}
+        for name in step.when.fields:
+            place = f'when of Executor {step.name!r} looks at {name!r}'
+            if name in known or place in self._warned:
+                continue
+            self._warned.add(place)
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(map(repr, sorted(known)))}'
+            what = taken.input_name or 'the document type'
+            self._logger.warning("%s, which %s (endpoint %r) doesn't have; %s", place, what, taken.name, hint)
 
     def _check_stream(self, endpoint: str) -> None:
         """Warns once of a streaming endpoint that can't be called: the Flow may be there for its other endpoints."""

@@ -17,7 +17,7 @@ from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.topology import Topology
 from jina.core.wire import DRY_RUN_ENDPOINT, EndpointsProto
 from jina.runtime.answers import serialise
-from jina.runtime.connections import ConnectionSettings, OpenChannel, PeerGroup
+from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel, PeerGroup
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.passage import Passage
@@ -54,6 +54,7 @@ class GatewayService:
         options: The graph, the addresses, and how to talk to them.
         logger: Logger of the process; by default one is made from the options.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
+        make_peer: Makes a replica that is watched, see ``ConnectionSettings``.
 
     Raises:
         TopologyError: The graph is invalid.
@@ -62,14 +63,22 @@ class GatewayService:
     """
 
     def __init__(
-        self, options: GatewayOptions, *, logger: JinaLogger | None = None, open_channel: OpenChannel | None = None
+        self,
+        options: GatewayOptions,
+        *,
+        logger: JinaLogger | None = None,
+        open_channel: OpenChannel | None = None,
+        make_peer: MakePeer | None = None,
     ) -> None:
         self.name = options.runtime_name
         self.logger = logger or JinaLogger(
             self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         topology = Topology.from_description(
-            options.graph_description, options.graph_conditions, options.deployments_no_reduce
+            options.graph_description,
+            options.graph_conditions,
+            options.deployments_no_reduce,
+            options.graph_merge_order,
         )
         self._plan = topology.compile()
         settings = ConnectionSettings(
@@ -80,6 +89,7 @@ class GatewayService:
             compression=compression_of(options.compression),
             channel_options=options.grpc_channel_options or {},
             open_channel=open_channel,
+            make_peer=make_peer,
         )
         self.on_change: Callable[[], object] = lambda: None
         """Called when an Executor has other endpoints than before; only with the option ``reload``."""
@@ -96,7 +106,9 @@ class GatewayService:
                 metadata=options.deployments_metadata.get(step.name),
                 on_return=partial(self._on_return, step.name),
             )
-            self.logger.debug('adding connection for deployment %s to %s', step.name, ', '.join(addresses))
+            for address in addresses:
+                shown = address if '://' in address else f'grpc://{address}'
+                self.logger.debug('adding connection for deployment %s to %s', step.name, shown)
         self._directory = Directory(self._plan, self._groups, self.logger)
         self._walker = Walker(self._plan, self._groups, self._directory, self.logger)
         self._streams = StreamRoutes(self._plan, self._groups, self._directory, self.logger)
@@ -161,7 +173,7 @@ class GatewayService:
         Returns:
             What cancels it, None if it is answered already.
         """
-        return self._walk(request, finished, (), None, with_routes=with_routes)
+        return self._walk(request, finished, request.trace, None, with_routes=with_routes)
 
     def _walk(
         self,
@@ -227,6 +239,11 @@ class GatewayService:
             RemoteError: An Executor failed on the dry-run request.
         """
         await asyncio.gather(*(self._dry_run(group) for group in self._groups.values()))
+
+    @property
+    def floating_requests(self) -> int:
+        """Number of branches that no response waited for and that aren't done."""
+        return self._walker.floating_branches + self._streams.floating_branches
 
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for floating Executors that still work on requests.

@@ -22,10 +22,10 @@ from jina.core.errors import JinaError, NotSupportedError, PortInUseError, Reque
 from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
-from jina.core.status import StatusMessage
 from jina.runtime import reflection
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.call_stream import CallStream
+from jina.runtime.dry_run import dry_run_status
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.local_door import LocalDoor
@@ -296,6 +296,7 @@ class GrpcServer:
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
+            request.trace = _metadata(context)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
                     ahead = writer.put(item.to_bytes())
@@ -318,13 +319,7 @@ class GrpcServer:
             await abort(context, error)
 
     async def _dry_run(self, raw: bytes, context: _Context) -> bytes:
-        status = StatusMessage()
-        try:
-            await self._service.dry_run()
-        except JinaError as error:
-            status.set_exception(error)
-            status.proto.description = str(error)
-        return status.proto.SerializeToString()
+        return (await dry_run_status(self._service, traceback=True)).to_bytes()
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
         return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()

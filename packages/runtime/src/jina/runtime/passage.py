@@ -1,6 +1,6 @@
 """A request's way through a chain of Executors by callbacks: a task per request would cost more than all the rest.
 
-Whatever can't be done at once is left to a task: the first request to an Executor, what fails and is tried again, filters.
+Whatever can't be done at once is left to a task: the first request to an Executor, and what fails and is tried again.
 """
 
 from __future__ import annotations
@@ -64,13 +64,15 @@ class Passage:
             if not walker.concerns(step, visit):
                 self._index += 1
                 continue
-            if step.when is None:
-                self._cancel = walker.groups[step.index].begin(
-                    state.raw, visit.endpoint, self._answered, metadata=visit.metadata, timeout=visit.time_left()
-                )
-                if self._cancel is not None:
-                    return
-            self._cancel = begin_by_task(self._walk_on(state), self._finished)
+            if step.when is not None:
+                state = walker.filter(step, state, visit)
+                if state.request.is_error:
+                    break
+            self._cancel = walker.groups[step.index].begin(
+                state.raw, visit.endpoint, self._answered, metadata=visit.metadata, timeout=visit.time_left()
+            )
+            if self._cancel is None:
+                self._cancel = begin_by_task(self._walk_on(state), self._finished)
             return
         self._finished(walker.complete(state, visit) if self._with_routes else state.request, None)
 

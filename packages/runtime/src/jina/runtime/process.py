@@ -35,7 +35,9 @@ _Result = TypeVar('_Result')
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from jina.runtime.connections import ConnectionSettings, Peer
     from jina.runtime.http.server import HttpServer
+    from jina.runtime.observation import Observation
     from jina.runtime.reload import ReloadingService
     from jina.runtime.websocket.server import WebSocketServer
 
@@ -61,6 +63,8 @@ class PodServer:
     def __init__(self, options: ExecutorOptions | GatewayOptions, *, open_channel: OpenChannel | None = None) -> None:
         self._options = options
         self._open_channel = open_channel
+        self._observation: Observation | None = None
+        self._lag: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
         self.logger = JinaLogger(
             options.runtime_name,
@@ -84,7 +88,7 @@ class PodServer:
             Exception: What the Executor's ``__init__`` raises.
         """
         options = self._options
-        host = options.host if isinstance(options, GatewayOptions) else options.host[0]
+        host = _host_of(options)
         service = self.service = self._make_service()
         try:
             self.on_loaded()
@@ -127,8 +131,12 @@ class PodServer:
             raise
 
     def _make_service(self) -> Service:
+        self._observation = self._observe()
         if isinstance(self._options, GatewayOptions):
-            gateway = GatewayService(self._options, logger=self.logger, open_channel=self._open_channel)
+            make_peer = None if self._observation is None else self._make_peer
+            gateway = GatewayService(
+                self._options, logger=self.logger, open_channel=self._open_channel, make_peer=make_peer
+            )
             gateway.on_change = self._refresh
             return gateway
         # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
@@ -136,10 +144,10 @@ class PodServer:
         if self._options.reload:
             from jina.runtime.reload import ReloadingService  # noqa: PLC0415 - for development only
 
-            service = ReloadingService(self._options, logger=self.logger)
+            service = ReloadingService(self._options, logger=self.logger, instruments=self._instruments)
             service.on_change = self._refresh
         else:
-            service = WorkerService(self._options, logger=self.logger)
+            service = WorkerService(self._options, logger=self.logger, instruments=self._instruments)
         service.on_fatal = self._end
         return service
 
@@ -149,11 +157,12 @@ class PodServer:
             if not isinstance(server, GrpcServer):
                 server.refresh()
 
-    async def stop(self, grace: float = GRACE_S) -> None:
+    async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
 
         Args:
             grace: Seconds for all of that, without the closing of the Executor.
+            leave_floating: What floating Executors haven't done by then is given up; else it is waited for.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -161,8 +170,47 @@ class PodServer:
             self.service.flush()
         await asyncio.gather(*(server.stop(grace or None) for server in self._servers))
         if isinstance(self.service, GatewayService):
-            await self.service.drain(max(0.0, deadline - loop.time()))
+            if self.service.floating_requests and not leave_floating:
+                self.logger.info('waiting for %d requests in floating Executors', self.service.floating_requests)
+            await self.service.drain(max(0.0, deadline - loop.time()) if leave_floating else None)
         await self.service.close()
+        if self._lag is not None:
+            self._lag.cancel()
+        if self._observation is not None:  # in a thread: a collector that doesn't answer must not hold up the loop
+            await asyncio.to_thread(self._observation.close)
+
+    def _observe(self) -> Observation | None:
+        options = self._options
+        if not (options.tracing or options.metrics or options.monitoring):
+            return None
+        from jina.runtime.observation import observe, watch_loop  # noqa: PLC0415 - OpenTelemetry, for those who record
+
+        observation = observe(options)
+        if observation.measures is not None:
+            self._lag = watch_loop(observation.measures)
+        port = observation.telemetry.prometheus_port
+        if port is not None:
+            self.logger.info('metrics for Prometheus are at http://%s:%s', _host_of(options), port)
+        return observation
+
+    @property
+    def _instruments(self) -> dict[str, Any]:
+        return {} if self._observation is None else self._observation.instruments
+
+    def _make_peer(self, deployment: str, address: str, settings: ConnectionSettings, on_return: Any) -> Peer:
+        from jina.runtime.observed_peer import ObservedPeer  # noqa: PLC0415 - OpenTelemetry, for those who record
+
+        assert self._observation is not None
+        return ObservedPeer(address, settings, on_return, deployment=deployment, observation=self._observation)
+
+    def _served(self, entry: Literal['grpc', 'http', 'websocket']) -> Any:
+        """What a server answers with: the service, watched if something is recorded."""
+        if self._observation is None:
+            return self.service
+        from jina.runtime.observed_service import ObservedService, ObservedWorker  # noqa: PLC0415 - OpenTelemetry
+
+        kind = ObservedService if isinstance(self._options, GatewayOptions) else ObservedWorker
+        return kind(self.service, self._observation, entry)
 
     def _end(self, _: BaseException) -> None:
         self.exit_code = 1
@@ -180,12 +228,12 @@ class PodServer:
             with _extra('the HTTP server', 'http'):
                 from jina.runtime.http.server import HttpServer  # noqa: PLC0415
             role: Literal['worker', 'gateway'] = 'gateway' if isinstance(self._options, GatewayOptions) else 'worker'
-            return HttpServer(self.service, self._options, role=role, host=host, port=port, logger=self.logger)
+            return HttpServer(self._served('http'), self._options, role=role, host=host, port=port, logger=self.logger)
         with _extra('the WebSocket server', 'websocket'):
             from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
         is_worker = not isinstance(self._options, GatewayOptions)
         return WebSocketServer(
-            self.service, self._options, is_worker=is_worker, host=host, port=port, logger=self.logger
+            self._served('websocket'), self._options, is_worker=is_worker, host=host, port=port, logger=self.logger
         )
 
     def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
@@ -193,7 +241,7 @@ class PodServer:
         given = options.grpc_server_options or {}
         gateway = isinstance(options, GatewayOptions)
         return GrpcServer(
-            self.service,
+            self._served('grpc'),
             host=host,
             port=port,
             port_range=random_port_range(),
@@ -202,6 +250,10 @@ class PodServer:
             compression=None if gateway else compression_of(options.compression),
             prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
         )
+
+
+def _host_of(options: ExecutorOptions | GatewayOptions) -> str:
+    return options.host if isinstance(options, GatewayOptions) else options.host[0]
 
 
 @contextlib.contextmanager
@@ -263,7 +315,7 @@ async def _serve(options: ExecutorOptions | GatewayOptions, on_ready: Callable[[
         raise
     await pod.ended.wait()
     pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
-    drain = asyncio.ensure_future(pod.stop())
+    drain = asyncio.ensure_future(pod.stop(leave_floating=False))
     forced = asyncio.ensure_future(force.wait())
     await asyncio.wait((drain, forced), return_when=asyncio.FIRST_COMPLETED)
     forced.cancel()

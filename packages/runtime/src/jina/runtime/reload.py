@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from jina.core.config import ExecutorOptions
@@ -35,6 +35,7 @@ class ReloadingService:
     Args:
         options: Which Executor, and how to run it.
         logger: Logger of the process.
+        instruments: ``tracer``, ``meter`` and ``measures`` of the process, those that it has.
 
     Raises:
         ConfigError: The Executor or its configuration is wrong.
@@ -42,7 +43,9 @@ class ReloadingService:
         Exception: What the Executor's ``__init__`` raises.
     """
 
-    def __init__(self, options: ExecutorOptions, *, logger: JinaLogger) -> None:
+    def __init__(
+        self, options: ExecutorOptions, *, logger: JinaLogger, instruments: Mapping[str, Any] | None = None
+    ) -> None:
         self._watch_files = _watcher()
         sys.dont_write_bytecode = True  # see loaded_afresh
         self.name = options.runtime_name
@@ -52,6 +55,7 @@ class ReloadingService:
         self.on_change: Callable[[], Any] = lambda: None
         """Called after the Executor was replaced."""
         self._options = options
+        self._instruments = instruments
         self._current = _Generation(self._make(options))
         self._sources = sources_of(options, self.executor)
         self._warn()
@@ -98,7 +102,7 @@ class ReloadingService:
 
     def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel:
         """Starts to answer a request, see ``WorkerService.begin_request``."""
-        return begin_by_task(self.process(request), finished)
+        return begin_by_task(self.process(request, metadata=request.trace), finished)
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -143,7 +147,7 @@ class ReloadingService:
         await self._current.service.close()
 
     def _make(self, options: ExecutorOptions) -> WorkerService:
-        service = WorkerService(options, logger=self.logger)
+        service = WorkerService(options, logger=self.logger, instruments=self._instruments)
         service.on_fatal = lambda error: self.on_fatal(error)
         return service
 

@@ -49,7 +49,7 @@ class StreamRoutes:
             TransportError: An Executor can't be reached, takes too long, or its stream broke.
         """
         try:
-            visit = Visit(request, len(self._plan.steps), (), timeout)
+            visit = Visit(request, len(self._plan.steps), request.trace, timeout)
             step = self._directory.stream_step(visit.endpoint, visit.target)
         except (InputError, NotSupportedError, ValueError) as error:
             yield failed_item(request, error)
@@ -67,7 +67,9 @@ class StreamRoutes:
             singles = _singles(state.request)
         group = self._groups[step.name]
         for single in singles:
-            responses = group.stream_doc(single.to_bytes(), visit.endpoint, timeout=visit.time_left())
+            responses = group.stream_doc(
+                single.to_bytes(), visit.endpoint, metadata=visit.metadata, timeout=visit.time_left()
+            )
             async with contextlib.aclosing(responses):
                 async for raw in responses:
                     item = received_item(raw)
@@ -75,6 +77,11 @@ class StreamRoutes:
                         yield item
                         return
                     yield render(item)
+
+    @property
+    def floating_branches(self) -> int:
+        """Number of branches that no stream waited for and that aren't done."""
+        return sum(walker.floating_branches for walker in self._walkers.values())
 
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no stream waited for.
@@ -92,7 +99,7 @@ class StreamRoutes:
         if REQUEST in step.sources and len(step.sources) > 1:
             state = merge_states([start, state])
         if step.when is not None and not state.request.is_error:
-            state = await walker.filter(step, step.when, state, visit)
+            state = walker.filter(step, state, visit)
         return state
 
     def _walker_before(self, step: Step) -> Walker:

@@ -137,6 +137,11 @@ class CallThreads:
             self._jobs.put(job)
         self._fresh.clear()
 
+    @property
+    def busy(self) -> int:
+        """How many calls run or wait."""
+        return self._busy
+
     def close(self) -> None:
         """Lets the threads end after the calls that are queued. Does not wait for them."""
         self._hand_over()

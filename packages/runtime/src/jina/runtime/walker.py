@@ -1,7 +1,7 @@
 """A request's way through the graph of Executors.
 
 Requests stay bytes between two Executors: what one answers is what the next one gets. Documents are touched in two
-places only: a join copies their bytes into one list, and a ``when`` filter decodes them to choose among their bytes.
+places only: a join copies their bytes into one list, and a ``when`` filter looks into them to choose among their bytes.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from jina.core.codec import content_of_doc_bytes, decode_docs, iter_doc_bytes, merge_contents
+from jina.core.codec import merge_contents
 from jina.core.errors import DeadlineError, InputError
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
-from jina.core.schema import doc_list_of
 from jina.core.topology import GATEWAY, REQUEST, Plan, Step
+from jina.core.trace_headers import TRACE_KEYS
 from jina.core.wire import DataRequestListProto, DataRequestProto, StatusProto
 from jina.runtime.connections import Metadata, PeerGroup
 from jina.runtime.discovery import Directory
+from jina.runtime.filtering import defaults_of, filter_content
 
-if TYPE_CHECKING:
-    from docarray import BaseDoc
-
-_TRACE_KEYS: Final = frozenset({'traceparent', 'tracestate', 'baggage'})
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -62,7 +59,7 @@ class Visit:
     ) -> None:
         self.began = time.time_ns()
         self.endpoint = request.exec_endpoint
-        self.metadata: Metadata = tuple(pair for pair in metadata if pair[0] in _TRACE_KEYS) if metadata else ()
+        self.metadata: Metadata = tuple(pair for pair in metadata if pair[0] in TRACE_KEYS) if metadata else ()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.started = [0] * steps
         self.ended = [0] * steps
@@ -217,6 +214,11 @@ class Walker:
         self._add_routes(response, visit)
         return response
 
+    @property
+    def floating_branches(self) -> int:
+        """Number of branches that no response waited for and that aren't done."""
+        return len(self._floating)
+
     async def drain(self, timeout: float | None = None) -> None:
         """Waits for the branches that no response waited for.
 
@@ -274,10 +276,10 @@ class Walker:
         if not many and len(states) > 1:
             states = (merge_states(states),)
         if step.when is not None:
-            try:
-                states = [await self.filter(step, step.when, state, visit) for state in states]
-            except Exception as error:  # noqa: BLE001 - docarray's filter raises anything for a query that doesn't fit
-                return _failed(states[0], error)
+            states = [self.filter(step, state, visit) for state in states]
+            failed = next((state for state in states if state.request.is_error), None)
+            if failed is not None:
+                return failed
         raw = self._join(step, states) if many else states[0].raw
         answer = await self.groups[step.index].process(
             raw, visit.endpoint, metadata=visit.metadata, timeout=visit.time_left(), many=many
@@ -294,15 +296,15 @@ class Walker:
             proto.routes.add(executor=GATEWAY if source == REQUEST else self._plan.steps[source].name)
         return batch.SerializeToString()
 
-    async def filter(self, step: Step, query: dict[str, Any], state: State, visit: Visit) -> State:
-        """Leaves out the documents that don't match; their bytes are chosen, never encoded again."""
-        if not self._directory.known(step.name):
-            await self._directory.wait()
-        endpoint = self._directory.lookup(step.name, visit.endpoint)
+    def filter(self, step: Step, state: State, visit: Visit) -> State:
+        """Leaves out the documents that don't match the condition of a step; their bytes are chosen, never encoded again."""
         content = state.request.raw_content
-        if not content or endpoint is None:
+        if step.when is None or not content:
             return state
-        kept = filter_content(content, query, endpoint.types().input_model)
+        try:
+            kept = filter_content(content, step.when, defaults_of(self._directory.lookup(step.name, visit.endpoint)))
+        except Exception as error:  # noqa: BLE001 - what a peer sends may be anything
+            return _failed(state, error)
         return state if kept is content else State(_with_content(state.request, kept))
 
     def _add_routes(self, response: DataRequest, visit: Visit) -> None:
@@ -336,25 +338,6 @@ class Walker:
             self._logger.error('a floating Executor could not be reached: %s', error)
         elif task.result().request.is_error:
             self._logger.error('a floating Executor failed: %s', task.result().request.status.description)
-
-
-def filter_content(content: bytes, query: dict[str, Any], doc_type: type[BaseDoc]) -> bytes:
-    """Returns the documents of a content that match a query; the same object if all do.
-
-    Args:
-        content: A serialised ``DataContentProto``.
-        query: A query of docarray's filter language.
-        doc_type: Type to decode the documents with.
-    """
-    from docarray.utils.filter import filter_docs  # noqa: PLC0415 - a gateway needs docarray only for filters
-
-    docs = decode_docs(content, doc_list_of(doc_type))
-    matching = {id(doc) for doc in filter_docs(docs, query)}
-    if len(matching) == len(docs):
-        return content
-    return content_of_doc_bytes(
-        raw for raw, doc in zip(iter_doc_bytes(content), docs, strict=True) if id(doc) in matching
-    )
 
 
 def _segments(plan: Plan) -> tuple[_Segment, ...]:

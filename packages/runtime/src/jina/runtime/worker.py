@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from jina.core.config import ExecutorOptions
 from jina.core.endpoints import DEFAULT_ENDPOINT, Endpoint, EndpointTable
 from jina.core.errors import JinaError, NotSupportedError, RequestTypeError
 from jina.core.executor import BaseExecutor
+from jina.core.instrumentation import measures_of
 from jina.core.loader import load_executor
 from jina.core.logging.logger import JinaLogger
 from jina.core.parameters import RESULTS_KEY, parameters_for
@@ -46,20 +47,27 @@ class WorkerService:
     Args:
         options: Which Executor, and how to run it.
         logger: Logger of the process; by default one is made from the options.
+        instruments: ``tracer``, ``meter`` and ``measures`` of the process, those that it has.
 
     Raises:
         ConfigError: The Executor or its configuration is wrong.
         Exception: What the Executor's ``__init__`` raises.
     """
 
-    def __init__(self, options: ExecutorOptions, *, logger: JinaLogger | None = None) -> None:
+    def __init__(
+        self,
+        options: ExecutorOptions,
+        *,
+        logger: JinaLogger | None = None,
+        instruments: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = options.runtime_name
         self.logger = logger or JinaLogger(
             self.name, log_config=options.log_config, quiet=options.quiet, quiet_error=options.quiet_error
         )
         self.on_fatal: Callable[[BaseException], None] = lambda _: None
         """Called with an exception that ``exit_on_exceptions`` names, after its response is made."""
-        self.executor: BaseExecutor = load_executor(options, runtime_name=self.name)
+        self.executor: BaseExecutor = load_executor(options, runtime_name=self.name, instruments=instruments)
         """The loaded Executor."""
         self._class_name = type(self.executor).__name__
         self._deployment = self.name.partition('/')[0]
@@ -68,8 +76,18 @@ class WorkerService:
         self._fatal = frozenset(options.exit_on_exceptions)
         threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
         self._threads = CallThreads(threads, f'{self.name}-call')
-        self._table: EndpointTable = with_batching(self.executor, self._threads, self.name)
+        self._table: EndpointTable = with_batching(self.executor, self._threads)
         self._discovery = self._table.discovery()
+        self._context_of: Callable[[Sequence[tuple[str, str]]], Any] | None = None
+        if self.executor.tracer is not None:
+            from jina.runtime.trace_context import context_of  # noqa: PLC0415 - OpenTelemetry, for those who record
+
+            self._context_of = context_of
+        measures = measures_of(self.executor)
+        if measures is not None:
+            measures.gauge(
+                'jina_queue_length', 'Calls that run or wait for a thread', read=lambda: float(self._threads.busy)
+            )
 
     @property
     def endpoint_schemas(self) -> dict[str, EndpointSchema]:
@@ -113,7 +131,7 @@ class WorkerService:
             raw: The request, or a list of requests.
             finish: Called with the serialised response.
             many: It is a list of requests.
-            metadata: Not needed by an Executor without tracing.
+            metadata: Metadata of the caller; trace context in it is that of the method.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
 
         Returns:
@@ -126,6 +144,8 @@ class WorkerService:
         except RequestTypeError as error:
             finish(b'', True, error)
             return None
+        if self._context_of is not None:
+            request.trace = metadata
         if len(raw) >= _LARGE:
             endpoint = self._table.lookup(request.exec_endpoint)
             if endpoint is not None and _runs_in_thread(endpoint):
@@ -198,9 +218,11 @@ class WorkerService:
 
         Args:
             request: The request.
-            metadata: Not needed by an Executor without tracing.
+            metadata: Metadata of the caller; trace context in it is that of the method.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
         """
+        if metadata:
+            request.trace = metadata
         return await self._answer(request, None, None)
 
     async def process_many(
@@ -212,12 +234,14 @@ class WorkerService:
 
         Args:
             requests: One request per branch, with the branch's Deployment as the last route.
-            metadata: Not needed by an Executor without tracing.
+            metadata: Metadata of the caller; trace context in it is that of the method.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
         """
         if not requests:
             return await self._answer(DataRequest(), None, None)
         first = requests[0]
+        if metadata:
+            first.trace = metadata
         if len(requests) == 1:
             return await self._answer(first, None, None)
         _merge_parameters(requests)
@@ -268,7 +292,7 @@ class WorkerService:
                     async for item in formed:
                         yield item
         except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the stream
-            self._log(error)
+            self._log(error, request)
             yield failed_item(request, error, self._class_name)
             self._end_if_fatal(error)
 
@@ -365,26 +389,40 @@ class WorkerService:
     def _shared(self, endpoint: Endpoint, request: Request) -> dict[str, Any]:
         """What every kind of method may take."""
         if endpoint.accepts is not None and 'parameters' not in endpoint.accepts:
-            return {'tracing_context': None}
+            return {'tracing_context': self._tracing_context(request)}
         bound = endpoint.bind_parameters(parameters_for(self._deployment, request.parameters))
-        return {'parameters': bound, 'tracing_context': None}
+        return {'parameters': bound, 'tracing_context': self._tracing_context(request)}
+
+    def _tracing_context(self, request: Request) -> Any:
+        """What new spans of the method take as their parent."""
+        return None if self._context_of is None else self._context_of(request.trace)
 
     def _fail(self, request: DataRequest, error: Exception) -> DataRequest:
-        self._log(error)
+        self._log(error, request)
         request.add_exception(error, self._class_name)
         self._end_if_fatal(error)
         return request
 
-    def _log(self, error: Exception) -> None:
+    def _log(self, error: Exception, request: Request) -> None:
+        ids = _trace_ids(request)
         if self._quiet_error:
-            self.logger.error('%r', error)
+            self.logger.error('%r', error, extra=ids)
         else:
-            self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error)
+            self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error, extra=ids)
 
     def _end_if_fatal(self, error: Exception) -> None:
         if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
             self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
             self.on_fatal(error)
+
+
+def _trace_ids(request: Request) -> dict[str, str]:
+    """What a log line says of the trace of a request; it is written after the span has ended."""
+    for key, value in request.trace:
+        if key == 'traceparent' and value.count('-') == 3:
+            _, trace_id, span_id, _ = value.split('-')
+            return {'trace_id': trace_id, 'span_id': span_id}
+    return {}
 
 
 def _runs_in_thread(endpoint: Endpoint) -> bool:

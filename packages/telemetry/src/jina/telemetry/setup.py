@@ -1,4 +1,4 @@
-"""OpenTelemetry providers of a runtime that send to a collector over OTLP/gRPC."""
+"""OpenTelemetry providers of a runtime that send to a collector over OTLP/gRPC, or serve Prometheus."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jina.core.errors import ConfigError
+from jina.core.measures import SECONDS, Measures
 from jina.core.version import __version__
+from jina.telemetry.measured import MeasuredMetrics
+from jina.telemetry.prometheus import PrometheusServer
+from jina.telemetry.pushing import MetricsPusher
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -22,6 +27,8 @@ __all__ = ['Collector', 'Telemetry', 'resource_of', 'set_up_telemetry']
 
 DEFAULT_PORT = 4317
 """The port of OTLP over gRPC."""
+_SECONDS_VIEW = View(instrument_unit='s', aggregation=ExplicitBucketHistogramAggregation(SECONDS))
+"""OpenTelemetry's own buckets begin with five seconds."""
 _KUBERNETES = {
     'K8S_NAMESPACE_NAME': 'k8s.namespace.name',
     'K8S_DEPLOYMENT_NAME': 'k8s.deployment.name',
@@ -54,16 +61,38 @@ class Collector:
         return f'{self.host}:{self.port}' if self.host else None
 
 
-@dataclass(frozen=True)
 class Telemetry:
     """The providers of one runtime; one that is None was not asked for and costs nothing.
 
     Use as a context manager, or call :meth:`shutdown`, so that what was recorded last is sent.
+
+    Args:
+        runtime_name: Name of the runtime, and of its tracer and meter.
+        tracer_provider: Records spans.
+        meter_provider: Records what instruments of OpenTelemetry measure.
+        pusher: Sends metrics.
+        prometheus: Serves metrics.
     """
 
-    runtime_name: str
-    tracer_provider: TracerProvider | None = None
-    meter_provider: MeterProvider | None = None
+    def __init__(
+        self,
+        runtime_name: str,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        pusher: MetricsPusher | None = None,
+        prometheus: PrometheusServer | None = None,
+    ) -> None:
+        self.runtime_name = runtime_name
+        self.tracer_provider = tracer_provider
+        self.meter_provider = meter_provider
+        self._pusher = pusher
+        self._prometheus = prometheus
+
+    @property
+    def prometheus_port(self) -> int | None:
+        """Port where Prometheus finds the metrics; None if they aren't served."""
+        return None if self._prometheus is None else self._prometheus.port
 
     def tracer(self) -> Tracer:
         """The tracer of the runtime, named after it; one that records nothing without tracing."""
@@ -77,20 +106,27 @@ class Telemetry:
         """Sends what was recorded so far.
 
         Args:
-            timeout_s: How long each provider may take.
+            timeout_s: How long traces and metrics may take each.
 
         Returns:
             True if everything was handed over in time.
         """
-        milliseconds = int(timeout_s * 1000)
-        traces = self.tracer_provider.force_flush(milliseconds) if self.tracer_provider else True
-        metrics = self.meter_provider.force_flush(milliseconds) if self.meter_provider else True
+        traces = self.tracer_provider.force_flush(int(timeout_s * 1000)) if self.tracer_provider else True
+        metrics = self._pusher.flush(timeout_s) if self._pusher else True
         return traces and metrics
 
-    def shutdown(self) -> None:
-        """Sends what was recorded and ends the exporters' threads."""
+    def shutdown(self, *, timeout_s: float = 5.0) -> None:
+        """Sends what was recorded and ends the exporters' threads.
+
+        Args:
+            timeout_s: How long a collector that doesn't answer may hold this up.
+        """
+        if self._prometheus:
+            self._prometheus.close()
         if self.tracer_provider:
             self.tracer_provider.shutdown()
+        if self._pusher:
+            self._pusher.shutdown(timeout_s)
         if self.meter_provider:
             self.meter_provider.shutdown()
 
@@ -107,35 +143,55 @@ def set_up_telemetry(
     traces: Collector | None = None,
     metrics: Collector | None = None,
     metrics_interval_s: float = 0.5,
+    prometheus: tuple[str, int] | None = None,
+    measures: Measures | None = None,
 ) -> Telemetry:
     """Builds the providers of a runtime. Nothing global is set, so that several runtimes can live in one process.
 
     Args:
         runtime_name: For example ``encoder/rep-0``; becomes the resource attribute ``service.name``.
         traces: Where spans are sent. None: no tracing.
-        metrics: Where metrics are sent. None: no metrics.
+        metrics: Where metrics are sent. None: they aren't sent.
         metrics_interval_s: Time between two exports of metrics.
+        prometheus: Address and port where Prometheus finds the metrics; port 0 takes a free one. None: they aren't served.
+        measures: What the runtime itself records; exported with what instruments of OpenTelemetry record.
 
     Returns:
         The providers. The caller shuts them down.
 
     Raises:
         ConfigError: ``metrics_interval_s`` isn't positive.
+        PortInUseError: Another process listens on the port for Prometheus.
     """
     if metrics_interval_s <= 0:
         raise ConfigError(f'metrics_interval_s={metrics_interval_s!r} is not positive')
     resource = resource_of(runtime_name)
-    tracer_provider = meter_provider = None
-    if traces is not None:
-        # our exporters never speak TLS to a collector that is given by host and port, as documented
-        span_exporter = OTLPSpanExporter(endpoint=traces.endpoint, insecure=True if traces.host else None)
-        tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        tracer_provider.add_span_processor(BatchSpanProcessor(span_exporter))
+    tracer_provider = _tracer_provider(traces, resource) if traces is not None else None
+    if metrics is None and prometheus is None:
+        return Telemetry(runtime_name, tracer_provider)
+    reader = InMemoryMetricReader()
+    meter_provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False, views=[_SECONDS_VIEW])
+    own = MeasuredMetrics(measures or Measures(), resource, runtime_name)
+
+    def read() -> MetricsData:
+        return own.joined(reader.get_metrics_data())
+
+    server = None
+    if prometheus is not None:
+        server = PrometheusServer(read, host=prometheus[0], port=prometheus[1], owner=runtime_name)
+    pusher = None
     if metrics is not None:
-        metric_exporter = OTLPMetricExporter(endpoint=metrics.endpoint, insecure=True if metrics.host else None)
-        reader = PeriodicExportingMetricReader(metric_exporter, export_interval_millis=metrics_interval_s * 1000)
-        meter_provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-    return Telemetry(runtime_name, tracer_provider, meter_provider)
+        exporter = OTLPMetricExporter(endpoint=metrics.endpoint, insecure=True if metrics.host else None)
+        pusher = MetricsPusher(exporter, read, interval_s=metrics_interval_s)
+    return Telemetry(runtime_name, tracer_provider, meter_provider, pusher=pusher, prometheus=server)
+
+
+def _tracer_provider(traces: Collector, resource: Resource) -> TracerProvider:
+    # our exporters never speak TLS to a collector that is given by host and port, as documented
+    exporter = OTLPSpanExporter(endpoint=traces.endpoint, insecure=True if traces.host else None)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
 
 
 def resource_of(runtime_name: str, variables: Mapping[str, str] | None = None) -> Resource:

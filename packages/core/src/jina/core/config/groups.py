@@ -21,7 +21,6 @@ from jina.core.config.values import (
 from jina.core.enums import PodRoleType, ProtocolType, ProviderType
 from jina.core.environment import default_timeout_ctrl
 
-_OBSERVABILITY = 'observability'
 _CONTAINERS = 'containers'
 _KUBERNETES = 'Kubernetes export'
 _STATEFUL = 'stateful Executors'
@@ -116,26 +115,26 @@ class ProviderOptions(Options):
 class MonitoringOptions(Options):
     """Prometheus metrics."""
 
-    monitoring: bool = option(False, planned=_OBSERVABILITY)
+    monitoring: bool = option(False)
     """Serve Prometheus metrics over HTTP."""
-    port_monitoring: PortList = option(list, planned=_OBSERVABILITY, compact=True)
+    port_monitoring: PortList = option(list, compact=True)
     """Ports of the Prometheus servers. Without it, or with 0, a free port is taken."""
 
 
 class TelemetryOptions(Options):
     """OpenTelemetry traces and metrics."""
 
-    tracing: bool = option(False, planned=_OBSERVABILITY)
+    tracing: bool = option(False)
     """Record OpenTelemetry traces and send them to the exporter."""
-    traces_exporter_host: str | None = option(None, planned=_OBSERVABILITY, aliases=('tracing_exporter_host',))
+    traces_exporter_host: str | None = option(None, aliases=('tracing_exporter_host',))
     """Host of the OTLP collector that gets the traces."""
-    traces_exporter_port: PortNumber | None = option(None, planned=_OBSERVABILITY, aliases=('tracing_exporter_port',))
+    traces_exporter_port: PortNumber | None = option(None, aliases=('tracing_exporter_port',))
     """Port of the OTLP collector that gets the traces."""
-    metrics: bool = option(False, planned=_OBSERVABILITY)
+    metrics: bool = option(False)
     """Record OpenTelemetry metrics and send them to the exporter."""
-    metrics_exporter_host: str | None = option(None, planned=_OBSERVABILITY)
+    metrics_exporter_host: str | None = option(None)
     """Host of the OTLP collector that gets the metrics."""
-    metrics_exporter_port: PortNumber | None = option(None, planned=_OBSERVABILITY)
+    metrics_exporter_port: PortNumber | None = option(None)
     """Port of the OTLP collector that gets the metrics."""
 
 

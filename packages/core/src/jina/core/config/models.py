@@ -35,6 +35,7 @@ from jina.core.config.values import (
     PortList,
     PortNumber,
     Protocol,
+    Query,
     TextList,
     TextMapping,
     Values,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _SHARDING = 'sharding'
 _HUB = 'the Executor hub'
+_NO_METRICS = 'a client records traces only'
 
 
 class ServedPodOptions(PodOptions):
@@ -158,7 +160,7 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     """Executor that works on a request before the shards do."""
     uses_after: Any = option(None, planned=_SHARDING)
     """Executor that works on a request after the shards did."""
-    when: Values | None = option(None)
+    when: Query | None = option(None)
     """Filter that documents must match to reach this Executor, for example ``{'tags__key': {'$eq': 5}}``."""
     external: bool = option(False)
     """The Executor runs elsewhere, at ``host`` and ``port``; it is neither started nor stopped."""
@@ -166,10 +168,8 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     """Connect to the external Executor with TLS."""
     grpc_metadata: TextMapping | None = option(None)
     """gRPC metadata that is sent with every call to this Executor."""
-    deployment_role: DeploymentRole = option(
-        DeploymentRoleType.DEPLOYMENT, hidden=True, planned='inspecting Deployments'
-    )
-    """Role of the Deployment in its Flow."""
+    deployment_role: DeploymentRole = option(DeploymentRoleType.DEPLOYMENT, hidden=True)
+    """Role of the Deployment in its Flow: DEPLOYMENT, or INSPECT, which ``Flow.inspect`` sets."""
     include_gateway: bool = option(True, cli=False)
     """Put a gateway in front of several replicas. Without it they all listen on the same port, and the system spreads connections over them."""
 
@@ -184,6 +184,10 @@ class DeploymentOptions(TlsServerOptions, HttpServerOptions, ExecutorOptions):
     def _check_tls(self) -> Self:
         if self.tls and not self.external:
             raise PydanticCustomError('tls', 'tls is for external Executors; give external=True and host too')
+        if self.deployment_role not in (DeploymentRoleType.DEPLOYMENT, DeploymentRoleType.INSPECT):
+            raise PydanticCustomError(
+                'role', 'deployment_role is DEPLOYMENT or INSPECT; a Flow finds the others by itself'
+            )
         return self
 
 
@@ -229,6 +233,8 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Routing graph as JSON: each node with the nodes behind it."""
     graph_conditions: Conditions = option(dict)
     """Filter of each Executor as JSON."""
+    graph_merge_order: Graph = option(dict, hidden=True)
+    """For Deployments whose predecessors' results are merged in another order than the routing graph names them: these, as JSON."""
     deployments_addresses: Addresses = option(dict)
     """Addresses of each Deployment as JSON: ``{"name": ["host:port"]}``."""
     deployments_metadata: Metadata = option(dict)
@@ -256,8 +262,8 @@ class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):
     """YAML file or URL of the Flow."""
     env: TextMapping | None = option(None)
     """Environment variables that are set in all processes of the Flow."""
-    inspect: Inspect = option(FlowInspectType.COLLECT, planned='inspecting Deployments')
-    """What becomes of inspecting Deployments: HANG, REMOVE or COLLECT."""
+    inspect: Inspect = option(FlowInspectType.COLLECT)
+    """What becomes of inspecting Deployments: HANG (nobody waits for their results), REMOVE (they aren't added) or COLLECT (their results are merged with the response)."""
     asyncio: bool = option(False, cli=False)
     """Give asynchronous generators from ``post`` of the Flow."""
     reuse_session: bool = option(False, cli=False)
@@ -284,6 +290,12 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Requests that may be in flight at the same time; 0 sets no limit."""
     reuse_session: bool = option(False)
     """Keep the HTTP session between calls."""
+    metrics: bool = option(False, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
+    metrics_exporter_host: str | None = option(None, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
+    metrics_exporter_port: PortNumber | None = option(None, unsupported=_NO_METRICS)
+    """Only servers record metrics."""
     proxy: bool = option(False, planned='HTTP proxies')
     """Respect the variables ``http_proxy`` and ``https_proxy``."""
 

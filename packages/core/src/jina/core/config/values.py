@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from jina.core.conditions import Condition
 from jina.core.enums import (
     DeploymentRoleType,
     DockerNetworkMode,
@@ -169,6 +170,11 @@ def _text_values(value: object) -> object:
     return value
 
 
+def _check_query(query: dict[str, Any]) -> dict[str, Any]:
+    Condition(query)
+    return query
+
+
 _BY_NAME = PlainSerializer(lambda member: member.name, return_type=str)
 
 Values = Annotated[dict[str, Any], BeforeValidator(parse_mapping)]
@@ -178,7 +184,8 @@ HostList = Annotated[list[str], BeforeValidator(parse_comma_list)]
 PortNumber = Annotated[int, Field(ge=0, le=65535)]
 PortList = Annotated[list[PortNumber], BeforeValidator(parse_comma_list)]
 Graph = Annotated[dict[str, TextList], BeforeValidator(parse_mapping)]
-Conditions = Annotated[dict[str, Values], BeforeValidator(parse_mapping)]
+Query = Annotated[dict[str, Any], BeforeValidator(parse_mapping), AfterValidator(_check_query)]
+Conditions = Annotated[dict[str, Query], BeforeValidator(parse_mapping)]
 Addresses = Annotated[dict[str, HostList], BeforeValidator(parse_mapping)]
 Metadata = Annotated[dict[str, TextMapping], BeforeValidator(parse_mapping)]
 Compression = Annotated[Literal['NoCompression', 'Deflate', 'Gzip'], BeforeValidator(_parse_compression)]

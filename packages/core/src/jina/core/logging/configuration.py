@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.logging.built_in import BUILT_IN
 from jina.core.logging.console import ConsoleHandler
-from jina.core.logging.formatters import FORMATTERS, ProfileFormatter
+from jina.core.logging.formatters import FORMATTERS, ProfileFormatter, TextFormatter
 from jina.core.yaml.loading import load_yaml
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class LogConfig:
                 handler.setLevel(common['level'])
         except (OSError, TypeError, ValueError) as error:
             raise ConfigError(f'{self.source}: {handler_name} can not be set up: {error}') from error
-        formatter = FORMATTERS.get(common.get('formatter', ''), logging.Formatter)
+        formatter = FORMATTERS.get(common.get('formatter', ''), TextFormatter)
         fallback = '%(message)s' if handler_name == 'RichHandler' else DEFAULT_FORMAT
         text = fill_name(common.get('format') or fallback, name.replace('%', '%%'))
         handler.setFormatter(formatter(text, common.get('datefmt')))

@@ -129,7 +129,7 @@ class DirectProtocol(HttpToolsProtocol):
             return
         chunks, self._body, self._handler = self._body, [], None
         exchange = self._exchange = Exchange(handler, self._answer)
-        exchange.begin(chunks[0] if len(chunks) == 1 else b''.join(chunks))
+        exchange.begin(chunks[0] if len(chunks) == 1 else b''.join(chunks), self.headers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._handler = None

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from jina.core.request import SingleDocumentRequest
 from jina.core.schema import EndpointSchema
+from jina.core.trace_headers import trace_of_headers
 from jina.runtime.http.bodies import BodyError, ParsedBody, StreamBody
 from jina.runtime.http.rendering import to_json
 from jina.runtime.http.routes import EVENT_STREAM, EXECUTOR_ERROR, Handler, send_json, while_connected
@@ -47,11 +48,12 @@ class StreamHandler(Handler):
             await send_json(send, *self.failure(error))
             return
         with contextlib.suppress(asyncio.CancelledError):  # the server stops: cutting off is all that can be done
-            await while_connected(self._stream(self._request(body), send), receive, at_once=True)
+            await while_connected(self._stream(self._request(body, scope), send), receive, at_once=True)
 
-    def _request(self, body: ParsedBody) -> SingleDocumentRequest:
+    def _request(self, body: ParsedBody, scope: Scope) -> SingleDocumentRequest:
         request = SingleDocumentRequest()
-        request.exec_endpoint = self._name
+        request.exec_endpoint = self.name
+        request.trace = trace_of_headers(scope['headers'])
         request.document = body.docs[0]
         if body.parameters:
             request.parameters = body.parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from jina.core.errors import ConnectError, JinaError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest
 from jina.core.schema import EndpointSchema
+from jina.core.trace_headers import trace_of_headers
 from jina.runtime.http.bodies import BodyError, EndpointBody, request_model, response_model, with_floats
 from jina.runtime.http.rendering import render_error, to_json, untyped_docs
 from jina.runtime.service import Cancel, Finished, RequestService
@@ -56,7 +57,7 @@ class Handler:
         logger: JinaLogger,
     ) -> None:
         self._service = service
-        self._name = name
+        self.name = name
         self._is_worker = is_worker
         self._with_header = with_header
         self._logger = logger
@@ -76,7 +77,7 @@ class Handler:
             return 422, to_json({'detail': error.details})
         status = error.http_status if isinstance(error, JinaError) else 500
         if not isinstance(error, JinaError):
-            self._logger.error('%s failed', self._name, exc_info=error)
+            self._logger.error('%s failed', self.name, exc_info=error)
         return status, render_error(error, request_id)
 
 
@@ -89,6 +90,8 @@ class PostHandler(Handler):
         # Ids have to differ, not to be secret: the system's random numbers cost as much as the rest of a small request. The
         # generator is of this process alone, whatever an Executor does with that of the module.
         self._random_bits = Random().getrandbits
+        self.exchanged: Any = getattr(service, 'exchanged', None)
+        """Takes the sizes of a request and its answer; None if nobody records them."""
 
     async def _serve(self, scope: Scope, raw: bytes, receive: Receive, send: Send) -> None:
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
@@ -98,7 +101,7 @@ class PostHandler(Handler):
                 answer.set_result((status, payload))
 
         exchange = Exchange(self, finish)
-        exchange.begin(raw)
+        exchange.begin(raw, scope['headers'])
         try:
             status, payload = await while_connected(answer, receive)
         except ClientGone:
@@ -116,7 +119,7 @@ class PostHandler(Handler):
             BodyError: It doesn't fit the endpoint.
         """
         body = self._body.parse(raw)
-        return body.to_request(self._name, self.schema, typed=self._is_worker, new_id=self._new_id)
+        return body.to_request(self.name, self.schema, typed=self._is_worker, new_id=self._new_id)
 
     def _new_id(self) -> str:
         return f'{self._random_bits(128):032x}'
@@ -144,7 +147,7 @@ class Exchange:
         finish: Called once with status and body of the answer.
     """
 
-    __slots__ = ('_cancel', '_finish', '_handler', '_over', '_request_id')
+    __slots__ = ('_cancel', '_finish', '_handler', '_over', '_received', '_request_id')
 
     def __init__(self, handler: PostHandler, finish: Callable[[int, bytes], None]) -> None:
         self._handler = handler
@@ -153,11 +156,14 @@ class Exchange:
         self._over = False
         self._request_id = ''
 
-    def begin(self, raw: bytes) -> None:
+    def begin(self, raw: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Starts to answer a body; may finish at once."""
         try:
             request = self._handler.read(raw)
             self._request_id = request.request_id
+            if self._handler.exchanged is not None:
+                self._received = len(raw)
+                request.trace = trace_of_headers(headers)
             cancel = self._handler.begin(request, self._answered)
         except Exception as error:  # noqa: BLE001 - the edge: everything becomes a response
             self._answered(None, error)
@@ -191,6 +197,8 @@ class Exchange:
         if response is not None:
             try:
                 status, payload = handler.render(response)
+                if handler.exchanged is not None:
+                    handler.exchanged(handler.name, self._received, None if response.is_error else len(payload))
             except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
                 error = failure
         if error is not None:

@@ -63,6 +63,7 @@ class BytesMode:
         message = DataRequest.from_bytes(raw)
         try:
             request = stream_request(message)
+            request.trace = self._metadata
         except InputError as error:
             message.add_exception(error)
             reply.finish(StreamWriter(message.header).end(message.status))

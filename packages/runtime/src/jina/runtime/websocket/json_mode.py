@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,6 +16,7 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
 from jina.core.status import StatusMessage, fill_status
+from jina.core.trace_headers import TRACE_KEYS
 from jina.core.wire import DEFAULT_ENDPOINT, HeaderProto, StatusProto
 from jina.runtime.endpoint_types import endpoint_types
 from jina.runtime.http.bodies import BodyError, EndpointBody, with_floats
@@ -98,12 +99,22 @@ class JsonMode:
         service: What answers.
         catalog: Its endpoints.
         is_worker: It is an Executor itself.
+        metadata: Headers of the connection; trace context in them travels on to Executors.
     """
 
     is_text = True
 
-    def __init__(self, service: RequestService, catalog: EndpointCatalog, *, is_worker: bool) -> None:
+    def __init__(
+        self,
+        service: RequestService,
+        catalog: EndpointCatalog,
+        *,
+        is_worker: bool,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self._service = service
+        self._trace = tuple(pair for pair in metadata if pair[0] in TRACE_KEYS)
+        self._exchanged: Any = getattr(service, 'exchanged', None)
         self._catalog = catalog
         self._is_worker = is_worker
 
@@ -143,6 +154,7 @@ class JsonMode:
             reply.finish(_failure(header, error))
             return
         header.CopyFrom(request.header)
+        request.trace = self._trace
         if known.schema.is_generator or request.parameters.get(STREAM_KEY):
             self._begin_stream(request, reply)
             return
@@ -152,7 +164,10 @@ class JsonMode:
                 reply.fail(error or RuntimeError('a request ended with nothing'))
                 return
             try:
-                reply.finish(self._render(response))
+                rendered = self._render(response)
+                if self._exchanged is not None:
+                    self._exchanged(asked.endpoint, len(asked.raw), None if response.is_error else len(rendered))
+                reply.finish(rendered)
             except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
                 reply.finish(_failure(header, failure))
 
@@ -171,6 +186,7 @@ class JsonMode:
             return
         single = SingleDocumentRequest()
         single.header.CopyFrom(request.header)
+        single.trace = request.trace
         single.parameters = {key: value for key, value in request.parameters.items() if key != STREAM_KEY}
         single.document = docs[0]
         begin_stream(self._service, single, messages, reply)

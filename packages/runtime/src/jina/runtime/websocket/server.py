@@ -176,7 +176,7 @@ class WebSocketServer:
     def _mode(self, subprotocol: str | None, metadata: Sequence[tuple[str, str]] = ()) -> Mode:
         if subprotocol == _BYTES:
             return BytesMode(self._service, metadata)
-        return JsonMode(self._service, self._catalog, is_worker=self._is_worker)
+        return JsonMode(self._service, self._catalog, is_worker=self._is_worker, metadata=metadata)
 
 
 def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

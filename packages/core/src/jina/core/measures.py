@@ -1,0 +1,218 @@
+"""Counters and distributions of a process, cheap enough to be kept for every request.
+
+A record here takes a lock and a few additions. Nothing is sent from here: an exporter reads the sums whenever it likes. That is
+what OpenTelemetry's instruments do too, at several times the cost, since they look up the attributes at each record.
+The attributes of these are given once.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, TypeVar
+
+__all__ = [
+    'BYTES',
+    'ITEMS',
+    'SECONDS',
+    'Attributes',
+    'Counter',
+    'Distribution',
+    'Family',
+    'Gauge',
+    'Measures',
+    'Series',
+]
+
+Attributes: TypeAlias = 'Mapping[str, str]'
+Kind: TypeAlias = Literal['counter', 'gauge', 'distribution']
+
+SECONDS: Final = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper bounds of the buckets for times."""
+BYTES: Final = tuple(float(4**power) for power in range(3, 16))
+"""Upper bounds of the buckets for sizes of messages: 64 bytes to 1 GiB."""
+ITEMS: Final = tuple(float(2**power) for power in range(13))
+"""Upper bounds of the buckets for numbers of documents: 1 to 4096."""
+
+
+class Counter:
+    """A number that only grows."""
+
+    __slots__ = ('_lock', 'value')
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def add(self, number: int = 1) -> None:
+        """Adds to the number."""
+        with self._lock:
+            self.value += number
+
+
+class Gauge:
+    """A number that grows and shrinks.
+
+    Args:
+        read: Gives the number when it is asked for; then nothing is recorded.
+    """
+
+    __slots__ = ('_lock', '_read', '_value')
+
+    def __init__(self, read: Callable[[], float] | None = None) -> None:
+        self._read = read
+        self._value = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the number is read somewhere instead of recorded."""
+        return self._read is not None
+
+    @property
+    def value(self) -> float:
+        """The number now."""
+        return self._value if self._read is None else self._read()
+
+    def add(self, number: float) -> None:
+        """Adds to the number; a negative one is taken from it."""
+        with self._lock:
+            self._value += number
+
+
+class Distribution:
+    """How often values between certain bounds were recorded, and their sum.
+
+    Args:
+        bounds: Upper bounds of the buckets, rising; above the last one there is one more bucket.
+    """
+
+    __slots__ = ('_lock', 'bounds', 'counts', 'highest', 'lowest', 'total')
+
+    def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+        self.lowest = float('inf')
+        self.highest = float('-inf')
+        self._lock = threading.Lock()
+
+    def record(self, value: float) -> None:
+        """Counts a value."""
+        with self._lock:
+            self.counts[bisect_left(self.bounds, value)] += 1
+            self.total += value
+            if value < self.lowest:
+                self.lowest = value
+            if value > self.highest:
+                self.highest = value
+
+    def read(self) -> tuple[list[int], float, float, float]:
+        """Returns the counts of all buckets, the sum, the lowest and the highest value, all of one moment."""
+        with self._lock:
+            return list(self.counts), self.total, self.lowest, self.highest
+
+
+Series: TypeAlias = Counter | Gauge | Distribution
+_Series = TypeVar('_Series', Counter, Gauge, Distribution)
+
+
+@dataclass(frozen=True)
+class Family:
+    """All series of one metric.
+
+    Attributes:
+        name: Its name, without the ``_total`` that Prometheus adds to counters.
+        kind: What its series are.
+        description: What it tells.
+        unit: Unit as in OpenTelemetry (``s``, ``By``), or empty.
+        series: Series by their attributes, names and values in the order of the names.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str = ''
+    series: dict[tuple[tuple[str, str], ...], Series] = field(default_factory=dict)
+
+
+class Measures:
+    """The metrics of one process.
+
+    Args:
+        attributes: Attributes that all of them have.
+    """
+
+    def __init__(self, attributes: Attributes | None = None) -> None:
+        self.attributes: dict[str, str] = dict(attributes or {})
+        self._families: dict[str, Family] = {}
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Family]:
+        with self._lock:
+            return iter(list(self._families.values()))
+
+    def counter(self, name: str, description: str, attributes: Attributes | None = None, *, unit: str = '') -> Counter:
+        """Returns the counter with these attributes; the same one each time."""
+        return self._series(Family(name, 'counter', description, unit), attributes, Counter)
+
+    def gauge(
+        self,
+        name: str,
+        description: str,
+        attributes: Attributes | None = None,
+        *,
+        unit: str = '',
+        read: Callable[[], float] | None = None,
+    ) -> Gauge:
+        """Returns the gauge with these attributes; the same one each time.
+
+        Args:
+            name: Name of the metric.
+            description: What it tells.
+            attributes: Attributes beside those of all metrics.
+            unit: Unit as in OpenTelemetry.
+            read: Gives the number when it is asked for; replaces that of an earlier call.
+        """
+        family = Family(name, 'gauge', description, unit)
+        if read is not None:
+            self.forget(name, attributes)
+        return self._series(family, attributes, lambda: Gauge(read))
+
+    def distribution(
+        self,
+        name: str,
+        description: str,
+        attributes: Attributes | None = None,
+        *,
+        unit: str = '',
+        bounds: Sequence[float] = SECONDS,
+    ) -> Distribution:
+        """Returns the distribution with these attributes; the same one each time."""
+        return self._series(Family(name, 'distribution', description, unit), attributes, lambda: Distribution(bounds))
+
+    def forget(self, name: str, attributes: Attributes | None = None) -> None:
+        """Drops one series, of something that is gone."""
+        with self._lock:
+            family = self._families.get(name)
+            if family is not None:
+                family.series.pop(self._key(attributes), None)
+
+    def _series(self, wanted: Family, attributes: Attributes | None, make: Callable[[], _Series]) -> _Series:
+        with self._lock:
+            family = self._families.setdefault(wanted.name, wanted)
+            if family.kind != wanted.kind:
+                raise ValueError(f'{wanted.name} is a {family.kind}, not a {wanted.kind}')
+            key = self._key(attributes)
+            found = family.series.get(key)
+            if found is None:
+                found = family.series[key] = make()
+            return found  # type: ignore[return-value]
+
+    def _key(self, attributes: Attributes | None) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted({**self.attributes, **(attributes or {})}.items()))

@@ -1,0 +1,77 @@
+"""What a process records about itself: made from its options, once, before anything is served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.measures import Measures
+from jina.core.telemetry import load_telemetry
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+__all__ = ['Observation', 'observe', 'watch_loop']
+
+_LAG_INTERVAL_S: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Where a process puts what it records.
+
+    Attributes:
+        runtime_name: Name of the process.
+        tracer: Records spans; None without tracing.
+        measures: Counts and times; None without metrics.
+        telemetry: Sends or serves all of it.
+    """
+
+    runtime_name: str
+    tracer: Tracer | None
+    measures: Measures | None
+    telemetry: Any
+
+    @property
+    def instruments(self) -> dict[str, Any]:
+        """What an Executor finds in its ``runtime_args``."""
+        meter = None if self.measures is None else self.telemetry.meter()
+        return {'tracer': self.tracer, 'meter': meter, 'measures': self.measures}
+
+    def close(self) -> None:
+        """Sends what was recorded last."""
+        self.telemetry.shutdown()
+
+
+def observe(options: ExecutorOptions | GatewayOptions) -> Observation:
+    """Sets up what the options ask for.
+
+    Args:
+        options: ``tracing``, ``metrics``, ``monitoring`` and what belongs to them are used.
+
+    Raises:
+        MissingExtraError: ``jina-telemetry`` isn't installed.
+        PortInUseError: Another process listens on the port for Prometheus.
+    """
+    name = options.runtime_name
+    measures = Measures({'runtime_name': name}) if options.metrics or options.monitoring else None
+    telemetry = load_telemetry('process')(options, measures)
+    return Observation(name, telemetry.tracer() if options.tracing else None, measures, telemetry)
+
+
+def watch_loop(measures: Measures) -> asyncio.Task[None]:
+    """Records by how much the event loop is late, until the task is cancelled."""
+    lag = measures.distribution('jina_event_loop_lag_seconds', 'How late the event loop runs what is due', unit='s')
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                due = loop.time() + _LAG_INTERVAL_S
+                await asyncio.sleep(_LAG_INTERVAL_S)
+                lag.record(max(0.0, loop.time() - due))
+
+    return asyncio.get_running_loop().create_task(watch())
