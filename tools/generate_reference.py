@@ -1,4 +1,4 @@
-"""Writes the generated pages of the documentation: ``docs/reference/errors.md`` and ``docs/reference/options.md``.
+"""Writes the generated pages of the documentation: those of ``docs/reference/`` that ``PAGES`` names.
 
 Run it in an environment with our distributions (``hatch run docs:reference``); ``--check`` writes nothing and fails if
 a page differs from what it would write.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from jina.core import config, errors
 from jina.core.aliases import ALIASES
+from jina.core.cli import Command, CommandGroup, discovery, parser
 from jina.core.config import Options, default_of, description_of, option_info
+from jina.core.config.arguments import flag
+from jina.export.schema import json_schema
 
 FOLDER = Path(__file__).resolve().parent.parent / 'docs' / 'reference'
 NOTICE = '<!-- Written by tools/generate_reference.py: edit the docstrings it reads, not this page. -->\n'
@@ -43,9 +47,18 @@ PAGE_MODELS = (
     ),
     ('Client', config.ClientOptions, 'Arguments of `Client(...)`.'),
     ('client', config.ClientCallOptions, 'Arguments of `jina client`: those of `Client(...)` and these.'),
-    ('ping', config.PingOptions, 'Arguments of `jina ping`.'),
-    ('export flowchart', config.ExportFlowchartOptions, 'Arguments of `jina export flowchart`.'),
 )
+LINKED = {
+    'executor': 'options.md#executor',
+    'deployment': 'options.md#deployment',
+    'gateway': 'options.md#gateway',
+    'flow': 'options.md#flow',
+    'client': 'options.md#client',
+}
+"""Commands whose options have a table of their own already."""
+TEMPLATES = Path(__file__).resolve().parent / 'reference'
+VARIABLE = {'$ref': '#/definitions/Jina::Variable'}
+SECTION = re.compile(r'^\{\{ *(?P<definition>[\w:]+)(?P<bare> without options)? *\}\}$', re.MULTILINE)
 
 
 def errors_page() -> str:
@@ -81,6 +94,77 @@ def options_page() -> str:
         lines += [_option_row(model, name) for name in model.model_fields]
         lines.append('')
     return '\n'.join(lines)
+
+
+def command_line_page() -> str:
+    """Every command with its arguments."""
+    text = (TEMPLATES / 'command-line.md').read_text()
+    sections = []
+    for name, entry in discovery.installed().items():
+        loaded = discovery.load(entry)
+        if isinstance(loaded, CommandGroup):
+            sections += [_command_section(f'{name} {command.name}', command) for command in loaded.commands]
+        else:
+            sections.append(_command_section(name, loaded))
+    return f'{NOTICE}\n{text}\n' + '\n'.join(sections)
+
+
+def _command_section(path: str, command: Command) -> str:
+    usage = ' '.join(parser.command_parser(command, prog='jina').format_usage().split()).removeprefix('usage: ')
+    lines = [f'## jina {path}\n', f'{command.help.rstrip(".")}.\n', '```console']
+    lines += [usage.replace(f'jina {command.name}', f'jina {path}', 1), '```\n']
+    if path in LINKED:
+        lines.append(f'Its flags are the [options of that name]({LINKED[path]}), each as `--name-with-dashes`.\n')
+    else:
+        model = command.options
+        rows = [_argument_row(model, name) for name in model.model_fields if option_info(model.model_fields[name]).cli]
+        lines += ['| argument | type | default | meaning |', '| --- | --- | --- | --- |', *rows, '']
+    return '\n'.join(lines)
+
+
+def _argument_row(model: type[Options], name: str) -> str:
+    row = _option_row(model, name)
+    positional = option_info(model.model_fields[name]).positional
+    return row.replace(f'`{name}`', f'`{name.upper() if positional else flag(name)}`', 1)
+
+
+def yaml_page() -> str:
+    """What YAML files may hold, from the JSON Schema that editors get."""
+    definitions = json_schema()['definitions']
+
+    def table(match: re.Match[str]) -> str:
+        properties = definitions[match['definition']]['properties']
+        options = {
+            *config.DeploymentOptions.model_fields,
+            *config.DeploymentOptions.aliases(),
+            *config.GatewayOptions.model_fields,
+            *config.GatewayOptions.aliases(),
+        }
+        rows = ['| key | value | meaning |', '| --- | --- | --- |']
+        for key, schema in properties.items():
+            if not (match['bare'] and key in options):
+                rows.append(f'| `{key}` | {_yaml_type(schema)} | {_cell(schema.get("description", ""))} |')
+        return '\n'.join(rows)
+
+    return f'{NOTICE}\n{SECTION.sub(table, (TEMPLATES / "yaml.md").read_text())}'
+
+
+def _yaml_type(schema: dict[str, Any]) -> str:
+    """A type of the schema as a reader would say it."""
+    if 'const' in schema:
+        return f'`{schema["const"]}`'
+    if 'enum' in schema:
+        return ' or '.join(dict.fromkeys(f'`{value}`' for value in schema['enum']))
+    if '$ref' in schema:
+        name = schema['$ref'].rpartition('::')[2]
+        return 'Executor' if name == 'All' else name.lower()
+    if 'anyOf' in schema:
+        return ' or '.join(dict.fromkeys(_yaml_type(part) for part in schema['anyOf'] if part != VARIABLE))
+    kind = schema.get('type', 'any')
+    if kind == 'array':
+        return f'list of {_yaml_type(schema.get("items", {}))}'
+    names = {'object': 'mapping', 'string': 'text', 'boolean': 'true or false', 'integer': 'whole number'}
+    return 'text' if isinstance(kind, list) else names.get(kind, kind)
 
 
 def error_classes() -> list[type[errors.JinaError]]:
@@ -154,7 +238,12 @@ def _cell(text: str) -> str:
     return ' '.join(text.replace('``', '`').split()).replace('|', '\\|')
 
 
-PAGES: dict[str, Callable[[], str]] = {'errors.md': errors_page, 'options.md': options_page}
+PAGES: dict[str, Callable[[], str]] = {
+    'errors.md': errors_page,
+    'options.md': options_page,
+    'command-line.md': command_line_page,
+    'yaml.md': yaml_page,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

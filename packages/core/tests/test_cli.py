@@ -257,8 +257,8 @@ def test_unknown_flags_warn(jina: Run) -> None:
         ('--zzz', "jina has no option '--zzz'; `jina --help` lists the commands"),
         (
             'hub',
-            "command 'hub' talks to the hosted services of the original, which this framework does not use; "
-            'give Executors as Python files, YAML files or images',
+            "command 'hub' exchanges Executors with the hosted registry of the original, which this framework does not use; "
+            'give Executors as Python files, YAML files or images; `jina new` makes the files of one',
         ),
     ],
 )

@@ -28,7 +28,7 @@ def test_flowchart_from_the_command_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: a flowchart can not be written as 'out.gif'; choose a name")
 
 
-@pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose', 'schema'])
+@pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose'])
 def test_other_kinds_are_refused(kind: str, tmp_path: Path) -> None:
     (tmp_path / 'flow.yml').write_text(FLOW)
     done = jina('export', kind, 'flow.yml', 'out', cwd=tmp_path)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from jina.core.errors import NotSupportedError
-from jina.export import export_docker_compose, export_kubernetes, export_schema
+from jina.export import export_docker_compose, export_kubernetes
 
 
 def test_each_exporter_names_itself_and_a_way_out() -> None:
@@ -14,5 +14,3 @@ def test_each_exporter_names_itself_and_a_way_out() -> None:
     )
     with pytest.raises(NotSupportedError, match='docker-compose'):
         export_docker_compose('flow.yml', 'file')
-    with pytest.raises(NotSupportedError, match='schema'):
-        export_schema(json_path=['x'])

@@ -70,3 +70,47 @@ def test_mistakes_are_messages(command: Callable[..., Any], tmp_path: Path) -> N
     assert "wrong.yml:3: executors[0].replicsa: no such option; did you mean 'replicas'?" in output
     assert 'Traceback' not in output
     assert script.process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (
+            ['deployment', '--uses', 'flow.yml'],
+            'flow.yml:1: jtype: this describes a Flow, not an Executor; run: jina flow',
+        ),
+        (
+            ['flow', '--uses', 'deployment.yml'],
+            "jtype: 'Deployment' is not a kind of Flow; call Deployment.load_config",
+        ),
+        (['flow', '--uses', 'executor.yml'], "jtype: there is no class 'Greeter' that is a Flow; write jtype: Flow"),
+        (['deployment', '--uses', 'Nobody'], "there is no Executor class 'Nobody'"),
+        (
+            ['deployment', '--uses', 'deployment.yml', '--replicas', 'x'],
+            "jina deployment: --replicas: 'x' is not valid",
+        ),
+        (['deployment', '--uses', 'wrong.yml', '--replicas', '2'], 'wrong.yml:2: with.replicsa: no such option'),
+    ],
+)
+def test_wrong_files_and_flags(command: Callable[..., Any], tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / 'wrong.yml').write_text('jtype: Deployment\nwith: {uses: executor.yml, replicsa: 2}\n')
+    script = command(*arguments)
+    output = script.finish()
+    assert message in output
+    assert 'Traceback' not in output
+    assert script.process.returncode == 1
+
+
+def test_ports_on_the_command_line_for_protocols_of_the_file(command: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / 'two.yml').write_text(
+        'jtype: Deployment\nwith: {uses: executor.yml, protocol: [grpc, http], ports: [1, 2]}\n'
+    )
+    script = command('deployment', '--uses', 'two.yml', '--port', '0', '0')
+    while not (found := re.search(r'Local\s+0\.0\.0\.0:(\d+)', script.wait_for('│'))):
+        continue
+    client = Client(port=int(found[1]))
+    assert client.post('/', TextDoc(text='x'), return_type=DocList[TextDoc]).text == ['hello x']
+    script.process.send_signal(signal.SIGTERM)
+    script.finish(10)
+    script = command('deployment', '--uses', 'two.yml', '--port', '1', '2', '3')
+    assert 'jina deployment: port [1, 2, 3] and protocol GRPC, HTTP differ in number' in script.finish()

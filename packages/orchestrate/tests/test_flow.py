@@ -12,7 +12,7 @@ from jina import Client, Executor, requests
 from jina.core.errors import ConfigError, MissingDeploymentError, NotSupportedError, StartupError, TopologyError
 from jina.orchestrate import Deployment, Flow
 
-from .executors import Append, Broken
+from .executors import Append, Broken, NeverWarm
 
 TEXTS = DocList[TextDoc]
 
@@ -138,6 +138,13 @@ def test_failure_of_one_closes_all() -> None:
     with pytest.raises(StartupError, match="Deployment 'broken' failed to start: ValueError: no model here"):
         flow.start()
     assert flow.num_pods == 0
+
+
+def test_each_executor_has_its_own_time_to_start() -> None:
+    never = {'uses': NeverWarm, 'uses_with': {'hang': True}}
+    flow = Flow().add(uses=Append).add(name='late', timeout_ready=300, **never).add(name='other', **never)
+    with pytest.raises(StartupError, match=r'late/rep-0: not ready after 0\.3 seconds; raise timeout_ready'):
+        flow.start()
 
 
 def test_schemas_that_do_not_fit() -> None:

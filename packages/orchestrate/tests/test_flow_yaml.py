@@ -79,7 +79,7 @@ def test_methods_and_needs(folder: Path) -> None:
         ('jtype: Flow\nexecutors: {}\nwith: 3\n', 'with is 3; give a mapping of options'),
         ('jtype: Flow\nexecutors: 3\n', 'executors is 3; give a list'),
         ('jtype: Flow\nexecutors: [3]\n', r'executors\[0\] is 3; give a mapping'),
-        ('jtype: Flow\nwith: {prot: 3}\n', "Flow.prot: no such option; did you mean 'port'"),
+        ('jtype: Flow\nwith: {prot: 3}\n', r"flow.yml:2: with.prot: no such option; did you mean 'port'"),
         ('jtype: Flow\nexecutors: []\ndeployments: []\n', 'executors and deployments are the same'),
     ],
 )

@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 from jina.core.config import PodAddress
 from jina.core.enums import ProtocolType
-from jina.core.errors import ConfigError, JinaError, LifecycleError, PortInUseError, StartupError
+from jina.core.errors import (
+    ConfigError,
+    ConfigSourceError,
+    DeadlineError,
+    JinaError,
+    LifecycleError,
+    PortInUseError,
+    RemoteError,
+    StartupError,
+)
 from jina.orchestrate import launcher
 from jina.orchestrate.pod import Pod, PodState, close_pods, wait_ready
 
@@ -133,11 +142,16 @@ def test_failed_start_carries_the_traceback(pod: Callable[..., Pod], start_metho
     assert process.state is PodState.FAILED
 
 
-def test_our_own_errors_arrive_as_they_are(pod: Callable[..., Pod]) -> None:
+@pytest.mark.parametrize('kind', [ConfigError, ConfigSourceError, DeadlineError, RemoteError])
+def test_our_own_errors_arrive_as_they_are(pod: Callable[..., Pod], kind: type[JinaError]) -> None:
+    target = fail_with_error if kind is RemoteError else functools.partial(fail_with_error, hint='give another')
     with pytest.raises(StartupError) as caught:
-        wait_ready([pod(functools.partial(fail_with_error, hint='give another'), ConfigError, 'bad value')], 20)
-    assert isinstance(caught.value.__cause__, ConfigError)
-    assert caught.value.__cause__.hint == 'give another'
+        wait_ready([pod(target, kind, 'bad value')], 20)
+    assert type(caught.value.__cause__) is kind
+    assert 'bad value' in str(caught.value.__cause__)
+    assert ('Traceback' in str(caught.value)) is not issubclass(kind, ConfigError)
+    if kind is not RemoteError:
+        assert caught.value.__cause__.hint == 'give another'
 
 
 def test_taken_port_is_named(pod: Callable[..., Pod]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_origin
 from jina.client.misfit import describe_misfit
 from jina.core.errors import RemoteError, SchemaError, ServerError
 from jina.core.request import SingleDocumentRequest
+from jina.core.schema import doc_list_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,8 @@ class ReturnShape:
         kind = get_origin(return_type) or return_type  # DocList[MyDoc] is an alias of a class made for it
         if isinstance(kind, type):
             if issubclass(kind, DocList):
+                if kind is not DocList:
+                    doc_list_of(kind.doc_type)  # adds the columns that docarray leaves out
                 return cls(kind, unwrap=False)
             if issubclass(kind, BaseDoc):
                 typed: Any = DocList[kind]  # type: ignore[valid-type]

@@ -203,7 +203,7 @@ class BaseExecutor(YamlObject, StandaloneMixin):
             ConfigError: The document is wrong.
         """
         definition = loader.definition_of(loaded, overrides, cls)
-        if not issubclass(definition.executor_class, cls):
+        if cls is not Executor and not issubclass(definition.executor_class, cls):
             raise ConfigError(
                 f'{loaded.where("jtype")}: {definition.executor_class.__name__!r} is not a kind of {cls.__name__}',
                 hint='call Executor.load_config',

@@ -31,6 +31,7 @@ _KEYS: Final = (
     'dynamic_batching',
     'uses_dynamic_batching',
 )
+_ORCHESTRATORS: Final = ('Flow', 'Deployment')
 _INJECTED: Final = ('runtime_args', 'requests', 'metas', 'dynamic_batching')
 
 
@@ -187,6 +188,12 @@ def definition_of(
         ConfigSourceError: A Python file or the class can't be found.
         NotSupportedError: It uses something that this version doesn't provide.
     """
+    kind = loaded.data.get('jtype')
+    if kind in _ORCHESTRATORS:
+        raise ConfigError(
+            f'{loaded.where("jtype")}: this describes a {kind}, not an Executor',
+            hint=f'run: jina {kind.lower()} --uses FILE, or call {kind}.load_config(FILE)',
+        )
     for key in loaded.data:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, 1)
@@ -270,6 +277,32 @@ def instantiate(definition: Definition, *, runtime_args: Mapping[str, Any]) -> B
             f'{executor_class.__name__}.__init__ does not initialise its base class',
             hint='call super().__init__(**kwargs) in it',
         )
+    return executor
+
+
+def blueprint(definition: Definition) -> BaseExecutor:
+    """Makes an Executor whose own ``__init__`` doesn't run: it loads no model, and what it declares can be checked.
+
+    Args:
+        definition: What to make.
+
+    Raises:
+        ConfigError: Its ``__init__`` doesn't take what the framework gives, or ``requests`` names a method that isn't there.
+    """
+    executor_class = definition.executor_class
+    injected: dict[str, Any] = {
+        'metas': dict(definition.metas),
+        'requests': dict(definition.requests),
+        'runtime_args': {},
+    }
+    _check_init(definition, {**injected, **({'dynamic_batching': {}} if definition.dynamic_batching else {})})
+    known = {*constructors.constructor_arguments(executor_class, _base_class())}
+    for name in definition.arguments:
+        if name not in known and not reads_rest(executor_class):
+            raise unknown_argument(definition, name)
+    executor = executor_class.__new__(executor_class)
+    executor._definition = definition
+    _base_class().__init__(executor, **injected, dynamic_batching=definition.dynamic_batching)
     return executor
 
 

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import json
+from functools import partial
 
-from jina.core.cli import Command
+from jina.core.cli import Command, CommandGroup
 from jina.core.config import (
     ExportComposeOptions,
     ExportFlowchartOptions,
     ExportKubernetesOptions,
-    Options,
-    option,
+    ExportOptions,
+    ExportSchemaOptions,
 )
 from jina.export.flowchart import export_flowchart
 from jina.export.planned import refuse
+from jina.export.schema import export_schema, json_schema
 
-__all__ = ['EXPORT', 'ExportCommandOptions']
-
-
-class _Kind(Options):
-    kind: Literal['flowchart', 'kubernetes', 'docker-compose', 'schema'] = option(positional=True)
-    """What is written; this version writes flowcharts."""
+__all__ = ['EXPORT']
 
 
-class ExportCommandOptions(ExportFlowchartOptions, ExportKubernetesOptions, ExportComposeOptions, _Kind):
-    """Options of ``jina export``: those of all kinds."""
-
-    owner: ClassVar[str] = 'export'
-    command: ClassVar[str] = 'export'
-
-
-def run_export(options: ExportCommandOptions) -> int:
-    """Writes what the command line asks for; returns the exit status."""
-    if options.kind != 'flowchart':
-        refuse(options.kind)
+def run_flowchart(options: ExportFlowchartOptions) -> int:
+    """Writes a picture of a Flow."""
     written = export_flowchart(options.config_path, options.outpath, vertical_layout=options.vertical_layout)
     print(f'wrote {written}')  # noqa: T201  the command's result
     return 0
 
 
-EXPORT = Command(
-    'export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)', ExportCommandOptions, run_export
+def run_schema(options: ExportSchemaOptions) -> int:
+    """Writes the JSON Schema of YAML files, or prints it if no file is named."""
+    written = export_schema(yaml_path=options.yaml_path, json_path=options.json_path, schema_path=options.schema_path)
+    print('\n'.join(f'wrote {path}' for path in written) or json.dumps(json_schema(), indent=2))  # noqa: T201
+    return 0
+
+
+def _refuse(kind: str, _options: ExportOptions) -> int:
+    refuse(kind)
+
+
+EXPORT = CommandGroup(
+    'export',
+    'Write a flowchart, or the JSON Schema of YAML files',
+    (
+        Command('flowchart', 'Draw the Executors of a Flow', ExportFlowchartOptions, run_flowchart),
+        Command(
+            'kubernetes',
+            'Write Kubernetes manifests (in a later version)',
+            ExportKubernetesOptions,
+            partial(_refuse, 'kubernetes'),
+        ),
+        Command(
+            'docker-compose',
+            'Write a Docker Compose file (in a later version)',
+            ExportComposeOptions,
+            partial(_refuse, 'docker-compose'),
+        ),
+        Command('schema', 'Write the JSON Schema of YAML files, for editors', ExportSchemaOptions, run_schema),
+    ),
 )

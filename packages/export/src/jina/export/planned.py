@@ -7,12 +7,11 @@ from typing import NoReturn
 
 from jina.core.errors import NotSupportedError
 
-__all__ = ['export_docker_compose', 'export_kubernetes', 'export_schema', 'refuse']
+__all__ = ['export_docker_compose', 'export_kubernetes', 'refuse']
 
 _ADVICE = {
     'kubernetes': 'deploy an image that runs `jina executor --uses config.yml` with a Deployment and a Service of your own',
     'docker-compose': 'write a service per Executor that runs `jina executor --uses config.yml`',
-    'schema': 'read the reference of options in the documentation',
 }
 
 
@@ -41,12 +40,3 @@ def export_docker_compose(flow: object, outpath: str | os.PathLike[str], **setti
         NotSupportedError: Always.
     """
     refuse('docker-compose')
-
-
-def export_schema(**settings: object) -> NoReturn:
-    """Refuses to write the JSON Schema of the YAML files.
-
-    Raises:
-        NotSupportedError: Always.
-    """
-    refuse('schema')

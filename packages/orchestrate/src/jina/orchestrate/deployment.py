@@ -18,19 +18,15 @@ from jina.core.config import (
     RestartPolicy,
     api_keys_of,
     build,
-    changed,
-    check_batching,
     external_addresses,
-    merge_batching,
-    unknown_option,
 )
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
-from jina.orchestrate import banner, launcher
+from jina.orchestrate import banner, deployment_yaml, launcher
 from jina.orchestrate.export import ExportMixin
-from jina.orchestrate.exposing import ExposeMixin, writable_routes
+from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.pod_options import (
@@ -47,8 +43,6 @@ from jina.orchestrate.server import referenced_classes, run_server, server_modul
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_DOCUMENT_KEYS = ('jtype', 'version', 'with')
 
 
 class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, Orchestrator):
@@ -72,6 +66,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     """
 
     kind: ClassVar[str] = 'Deployment'
+    _configuration = ('options', 'logger')
 
     def __init__(self, **kwargs: Any) -> None:
         launcher.prepare()  # it starts while the options are read
@@ -389,6 +384,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     def _title(self) -> str:
         return f'Deployment {self.name!r}'
 
+    def _log(self) -> JinaLogger:
+        return self.logger
+
+    def _follows_yaml(self) -> bool:
+        return self.options.reload
+
     def _noblock(self) -> bool:
         return self.options.noblock_on_start
 
@@ -403,6 +404,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             self._gateway = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
+
+    def _announce(self) -> None:
         if self._standalone and not self.options.quiet and not self.external:
             banner.show(self.kind, self.public_addresses, [self.options])
 
@@ -412,6 +415,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             fronts.append(self._sharer)
         close_pods(fronts, grace / 2)
         close_pods([pod for pod in self.pods if pod not in fronts], grace / 2 if fronts else grace)
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        vars(self).update(configuration)
+        if not any(self.options.port) and len(addresses) == len(self.options.protocol):
+            self.options = self.options.model_copy(update={'port': [address.port for address in addresses]})
+        launcher.prepare(server_modules(self.options.protocol))
 
     def _running_pods(self) -> list[Pod]:
         return self.pods
@@ -475,14 +484,11 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     @classmethod
     def from_config(cls, loaded: LoadedYaml, overrides: LoadOverrides) -> Deployment:
         """Make a Deployment from a document; called by ``load_config``."""
-        values = deployment_values(loaded.data, where=loaded.label)
-        values.update(overrides.arguments)
-        apply_overrides(values, overrides, loaded)
-        return cls(**{key: value for key, value in values.items() if value is not None})
+        return cls(**deployment_yaml.read(loaded, overrides))
 
     def to_config(self) -> dict[str, Any]:
         """The document that describes this Deployment."""
-        return {'jtype': 'Deployment', 'version': '1', 'with': document_values(self.options)}
+        return {'jtype': 'Deployment', 'version': '1', 'with': deployment_yaml.document_values(self.options)}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Deployment) and self.name == other.name and self.options == other.options
@@ -561,73 +567,6 @@ def check_protection(options: PodOptions) -> None:
 def gateway_addresses(deployment: Deployment) -> list[str]:
     """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted."""
     return [str(address) if address.tls else address.target for address in deployment.entry_addresses]
-
-
-def deployment_values(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Options of a Deployment in a document: its top-level keys and those of ``with``.
-
-    Raises:
-        ConfigError: A key stands in both places, or ``with`` isn't a mapping.
-    """
-    inner = document.get('with') or {}
-    if not isinstance(inner, Mapping):
-        raise ConfigError(f'{where}: with is {inner!r}', hint='give a mapping of options')
-    outer = {key: value for key, value in document.items() if key not in _DOCUMENT_KEYS}
-    known = {*DeploymentOptions.model_fields, *DeploymentOptions.aliases()}
-    for key in outer:
-        if key not in known:
-            raise unknown_option(str(key), known | {'with', 'jtype', 'version'}, where=where)
-        if key in inner:
-            raise ConfigError(f'{where}: {key!r} stands at the top level and in with', hint='give it once')
-    return {**outer, **inner}
-
-
-def apply_overrides(values: dict[str, Any], overrides: LoadOverrides, loaded: LoadedYaml) -> None:
-    """Put what the caller of ``load_config`` gave on top of what the document says."""
-    for name in ('uses_with', 'uses_metas', 'uses_requests'):
-        given = getattr(overrides, name)
-        if given:
-            values[name] = {**(values.get(name) or {}), **given}
-    if overrides.uses_dynamic_batching:
-        values['uses_dynamic_batching'] = merge_batching(
-            check_batching(values.get('uses_dynamic_batching') or {}, 'uses_dynamic_batching'),
-            check_batching(overrides.uses_dynamic_batching, 'uses_dynamic_batching'),
-        )
-    if overrides.py_modules:
-        values['py_modules'] = [*_as_list(values.get('py_modules')), *overrides.py_modules]
-    add_search_paths(values, overrides, loaded)
-    if overrides.needs is not None:
-        values['needs'] = list(overrides.needs)
-    if overrides.noblock_on_start:
-        values['noblock_on_start'] = True
-    if not overrides.include_gateway:
-        values['include_gateway'] = False
-
-
-def add_search_paths(values: dict[str, Any], overrides: LoadOverrides, loaded: LoadedYaml) -> None:
-    """Look for relative paths in the folder of the document too."""
-    folders = [os.fspath(loaded.directory)] if loaded.directory else []
-    paths = [*_as_list(values.get('extra_search_paths')), *overrides.extra_search_paths, *folders]
-    if paths:
-        values['extra_search_paths'] = list(dict.fromkeys(paths))
-
-
-def document_values(options: DeploymentOptions | GatewayOptions) -> dict[str, Any]:
-    """The options that differ from their defaults, as YAML can hold them: a class becomes its name or import path."""
-    values = changed(options)
-    for name in ('uses', 'uses_before', 'uses_after'):
-        uses = values.get(name)
-        if isinstance(uses, type):
-            values[name] = uses.__name__ if uses.__module__ == '__main__' else f'{uses.__module__}.{uses.__qualname__}'
-    if 'expose_endpoints' in values:
-        values['expose_endpoints'] = writable_routes(values['expose_endpoints'])
-    return values
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _single(values: list[Any]) -> Any:

@@ -36,7 +36,7 @@ from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.pictures import PictureMixin
-from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
 from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
@@ -66,6 +66,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
     """
 
     kind: ClassVar[str] = 'Flow'
+    _configuration = ('options', 'gateway_options', '_gateway_values', '_values', '_own_values', '_deployments')
 
     def __init__(self, **kwargs: Any) -> None:
         Orchestrator.__init__(self)
@@ -449,6 +450,12 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
     def _title(self) -> str:
         return f'Flow {self.options.name!r}' if self.options.name else 'Flow'
 
+    def _log(self) -> JinaLogger:
+        return self.logger
+
+    def _follows_yaml(self) -> bool:
+        return self.options.reload
+
     def _noblock(self) -> bool:
         return self.gateway_options.noblock_on_start
 
@@ -467,10 +474,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         for deployment in self._deployments:
             deployment.launch()
             deployment.is_behind(lambda: list(self._gateways))
-        wait_ready([pod for deployment in self._deployments for pod in deployment.pods], self._ready_timeout())
-        wait_ready(
-            [head for deployment in self._deployments for head in deployment.launch_head()], self._ready_timeout()
-        )
+        wait_ready_within([(pod, d.ready_timeout) for d in self._deployments for pod in d.pods])
+        wait_ready_within([(head, d.ready_timeout) for d in self._deployments for head in d.launch_head()])
         options = self.complete_gateway_options(topology)
         limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
         self._start_gateway(options)
@@ -481,6 +486,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
+
+    def _announce(self) -> None:
         if not self.options.quiet:
             banner.show(self.kind, self.public_addresses, [deployment.options for deployment in self._deployments])
 
@@ -489,6 +496,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
         self._gateways = []
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        vars(self).update(configuration)
+        if not any(self.gateway_options.port) and len(addresses) == len(self.gateway_options.protocol):
+            ports = [address.port for address in addresses]
+            self.gateway_options = self.gateway_options.model_copy(update={'port': ports})
+        self._prepare()
 
     def _start_gateway(self, options: GatewayOptions) -> None:
         pod = Pod(
@@ -509,10 +523,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
         """Options of a gateway that takes the place of one that ended, with the Executors as they are now."""
         current = self.complete_gateway_options(self.topology)
         return with_ports(current.model_copy(update={'replica_id': options.replica_id}), addresses)  # type: ignore[no-any-return]
-
-    def _ready_timeout(self) -> float | None:
-        limits = [deployment.ready_timeout for deployment in self._deployments]
-        return None if not limits or None in limits else max(limit for limit in limits if limit is not None)
 
     def complete_gateway_options(self, topology: Topology) -> GatewayOptions:
         """Options of the gateway, with the graph and the addresses of the Executors that run."""

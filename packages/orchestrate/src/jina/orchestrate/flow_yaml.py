@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from jina.core.config import DeploymentOptions, build, unknown_option
+from jina.core.config import (
+    DeploymentOptions,
+    FlowOptions,
+    GatewayOptions,
+    build,
+    split_flow_values,
+    unknown_option,
+)
 from jina.core.errors import ConfigError, TopologyError
-from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml
-from jina.orchestrate.deployment import Deployment, add_search_paths, deployment_values, document_values
+from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, locator
+from jina.orchestrate import deployment_yaml
+from jina.orchestrate.deployment import Deployment
+from jina.orchestrate.deployment_yaml import VENDOR_KEYS, deployment_values, document_values
 from jina.orchestrate.exposing import writable_routes
 from jina.orchestrate.flow_graph import last_name
 
@@ -30,8 +39,8 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
     data = loaded.data
     _check_keys(data, loaded)
     values = _mapping(data, 'with', loaded)
-    values.update(overrides.arguments)
-    add_search_paths(values, overrides, loaded)
+    deployment_yaml.put(values, overrides.arguments, _aliases())
+    deployment_yaml.resolve_paths(values, overrides, loaded)
     modules = data.get('py_modules') or []
     defaults = [modules] if isinstance(modules, str) else list(modules)
     values.setdefault('py_modules', [*defaults, *overrides.py_modules] or None)
@@ -40,10 +49,16 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
             values[name] = dict(getattr(overrides, name))
     if overrides.noblock_on_start:
         values['noblock_on_start'] = True
-    flow = kind(**{key: value for key, value in values.items() if value is not None})
+    values = {key: value for key, value in values.items() if value is not None}
+    _check_values(values, loaded)
+    flow = kind(**values)
     gateway = _mapping(data, 'gateway', loaded)
     if gateway:
-        flow = flow._with_gateway(_gateway_values(gateway, loaded), where=loaded.where('gateway'))  # type: ignore[assignment]
+        gateway = _gateway_values(gateway, loaded)
+        deployment_yaml.beside_document(gateway, loaded)
+        locate = locator(loaded, ('gateway', 'with'), ('gateway',), aliases=GatewayOptions.aliases())
+        build(GatewayOptions, gateway, where=loaded.where('gateway'), locate=locate)
+        flow = flow._with_gateway(gateway, where=loaded.where('gateway'))  # type: ignore[assignment]
     for number, item in enumerate(_items(data, loaded)):
         flow = _add(flow, item, loaded, number)
     try:
@@ -60,9 +75,10 @@ def write(flow: Flow) -> dict[str, Any]:
     if given:
         document['with'] = {name: _plain(value) for name, value in given.items()}
     document['executors'] = [_executor_document(flow, index) for index in range(len(list(flow)))]
-    gateway = {name: value for name, value in document_values(flow.gateway_options).items() if name not in given}
+    inherited = flow._values.gateway
+    gateway = {name: value for name, value in document_values(flow.gateway_options).items() if name not in inherited}
     for name, value in flow._gateway_values.items():
-        if name in given and given[name] != value:
+        if name in inherited and inherited[name] != value:
             gateway[name] = _plain(value)
     if gateway:
         document['gateway'] = gateway
@@ -79,16 +95,28 @@ def deployment_arguments(source: Deployment | str | None) -> dict[str, Any]:
     if isinstance(source, Deployment):
         values = {name: getattr(source.options, name) for name in source.options.model_fields_set}
     else:
-        loaded = load_yaml(source)
-        values = deployment_values(loaded.data, where=loaded.label)
-        add_search_paths(values, LoadOverrides(), loaded)
+        values = deployment_yaml.read(load_yaml(source), LoadOverrides())
     return values
+
+
+def _aliases() -> dict[str, str]:
+    return {**DeploymentOptions.aliases(), **GatewayOptions.aliases(), **FlowOptions.aliases()}
+
+
+def _check_values(values: Mapping[str, Any], loaded: LoadedYaml) -> None:
+    """Check the options of ``with``, so that messages about them have their place."""
+    locate = locator(loaded, ('with',), aliases=_aliases())
+    where = loaded.where('with')
+    parts = split_flow_values(values, where=where, locate=locate)
+    build(FlowOptions, parts.flow, where=where, locate=locate)
+    build(GatewayOptions, parts.gateway, where=where, locate=locate)
+    build(DeploymentOptions, parts.executors, where=where, locate=locate)
 
 
 def _check_keys(data: Mapping[str, Any], loaded: LoadedYaml) -> None:
     for key in data:
-        if key not in _KEYS:
-            raise unknown_option(str(key), _KEYS, where=f'{loaded.label}:')
+        if key not in _KEYS and key not in VENDOR_KEYS:
+            raise unknown_option(str(key), _KEYS, place=loaded.where(key))
 
 
 def _items(data: Mapping[str, Any], loaded: LoadedYaml) -> list[Any]:
@@ -104,14 +132,18 @@ def _items(data: Mapping[str, Any], loaded: LoadedYaml) -> list[Any]:
 
 
 def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
-    where = loaded.where('deployments' if 'deployments' in loaded.data else 'executors', number)
+    section = ('deployments' if 'deployments' in loaded.data else 'executors', number)
+    where = loaded.where(*section)
     if isinstance(item, str):
         folder = loaded.directory
         path = os.path.join(folder, item) if folder and not os.path.isabs(item) else item
         values, method = deployment_arguments(path), 'add'
     elif isinstance(item, Mapping):
-        values = deployment_values(item, where=where) if 'jtype' in item else dict(item)
+        values = deployment_values(loaded, section) if 'jtype' in item else dict(item)
+        values = {key: value for key, value in values.items() if key not in VENDOR_KEYS}
         method = str(values.pop('method', 'add'))
+        deployment_yaml.beside_document(values, loaded)
+        deployment_yaml.check(values, loaded, section)
     else:
         raise ConfigError(f'{where} is {item!r}', hint='give a mapping of options or the path of a Deployment')
     if method not in _METHODS:
@@ -120,14 +152,11 @@ def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
         )
     if values.get('name') == 'gateway':
         return flow
-    if method != 'add':
-        build(DeploymentOptions, values, where=where)
     try:
         added: Any = flow._with_deployment(values, where=where) if method == 'add' else getattr(flow, method)(**values)
     except TopologyError as error:
         raise type(error)(f'{where}: {error}') from None
-    result: FlowT = added
-    return result
+    return cast('FlowT', added)
 
 
 def _executor_document(flow: Flow, index: int) -> dict[str, Any]:
@@ -150,7 +179,7 @@ def _mapping(data: Mapping[str, Any], key: str, loaded: LoadedYaml) -> dict[str,
     value = data.get(key) or {}
     if not isinstance(value, Mapping):
         raise ConfigError(f'{loaded.where(key)} is {value!r}', hint='give a mapping of options')
-    return dict(value)
+    return {name: item for name, item in value.items() if name not in VENDOR_KEYS}
 
 
 def _gateway_values(section: dict[str, Any], loaded: LoadedYaml) -> dict[str, Any]:

@@ -7,15 +7,23 @@ import atexit
 import inspect
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from jina.core.environment import early_stop
 from jina.core.errors import ConfigError, LifecycleError, NotStartedError
+from jina.orchestrate.pod import Pod, death_hooks
+from jina.orchestrate.progress import StartProgress
 
 if TYPE_CHECKING:
-    from jina.orchestrate.pod import Pod
+    from pathlib import Path
+
+    from jina.core.config import PodAddress
+    from jina.core.logging import JinaLogger
     from typing_extensions import Self
 
 CLOSE_GRACE_S = 30.0
@@ -37,6 +45,18 @@ class StopEvent(Protocol):
 class Orchestrator:
     """Base of Deployment and Flow. Subclasses implement ``_start`` and ``_close``."""
 
+    kind: ClassVar[str]
+    """``Deployment`` or ``Flow``."""
+    _configuration: ClassVar[tuple[str, ...]]
+    """Names of the attributes that say what is started."""
+    if TYPE_CHECKING:
+        config_path: Path | None
+        load_again: Callable[[], Any] | None
+
+        @property
+        def public_addresses(self) -> list[PodAddress]: ...
+        def to_config(self) -> dict[str, Any]: ...
+
     def __init__(self) -> None:
         self._state_lock = threading.RLock()
         self._started = False
@@ -45,6 +65,7 @@ class Orchestrator:
         self._ready_event = threading.Event()
         self._start_error: BaseException | None = None
         self._interrupted = False
+        self._closing = False
         self._client: Any = None
 
     def start(self) -> Self:
@@ -64,6 +85,7 @@ class Orchestrator:
             self._started = True
             self._owner_pid = os.getpid()
             self._interrupted = False
+            self._closing = False
             self._closed_event.clear()
             self._ready_event.clear()
             self._start_error = None
@@ -99,6 +121,7 @@ class Orchestrator:
         """Stop all processes: requests in flight are finished, Executors are closed. Nothing happens if it isn't started."""
         if not self._is_running():
             return
+        self._closing = True
         if not self._ready_event.is_set():
             for pod in self._running_pods():  # a start in another thread gives up as soon as one of its processes ends
                 pod.stop(INTERRUPT_GRACE_S)
@@ -110,19 +133,21 @@ class Orchestrator:
         """Wait until the program is interrupted (Ctrl-C), until it is closed by another thread, or until an event.
 
         SIGTERM ends it with ``SystemExit``, so that everything is closed in order. It may be called in any thread; signals
-        are for the main thread only.
+        are for the main thread only. With ``reload=True`` it is restarted, meanwhile, whenever the YAML file that it was loaded
+        from changes.
 
         Args:
             stop_event: A ``threading.Event`` or ``multiprocessing.Event`` that ends the wait.
 
         Raises:
             NotStartedError: It isn't started.
+            MissingExtraError: ``reload`` is set and the package watchfiles isn't installed.
         """
         if not self._is_running():
             raise NotStartedError(
                 f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first'
             )
-        with _TerminateAsExit():
+        with _TerminateAsExit(), self._following_yaml():
             try:
                 if stop_event is None:
                     self._closed_event.wait()
@@ -162,7 +187,9 @@ class Orchestrator:
     def _start_or_end(self) -> None:
         with self._state_lock:
             try:
-                self._start()
+                with self._progress():
+                    self._start()
+                self._announce()
             except BaseException as error:
                 self._start_error = error
                 self._interrupted = True
@@ -171,11 +198,78 @@ class Orchestrator:
             finally:
                 self._ready_event.set()
 
+    def _progress(self) -> StartProgress:
+        return StartProgress(self._title(), self._running_pods, self._log())
+
     def _start_aside(self) -> None:
         try:
             self._start_or_end()
         except BaseException:  # noqa: BLE001 - wait_start_success raises it in the thread that asks
             return
+
+    def _following_yaml(self) -> AbstractContextManager[object]:
+        """Restarts it while the YAML file that it was loaded from is followed."""
+        path = self.config_path
+        if not self._follows_yaml() or path is None or self.load_again is None:
+            return nullcontext()
+        from jina.orchestrate.following import Following  # noqa: PLC0415 - for development only
+
+        return Following(path, self.restart_with_changes, self._log())
+
+    def restart_with_changes(self) -> None:
+        """Load the YAML file again, and restart with what it describes now; the ports stay.
+
+        Requests in flight are finished first. A file that can't be loaded changes nothing. If what it describes doesn't start, it
+        is started again as it was.
+        """
+        logger = self._log()
+        if self.load_again is None:
+            return
+        try:
+            changed = self.load_again()
+        except Exception as error:
+            logger.error(
+                'the change can not be loaded, the %s from before goes on: %s', self.kind, error, exc_info=error
+            )
+            return
+        if changed.to_config() == self.to_config() and any(pod.is_alive for pod in self._running_pods()):
+            return
+        logger.info('change in %s YAML %s observed, restarting %s', self.kind, self.config_path, self.kind)
+        with self._state_lock:
+            if not self._is_running() or self._closing:
+                return
+            before = {name: getattr(self, name) for name in self._configuration}
+            addresses = self.public_addresses
+            self._ready_event.clear()  # so that close() ends a start in progress
+            try:
+                self._close(CLOSE_GRACE_S)
+                self._drop_client()
+                self._take({name: getattr(changed, name) for name in self._configuration}, addresses)
+                if not self._try_start(f'the changed {self.kind} does not start, the one from before is started again'):
+                    self._take(before, addresses)
+                    self._try_start(f'the {self.kind} does not start any more; it is tried again after the next change')
+            finally:
+                self._ready_event.set()
+
+    def _try_start(self, failure: str) -> bool:
+        """Start, or log why not; returns whether that is the end of it."""
+        if self._closing:
+            return True
+        logger = self._log()
+        try:
+            with self._progress():
+                self._start()
+            self._announce()
+        except Exception as error:
+            self._close(INTERRUPT_GRACE_S)
+            if not self._closing:
+                logger.error(failure, exc_info=error)
+            return self._closing
+        return True
+
+    def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
+        """Become what another object is; servers that get no port keep the one that they have."""
+        raise NotImplementedError
 
     def _cached_client(self, make: Callable[[], Any]) -> Any:
         """One client for all calls to the running servers, so that connections are kept."""
@@ -206,10 +300,20 @@ class Orchestrator:
     def _title(self) -> str:
         return type(self).__name__
 
+    def _log(self) -> JinaLogger:
+        raise NotImplementedError
+
+    def _follows_yaml(self) -> bool:
+        raise NotImplementedError
+
     def _noblock(self) -> bool:
         raise NotImplementedError
 
     def _running_pods(self) -> list[Pod]:
+        raise NotImplementedError
+
+    def _announce(self) -> None:
+        """Show that it is ready, and where it listens."""
         raise NotImplementedError
 
     def _start(self) -> None:
@@ -249,4 +353,21 @@ def close_all() -> None:
         orchestrator.close()
 
 
+def _end_program(_pod: Pod) -> None:
+    """End the program with status 1 as soon as a process has died, if ``JINA_EARLY_STOP`` asks for that."""
+    if early_stop():
+        # In a thread of its own: this one must go on to see the other processes end.
+        threading.Thread(target=_close_and_exit, name='jina-early-stop', daemon=True).start()
+
+
+def _close_and_exit() -> None:
+    try:
+        close_all()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+death_hooks.append(_end_program)
 atexit.register(close_all)

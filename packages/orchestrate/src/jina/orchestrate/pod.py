@@ -6,6 +6,7 @@ import concurrent.futures
 import enum
 import itertools
 import logging
+import math
 import pickle
 import signal
 import threading
@@ -14,11 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jina.core.config import PodAddress
-from jina.core.errors import JinaError, LifecycleError, PortInUseError, StartupError, TerminatedError
+from jina.core.errors import ConfigError, JinaError, LifecycleError, PortInUseError, StartupError, TerminatedError
 from jina.orchestrate import launcher
 from jina.orchestrate.restarts import NO_RESTART, RestartPlan, Restarts
 
 _command_numbers = itertools.count(1)
+
+death_hooks: list[Callable[[Pod], object]] = []
+"""Called, on the launcher's thread, with each process that was ready and ended by itself."""
+
+
+_CAUSE = 'The above exception was the direct cause'
+"""What a traceback says between an exception and the one that it was raised from."""
 
 
 class PodState(enum.Enum):
@@ -231,6 +239,9 @@ class Pod:
             self._report_death(failure)
         self._fail_start()
         if pause is None:
+            if was_ready and before is not PodState.CLOSING:
+                for hook in death_hooks:
+                    hook(self)
             self._ended.set()
         else:
             self._schedule(pause)
@@ -285,9 +296,11 @@ class Pod:
         original = _original(failure)
         if isinstance(original, PortInUseError):
             return PortInUseError(original.port, f'{self.owner}, process {self.name}')
-        error = StartupError(
-            f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}\n\n{failure["traceback"].rstrip()}'
-        )
+        text = f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}'
+        # A wrong configuration is told by its message; where we found it out helps nobody. What user code raised does.
+        if not isinstance(original, ConfigError) or _CAUSE in failure['traceback']:
+            text += f'\n\n{failure["traceback"].rstrip()}'
+        error = StartupError(text)
         error.__cause__ = original
         return error
 
@@ -340,17 +353,35 @@ def wait_ready(pods: Sequence[Pod], timeout: float | None) -> None:
     Raises:
         StartupError: One of them failed or took too long; the others still run.
     """
-    futures = {pod.ready: pod for pod in pods}
-    done, late = concurrent.futures.wait(futures, timeout, concurrent.futures.FIRST_EXCEPTION)
-    for future in done:
-        error = future.exception()
-        if error is not None:
-            raise error
-    if late:
-        names = ', '.join(sorted(futures[future].name for future in late))
-        raise StartupError(
-            f'{names}: not ready after {timeout:g} seconds', hint='raise timeout_ready (milliseconds; -1 waits forever)'
-        )
+    wait_ready_within([(pod, timeout) for pod in pods])
+
+
+def wait_ready_within(limits: Sequence[tuple[Pod, float | None]]) -> None:
+    """Wait until all pods answer, each within its own time from now.
+
+    Args:
+        limits: Pods that were started, each with its seconds; None waits forever.
+
+    Raises:
+        StartupError: One of them failed or took too long; the others still run.
+    """
+    begin = time.monotonic()
+    pods = {pod.ready: pod for pod, _ in limits}
+    for limit in sorted(
+        {seconds for _, seconds in limits}, key=lambda seconds: math.inf if seconds is None else seconds
+    ):
+        left = None if limit is None else max(0.0, begin + limit - time.monotonic())
+        done, _ = concurrent.futures.wait(pods, left, concurrent.futures.FIRST_EXCEPTION)
+        for future in done:
+            error = future.exception()
+            if error is not None:
+                raise error
+        late = sorted(pod.name for pod, seconds in limits if seconds == limit and not pod.ready.done())
+        if late:
+            raise StartupError(
+                f'{", ".join(late)}: not ready after {limit:g} seconds',
+                hint='raise timeout_ready (milliseconds; -1 waits forever)',
+            )
 
 
 def close_pods(pods: Sequence[Pod], grace: float) -> None:

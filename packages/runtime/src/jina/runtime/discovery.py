@@ -56,6 +56,10 @@ class Directory:
         self._note_progress()
         self.check()
 
+    def learn(self, name: str, endpoints: EndpointsProto) -> None:
+        """Takes the endpoints of an Executor that can't be asked, because it doesn't run."""
+        self._tables[name] = remote_endpoints(endpoints)
+
     def refresh(self, name: str) -> None:
         """Asks an Executor again in the background, for example after it came back."""
         task = self._asking.get(name)
@@ -256,7 +260,7 @@ class Directory:
     def names(self) -> list[str]:
         """Returns the endpoints of all Executors that are known."""
         # In the order of the graph, not of the answers.
-        tables = (self._tables.get(group) for group in self._groups)
+        tables = (self._tables.get(step.name) for step in self._plan.steps)
         names = dict.fromkeys(name for table in tables if table for name in table)
         names.pop(DRY_RUN_ENDPOINT, None)
         return list(names)

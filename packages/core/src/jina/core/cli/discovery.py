@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib.metadata import EntryPoint
 
-from jina.core.cli.command import Command
+from jina.core.cli.command import Command, CommandGroup
 from jina.core.errors import ConfigError, JinaError, MissingExtraError, NotSupportedError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = 'jina.commands'
 """Entry point group of the commands."""
@@ -32,32 +29,49 @@ KNOWN = {
     'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
     'client': KnownCommand('jina-client', 'Call an endpoint of a server', hidden=True),
     'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
-    'export': KnownCommand('jina-export', 'Write flowcharts of Flows (Kubernetes, Docker Compose: later)'),
+    'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
+    'new': KnownCommand('jina-core', 'Make the files of a new project'),
+    'export': KnownCommand('jina-export', 'Write a flowchart, or the JSON Schema of YAML files'),
+    'help': KnownCommand('jina-core', 'Look up a command or an option'),
+    'completion': KnownCommand('jina-core', 'Print the completion script of a shell'),
 }
 """Commands of the framework, in the order of the help."""
+
+OWN = {'new': 'NEW', 'help': 'HELP', 'completion': 'COMPLETION'}
+"""Commands of the shell itself, and where they are in `jina.core.cli.own`."""
 
 SAME_AS = {'pod': 'executor'}
 """Older names of commands."""
 
-VENDOR = frozenset({'auth', 'cloud', 'hub'})
-"""Commands of the original that talk to its vendor's hosted services."""
+VENDOR = {
+    'auth': 'logs in to the hosted services of the original',
+    'cloud': 'runs Flows at the hosting service of the original',
+    'hub': 'exchanges Executors with the hosted registry of the original',
+}
+"""Commands of the original that talk to its vendor's hosted services, and what they do there."""
+_INSTEAD = {
+    'auth': 'nothing here needs an account',
+    'cloud': 'run it on your own machines: `jina flow --uses flow.yml`',
+    'hub': 'give Executors as Python files, YAML files or images; `jina new` makes the files of one',
+}
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The commands that installed distributions bring, by name, not yet imported; those of the framework first."""
-    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+    """The shell's commands and those that installed distributions bring, by name, not yet imported; those of the framework first."""
+    found = {name: EntryPoint(name, f'jina.core.cli.own:{value}', GROUP) for name, value in OWN.items()}
+    found |= {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
     order = [*(name for name in KNOWN if name in found), *sorted(found.keys() - KNOWN.keys())]
     return {name: found[name] for name in order}
 
 
-def load(entry: EntryPoint) -> Command:
+def load(entry: EntryPoint) -> Command | CommandGroup:
     """Import a command.
 
     Raises:
-        ConfigError: The entry point doesn't lead to a :class:`Command`.
+        ConfigError: The entry point doesn't lead to a :class:`Command` or a :class:`CommandGroup`.
     """
     command = entry.load()
-    if not isinstance(command, Command):
+    if not isinstance(command, (Command, CommandGroup)):
         raise ConfigError(
             f'the entry point {entry.name} = {entry.value} of group {GROUP} is a {type(command).__name__}',
             hint='it must be a jina.core.cli.Command',
@@ -78,8 +92,7 @@ def absent(name: str) -> JinaError | None:
     """The error for a command of the framework that isn't there, if ``name`` is one."""
     if name in VENDOR:
         return NotSupportedError(
-            f'command {name!r} talks to the hosted services of the original, which this framework does not use',
-            hint='give Executors as Python files, YAML files or images',
+            f'command {name!r} {VENDOR[name]}, which this framework does not use', hint=_INSTEAD[name]
         )
     known = KNOWN.get(name)
     if known is None:

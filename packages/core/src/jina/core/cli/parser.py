@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from jina.core.cli import discovery
-from jina.core.cli.command import Command
+from jina.core.cli.command import Command, CommandGroup
 from jina.core.config import OptionInfo, Options, build, default_of, description_of, option_info
 from jina.core.config.arguments import flag
 from jina.core.config.build import nearest
@@ -54,18 +54,18 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
                 *(flag(spelling) for spelling in (name, *info.aliases)),
                 dest=name,
                 default=argparse.SUPPRESS,
-                help=_help(model, name, field, info),
+                help=_help(model, name, info),
                 **_action(field.annotation),
             )
     for name in _positional_names(model):
         field = model.model_fields[name]
-        parser.add_argument(name, help=_help(model, name, field, option_info(field)), **_positional(field.annotation))
+        parser.add_argument(name, help=_help(model, name, option_info(field)), **_positional(field))
     parser.add_argument_group('help').add_argument('-h', '--help', action='help', help='show this text and exit')
 
 
 def command_parser(command: Command, *, prog: str = 'jina') -> argparse.ArgumentParser:
     """The parser of one command."""
-    positional = ''.join(f' {name.upper()}' for name in _positional_names(command.options))
+    positional = ''.join(f' {_usage(name, command.options)}' for name in _positional_names(command.options))
     parser = argparse.ArgumentParser(
         prog=f'{prog} {command.name}',
         usage=f'%(prog)s [OPTIONS]{positional}',
@@ -81,11 +81,23 @@ def get_main_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='jina', allow_abbrev=False)
     parser.add_argument('-v', '--version', action='version', version=__version__, help='print the version')
     commands = parser.add_subparsers(dest='cli', title='commands', metavar='COMMAND')
-    for name, entry in discovery.installed().items():
+    for entry in discovery.installed().values():
         command = discovery.load(entry)
-        child = commands.add_parser(name, help=command.help, description=_sentence(command.help), **_PARSER_SETTINGS)
-        add_options(child, command.options)
+        if isinstance(command, CommandGroup):
+            child = commands.add_parser(command.name, help=command.help, description=_sentence(command.help))
+            kinds = child.add_subparsers(dest=command.name, title='commands', metavar='COMMAND')
+            for kind in command.commands:
+                _add_command(kinds, kind)
+        else:
+            _add_command(commands, command)
     return parser
+
+
+def _add_command(commands: Any, command: Command) -> None:
+    child = commands.add_parser(
+        command.name, help=command.help, description=_sentence(command.help), **_PARSER_SETTINGS
+    )
+    add_options(child, command.options)
 
 
 def read(command: Command, arguments: Sequence[str], *, prog: str = 'jina') -> Parsed:
@@ -94,8 +106,8 @@ def read(command: Command, arguments: Sequence[str], *, prog: str = 'jina') -> P
     return Parsed(vars(values), unknown)
 
 
-def options_of(command: Command, parsed: Parsed, *, prog: str = 'jina') -> Options:
-    """Make the command's options from a read command line.
+def options_of(command: Command, parsed: Parsed, *, prog: str = 'jina') -> Any:
+    """Make what the command's ``run`` gets from a read command line: its options, or what its ``prepare`` makes of the values.
 
     Raises:
         ConfigError: A value is wrong, or an option is not available in this version.
@@ -105,7 +117,14 @@ def options_of(command: Command, parsed: Parsed, *, prog: str = 'jina') -> Optio
     def spell(name: str) -> str:
         return name if name in positional else flag(name)
 
-    return build(command.options, parsed.values, where=f'{prog} {command.name}:', spell=spell)
+    where = f'{prog} {command.name}:'
+
+    def check(values: Mapping[str, Any], locate: Callable[[str], str | None] | None = None) -> Options:
+        if locate is None:
+            return build(command.options, values, where=where, spell=spell)
+        return build(command.options, values, where=where, locate=lambda name: locate(name) or f'{where} {spell(name)}')
+
+    return command.prepare(parsed.values, check) if command.prepare else check(parsed.values)
 
 
 def unknown_warnings(command: Command, unknown: Sequence[str], *, prog: str = 'jina') -> list[str]:
@@ -155,12 +174,23 @@ def _themes(model: type[Options]) -> dict[str, list[str]]:
     return themes
 
 
-def _help(model: type[Options], name: str, field: FieldInfo, info: OptionInfo) -> str:
+def _help(model: type[Options], name: str, info: OptionInfo) -> str:
     if (info.hidden or info.planned or info.unsupported) and not full_cli():
         return argparse.SUPPRESS
-    text = ' '.join(description_of(model, name).split()).replace('``', '')
-    if info.aliases:
-        text += f' Also {", ".join(map(flag, info.aliases))}.'
+    also = f'Also {", ".join(map(flag, info.aliases))}.' if info.aliases else ''
+    return meaning(model, name, also).replace('%', '%%')
+
+
+def meaning(model: type[Options], name: str, also: str = '') -> str:
+    """What an option is, with its default and whether it is available.
+
+    Args:
+        model: Which options.
+        name: Name of the option.
+        also: A sentence to put behind its description.
+    """
+    info = option_info(model.model_fields[name])
+    text = ' '.join(f'{description_of(model, name)} {also}'.split()).replace('``', '')
     default = default_of(model, name)
     if default not in (..., None, False, [], {}, ''):
         text += f' (default: {_default_text(default)})'
@@ -168,7 +198,13 @@ def _help(model: type[Options], name: str, field: FieldInfo, info: OptionInfo) -
         text += f' [not available in this version; comes with {info.planned}]'
     elif info.unsupported:
         text += f' [not available: {info.unsupported}]'
-    return text.replace('%', '%%')
+    return text
+
+
+def synopsis(model: type[Options], name: str) -> str:
+    """An option as a command line has it: its flag and what the value is."""
+    action = _action(model.model_fields[name].annotation)
+    return f'{flag(name)} {action["metavar"]}' if 'metavar' in action else flag(name)
 
 
 def _default_text(value: object) -> str:
@@ -177,11 +213,23 @@ def _default_text(value: object) -> str:
     return value.name if isinstance(value, Enum) else str(value)
 
 
-def _positional(annotation: Any) -> dict[str, Any]:
-    kind = _bare(annotation)
+def _positional(field: FieldInfo) -> dict[str, Any]:
+    kind = _bare(field.annotation)
+    settings: dict[str, Any] = {}
     if get_origin(kind) is Literal:
-        return {'metavar': '|'.join(map(str, get_args(kind)))}
-    return {}
+        settings['metavar'] = '|'.join(map(str, get_args(kind)))
+    if get_origin(kind) is list:
+        settings['nargs'] = '+'
+    elif not field.is_required():
+        settings |= {'nargs': '?', 'default': argparse.SUPPRESS}
+    return settings
+
+
+def _usage(name: str, model: type[Options]) -> str:
+    field = model.model_fields[name]
+    if get_origin(_bare(field.annotation)) is list:
+        return f'{name.upper()} ...'
+    return name.upper() if field.is_required() else f'[{name.upper()}]'
 
 
 def _action(annotation: Any) -> dict[str, Any]:
@@ -204,6 +252,12 @@ def _metavar(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return '|'.join(kind.__members__)
     return 'INT' if kind is int else 'TEXT'
+
+
+def value_kind(annotation: Any) -> Any:
+    """The type of one value of an option: of the items if it is a list."""
+    kind = _bare(annotation)
+    return _bare(get_args(kind)[0]) if get_origin(kind) is list else kind
 
 
 def _bare(annotation: Any) -> Any:

@@ -5,6 +5,7 @@ from jina.core.config.arguments import changed, to_arguments
 from jina.core.config.base import OptionInfo, Options, default_of, description_of, option, option_info
 from jina.core.config.batching import DynamicBatchingOptions, check_batching, merge_batching
 from jina.core.config.build import build, nearest, unknown_option
+from jina.core.config.commands import CheckOptions, CompletionOptions, HelpOptions
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
@@ -32,8 +33,10 @@ __all__ = [
     'PUBLIC_OPTIONS',
     'PYTHON_ONLY',
     'AroundOptions',
+    'CheckOptions',
     'ClientCallOptions',
     'ClientOptions',
+    'CompletionOptions',
     'DeploymentOptions',
     'DynamicBatchingOptions',
     'EssentialOptions',
@@ -46,6 +49,7 @@ __all__ = [
     'FlowOptions',
     'FlowValues',
     'GatewayOptions',
+    'HelpOptions',
     'HostText',
     'NewOptions',
     'OptionInfo',

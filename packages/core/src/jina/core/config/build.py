@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -31,7 +32,12 @@ _LONGEST_VALUE = 80
 
 
 def build(
-    model: type[OptionsT], values: Mapping[str, Any], *, where: str = '', spell: Callable[[str], str] = str
+    model: type[OptionsT],
+    values: Mapping[str, Any],
+    *,
+    where: str = '',
+    spell: Callable[[str], str] = str,
+    locate: Callable[[str], str] | None = None,
 ) -> OptionsT:
     """Make options from values that a person wrote.
 
@@ -41,6 +47,7 @@ def build(
         where: Place of the values, put before the name of an option in messages: ``'Deployment'`` or
             ``'flow.yml: executors[1]'``. A place that ends with a colon is followed by a space instead of a dot.
         spell: How the source spells the name of an option, for example as a flag.
+        locate: Gives the whole place of an option, for example ``flow.yml:3: with.port``; by default ``where`` and its name.
 
     Raises:
         ConfigError: An option doesn't exist, a value is wrong, or an option is not available in this version.
@@ -48,10 +55,24 @@ def build(
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise _config_error(error, model, where, spell) from None
+        raise _config_error(error, model, _Origin(where, spell, locate)) from None
 
 
-def unknown_option(name: str, known: Iterable[str], *, where: str = '', command: str = '') -> ConfigError:
+@dataclass(frozen=True)
+class _Origin:
+    """Where values come from, for messages."""
+
+    where: str
+    spell: Callable[[str], str]
+    locate: Callable[[str], str] | None
+
+    def place(self, name: str) -> str:
+        return self.locate(name) if self.locate else _place(self.where, self.spell(name))
+
+
+def unknown_option(
+    name: str, known: Iterable[str], *, where: str = '', command: str = '', place: str = ''
+) -> ConfigError:
     """The error for an option that doesn't exist.
 
     Args:
@@ -59,8 +80,9 @@ def unknown_option(name: str, known: Iterable[str], *, where: str = '', command:
         known: Names that exist.
         where: Place, as for :func:`build`.
         command: Command whose help lists the options; named when no existing name is near.
+        place: Place with the option's name, instead of ``where``.
     """
-    return ConfigError(f'{_place(where, name)}: no such option', hint=_suggestion(name, known, command))
+    return ConfigError(f'{place or _place(where, name)}: no such option', hint=_suggestion(name, known, command))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -76,21 +98,22 @@ def _suggestion(name: str, known: Iterable[str], command: str) -> str:
     return f'`jina {command} --help` lists the options' if command else ''
 
 
-def _config_error(error: ValidationError, model: type[Options], where: str, spell: Callable[[str], str]) -> ConfigError:
+def _config_error(error: ValidationError, model: type[Options], origin: _Origin) -> ConfigError:
     seen: set[object] = set()
     problems: list[ConfigError] = []
     for detail in error.errors(include_url=False):
         key = detail['loc'][:1] or detail['msg']
         if key not in seen:
             seen.add(key)
-            problems.append(_problem(detail, model, where, spell))
+            problems.append(_problem(detail, model, origin))
     if len(problems) == 1:
         return problems[0]
     return ConfigError('\n'.join(str(problem) for problem in problems))
 
 
-def _problem(detail: ErrorDetails, model: type[Options], where: str, spell: Callable[[str], str]) -> ConfigError:
+def _problem(detail: ErrorDetails, model: type[Options], origin: _Origin) -> ConfigError:
     kind, location = detail['type'], detail['loc']
+    where, spell = origin.where, origin.spell
     prefix = '' if where in ('', model.owner) else f'{where.removesuffix(":")}: '
     if kind == 'unavailable':
         return ConfigError(f'{prefix}{detail["msg"]}', hint='remove it')
@@ -99,8 +122,8 @@ def _problem(detail: ErrorDetails, model: type[Options], where: str, spell: Call
     name = str(location[0])
     if kind == 'extra_forbidden':
         known = {spell(option) for option in (*model.model_fields, *model.aliases())}
-        return unknown_option(spell(name), known, where=where, command=model.command)
-    place = _place(where, spell(name))
+        return unknown_option(spell(name), known, command=model.command, place=origin.place(name))
+    place = origin.place(name)
     if kind == 'missing':
         return ConfigError(f'{place} is missing', hint='give it')
     if kind == 'value_error':

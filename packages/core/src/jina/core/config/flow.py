@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jina.core.config.build import unknown_option
@@ -52,12 +52,15 @@ class FlowValues(NamedTuple):
     """Defaults of each Executor's :class:`DeploymentOptions`."""
 
 
-def split_flow_values(values: Mapping[str, Any], *, where: str = 'Flow') -> FlowValues:
+def split_flow_values(
+    values: Mapping[str, Any], *, where: str = 'Flow', locate: Callable[[str], str] | None = None
+) -> FlowValues:
     """Sort the values of a Flow: every one goes to the gateway and to all Executors, except those of the tables above.
 
     Args:
         values: Names and values, as written by a person; aliases are replaced by the names they stand for.
         where: Place of the values, for messages.
+        locate: Gives the whole place of an option; by default ``where`` and its name.
 
     Raises:
         ConfigError: No part of a Flow has such an option, or the option can't be given for a whole Flow.
@@ -72,7 +75,8 @@ def split_flow_values(values: Mapping[str, Any], *, where: str = 'Flow') -> Flow
         written[name] = given
         targets = [part for part, wanted in zip(result, _wanted(name), strict=True) if wanted]
         if not targets:
-            raise _refusal(given, name, aliases, where)
+            place = locate(given) if locate else f'{where}.{given}'
+            raise _refusal(given, name, aliases, place)
         for part in targets:
             part[name] = value
     return result
@@ -86,11 +90,11 @@ def _wanted(name: str) -> tuple[bool, bool, bool]:
     )
 
 
-def _refusal(given: str, name: str, aliases: dict[str, str], where: str) -> ConfigError:
+def _refusal(given: str, name: str, aliases: dict[str, str], place: str) -> ConfigError:
     known = {*FlowOptions.model_fields, *GatewayOptions.model_fields, *DeploymentOptions.model_fields}
     if name in known:
         return ConfigError(
-            f'{where}.{given} is an option of one Executor or of the gateway, not of a Flow',
+            f'{place} is an option of one Executor or of the gateway, not of a Flow',
             hint='give it to add() or config_gateway()',
         )
-    return unknown_option(given, known | set(aliases), where=where, command='flow')
+    return unknown_option(given, known | set(aliases), command='flow', place=place)

@@ -102,7 +102,7 @@ class ReloadOptions(Options):
     """Hot reload."""
 
     reload: bool = option(False)
-    """Follow changes of the source files and the YAML file of Executors while they serve. For development; needs the package watchfiles."""
+    """Follow changes of the source files and the YAML file of Executors while they serve, and of the YAML file of a Flow or Deployment while it blocks. For development; needs the package watchfiles."""
 
 
 class PortOptions(Options):

@@ -314,4 +314,7 @@ def _one_path(output: str | None, filename: str | None) -> str:
     path = output or filename
     if not path:
         raise ValueError("the path of the file is missing (option 'output')")
-    return os.path.expanduser(path)
+    path = os.path.expanduser(path)
+    # The name of a process, which may be in the path, has a slash: executor0/rep-0.
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,30 @@ class LoadedYaml:
         place = f'{self.label}:{line}' if line else self.label
         dotted = ''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in path).lstrip('.')
         return f'{place}: {dotted}' if dotted else place
+
+
+def locator(
+    loaded: LoadedYaml, *sections: tuple[str | int, ...], aliases: Mapping[str, str] | None = None
+) -> Callable[[str], str]:
+    """Gives a function that tells the place of an option, for messages about it.
+
+    Args:
+        loaded: The document that the options stand in.
+        sections: Paths of the mappings that may hold an option; one that is in none of them is placed in the last one.
+        aliases: Names that an option may have in the document, and its own name.
+    """
+
+    def locate(name: str) -> str:
+        for section in sections:
+            found: Any = loaded.data
+            for step in section:
+                found = found.get(step) if isinstance(found, Mapping) else found[step]
+            for key in found if isinstance(found, Mapping) else ():
+                if name in (key, (aliases or {}).get(key)):
+                    return loaded.where(*section, key)
+        return loaded.where(*sections[-1], name)
+
+    return locate
 
 
 def load_yaml(

@@ -6,9 +6,10 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,6 +93,8 @@ class YamlObject:
 
     config_path: Path | None = None
     """File that the object was loaded from."""
+    load_again: Callable[[], Any] | None = None
+    """Loads an object from that file as it is now, with the same arguments; None if it wasn't loaded from a file."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -164,7 +167,26 @@ class YamlObject:
         _check_version(loaded)
         loaded_object = target.from_config(loaded, overrides)
         loaded_object.config_path = loaded.path
+        if loaded.path is not None:
+            loaded_object.load_again = partial(
+                cls._load, loaded.path, overrides, context=context, substitute=substitute, label=loaded.label
+            )
         return loaded_object
+
+    @classmethod
+    def _load(
+        cls: type[Self],
+        path: Path,
+        overrides: LoadOverrides,
+        *,
+        context: Mapping[str, Any] | None,
+        substitute: bool,
+        label: str,
+    ) -> Self:
+        """Makes an object from a file that was loaded before."""
+        loaded = replace(load_yaml(path, context=context, substitute=substitute), label=label)
+        _check_version(loaded)
+        return cls.class_of(loaded).from_config(loaded, overrides)
 
     @classmethod
     def class_of(cls: type[Self], loaded: LoadedYaml) -> type[Self]:
@@ -185,7 +207,9 @@ class YamlObject:
             raise ConfigError(f'{loaded.where("jtype")}: {name!r} is not the name of a class')
         found = cls if name == cls.__name__ else registered_class(name)
         if found is None:
-            close = difflib.get_close_matches(name, _REGISTRY, 1)
+            close = difflib.get_close_matches(
+                name, [known for known, kind in _REGISTRY.items() if issubclass(kind, cls)], 1
+            )
             raise ConfigSourceError(
                 f'{loaded.where("jtype")}: there is no class {name!r} that is a {cls.__name__}'
                 + (f' (did you mean {close[0]!r}?)' if close else ''),
@@ -220,6 +244,18 @@ class YamlObject:
         raise NotSupportedError(
             f'{type(self).__name__} has no YAML form', hint=f'define {type(self).__name__}.to_config()'
         )
+
+    @staticmethod
+    def is_valid_jaml(obj: Mapping[str, Any]) -> bool:
+        """Tells whether a document can be written as YAML and read again.
+
+        Args:
+            obj: The document.
+        """
+        try:
+            return load_yaml(dump_yaml(obj), substitute=False).data == obj
+        except ConfigError:
+            return False
 
     def save_config(self, filename: str | os.PathLike[str] | None = None) -> None:
         """Writes the object to a YAML file that ``load_config`` can read.

@@ -112,7 +112,7 @@ def complete_path(path: str | os.PathLike[str], extra_search_paths: Iterable[str
     meant = f' (did you mean {close[0]!r}?)' if close else ''
     raise ConfigSourceError(
         f'can not find the file {os.fspath(path)!r}{meant}',
-        hint='searched in ' + ', '.join(str(directory) for directory in directories),
+        hint='searched in ' + ', '.join(dict.fromkeys(str(directory) for directory in directories)),
     )
 
 

@@ -23,7 +23,8 @@ from typing import Any
 from jina.core.errors import ConfigError
 
 _VARIABLE = re.compile(
-    r'\$\{\{(?P<expression>.*?)\}\}|\$\{(?P<braced>[^\W\d]\w*)\}|\$(?P<bare>[^\W\d]\w*)|(?P<open>\$\{\{)', re.DOTALL
+    r'\$\{\{(?P<expression>(?:(?!\}\}).)*)\}\}|\$\{(?P<braced>[^\W\d]\w*)\}|\$(?P<bare>[^\W\d]\w*)|(?P<open>\$\{\{)',
+    re.DOTALL,
 )
 _ENVIRONMENT = re.compile(r'env\.(\w+)', re.IGNORECASE)
 _CONTEXT = re.compile(r'(?:context\.)?([^\W\d][\w-]*(?:\.[\w-]+|\[\d+\])*)', re.IGNORECASE)
