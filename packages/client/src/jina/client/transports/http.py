@@ -34,6 +34,7 @@ __all__ = ['HttpTransport']
 
 _GENERIC_PATH: Final = '/post'
 _GENERIC_OPERATION: Final = 'call_any_endpoint'
+_GRAPHQL_PATH: Final = '/graphql'
 _CONNECT_LIMIT_S: Final = 20.0
 _DOUBT_S: Final = 5.0
 _EXECUTOR_FAILED: Final = 499
@@ -236,6 +237,22 @@ class HttpTransport(Transport):
                 hint='use the gRPC protocol, or put them into the document',
             )
         return self._refusal(status, text, what)
+
+    async def mutate(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> dict[str, Any]:
+        try:
+            body = json.dumps({'query': query, 'variables': variables}, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise InputError(f'the variables can not be sent as JSON: {error}', hint='give what JSON knows') from error
+        status, text = await self._fetch('POST', _GRAPHQL_PATH, options, body)
+        if status in (404, 405):
+            raise ClientError(
+                f'the server at {self._address} has no GraphQL: it answered {status}',
+                hint='start it with expose_graphql_endpoint=True',
+            )
+        answer = _parse_json(text)
+        if status in (200, 400) and isinstance(answer, dict) and answer.keys() & {'data', 'errors'}:
+            return answer
+        raise self._refusal(status, text, f'POST {_GRAPHQL_PATH}')
 
     async def check_health(self, timeout_s: float | None) -> None:
         await self._probe('/', timeout_s)

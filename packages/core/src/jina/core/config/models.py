@@ -61,6 +61,7 @@ _USED_BY = {
     'no_debug_endpoints': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
     'no_crud_endpoints': (ProtocolType.HTTP,),
     'expose_endpoints': (ProtocolType.HTTP,),
+    'expose_graphql_endpoint': (ProtocolType.HTTP,),
     'uvicorn_kwargs': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
 }
 
@@ -234,8 +235,6 @@ class GatewayOptions(TlsServerOptions, HttpServerOptions, ServedPodOptions):
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
     proxy: bool = option(False, planned='HTTP proxies')
     """Respect the variables ``http_proxy`` and ``https_proxy``."""
-    expose_graphql_endpoint: bool = option(False, planned='GraphQL')
-    """Serve GraphQL at ``/graphql``."""
     uses: Any = option(None, planned='custom gateways')
     """The gateway: the name of a class, a YAML file, YAML or JSON text, a dict, or an image (``docker://...``)."""
     uses_with: Values | None = option(None, planned='custom gateways')

@@ -1,0 +1,177 @@
+"""The route ``/graphql``: GraphQL over HTTP, and a page for browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+import strawberry
+from graphql import DocumentNode, FieldNode, GraphQLError, OperationType, Visitor, get_operation_ast, parse, visit
+from jina.core.logging.logger import JinaLogger
+from jina.runtime.http.graphql.page import render_page
+from jina.runtime.http.graphql.schema import build_schema
+from jina.runtime.http.rendering import to_json
+from jina.runtime.http.routes import ClientGone, PostHandler, read_body, send_json, while_connected
+from starlette.types import Receive, Scope, Send
+
+__all__ = ['GraphQLEndpoint']
+
+MAX_TOKENS: Final = 20_000
+"""Tokens of a query; larger documents belong into variables."""
+MAX_FIELDS: Final = 1_000
+"""Fields that a query may select: the time to check it grows with their square."""
+_JSON: Final = 'application/json'
+
+
+class _Refused(Exception):
+    """A request that isn't executed.
+
+    Args:
+        status: Status of the response.
+        message: What is wrong.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """A GraphQL request."""
+
+    query: str
+    variables: dict[str, Any] | None
+    name: str | None
+
+
+class GraphQLEndpoint:
+    """Answers at ``/graphql`` over ASGI.
+
+    Args:
+        refresh: Looks for endpoints again.
+        is_worker: The server is an Executor itself.
+        logger: For failures of the server itself.
+    """
+
+    def __init__(self, refresh: Callable[[], Awaitable[None]], *, is_worker: bool, logger: JinaLogger) -> None:
+        self._refresh = refresh
+        self._is_worker = is_worker
+        self._logger = logger
+        self._schema: strawberry.Schema | None = None
+
+    def install(self, handlers: Mapping[str, PostHandler]) -> None:
+        """Takes other endpoints.
+
+        Args:
+            handlers: What answers each endpoint, by its name.
+        """
+        self._schema = build_schema(handlers, is_worker=self._is_worker, logger=self._logger) if handlers else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        headers = {name.decode('latin-1'): value.decode('latin-1') for name, value in scope['headers']}
+        with contextlib.suppress(ClientGone):
+            raw = await read_body(receive)
+            if scope['method'] == 'GET' and not scope['query_string'] and 'text/html' in headers.get('accept', ''):
+                await self._send_page(send)
+                return
+            try:
+                operation = _read(scope, raw, headers.get('content-type', ''))
+                _check(operation, by_get=scope['method'] == 'GET')
+                answer = await while_connected(self._execute(operation), receive, at_once=True)
+                status = 200
+            except _Refused as error:
+                status, answer = error.status, {'errors': [{'message': str(error)}]}
+            except asyncio.CancelledError:  # the server stops and this took too long
+                status, answer = 503, {'errors': [{'message': 'the server is stopping; send the request again'}]}
+            await send_json(send, status, to_json(answer))
+
+    async def _execute(self, operation: _Operation) -> dict[str, Any]:
+        if self._schema is None:
+            await self._refresh()
+        if self._schema is None:
+            raise _Refused(503, 'the endpoints are not known yet, or none can be called over GraphQL; try again')
+        try:
+            result = await self._schema.execute(operation.query, operation.variables, operation_name=operation.name)
+        except RecursionError:
+            raise _Refused(400, 'the query is nested too deeply') from None
+        answer: dict[str, Any] = {'data': result.data}
+        if result.errors:
+            answer['errors'] = [error.formatted for error in result.errors]
+        return answer
+
+    async def _send_page(self, send: Send) -> None:
+        body = render_page(self._schema.as_str() if self._schema is not None else '').encode()
+        headers = [(b'content-type', b'text/html; charset=utf-8'), (b'content-length', b'%d' % len(body))]
+        await send({'type': 'http.response.start', 'status': 200, 'headers': headers})
+        await send({'type': 'http.response.body', 'body': body})
+
+
+def _read(scope: Scope, raw: bytes, content_type: str) -> _Operation:
+    """Reads the operation from the query string of a GET or from the JSON of a POST."""
+    if scope['method'] == 'GET':
+        # surrogates stand for bytes that are no UTF-8, which no GraphQL can be
+        given: Any = dict(parse_qsl(scope['query_string'].decode('latin-1'), keep_blank_values=True))
+        if given.get('variables'):
+            given['variables'] = _parse(given['variables'].encode(errors='replace'), 'variables')
+    elif content_type.partition(';')[0].strip().lower() != _JSON:
+        raise _Refused(415, f'the content type is {content_type!r}; send {_JSON}')
+    else:
+        given = _parse(raw, 'the body')
+    if not isinstance(given, dict) or not isinstance(given.get('query'), str) or not given['query'].strip():
+        raise _Refused(400, 'the request has no query; send {"query": "...", "variables": {...}}')
+    variables, name = given.get('variables'), given.get('operationName')
+    if variables is not None and not isinstance(variables, dict):
+        raise _Refused(400, f'variables are of type {type(variables).__name__}; give an object')
+    if name is not None and not isinstance(name, str):
+        raise _Refused(400, f'operationName is of type {type(name).__name__}; give a string')
+    return _Operation(given['query'], variables, name or None)
+
+
+def _parse(raw: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _Refused(400, f'{what} can not be read as JSON: {error}') from None
+
+
+def _check(operation: _Operation, *, by_get: bool) -> None:
+    """Refuses what takes too long to check, and changes by a GET, which any page may send.
+
+    Syntax errors are left to the execution, which reports them with their place.
+    """
+    try:
+        document = parse(operation.query, no_location=True, max_tokens=MAX_TOKENS)
+        fields = _FieldCounter.count(document)
+    except GraphQLError as error:
+        raise _Refused(400, error.message) from None
+    except RecursionError:
+        raise _Refused(400, 'the query is nested too deeply') from None
+    if fields > MAX_FIELDS:
+        raise _Refused(400, f'the query selects {fields} fields, more than {MAX_FIELDS}; send several requests')
+    chosen = get_operation_ast(document, operation.name)
+    if by_get and (chosen is None or chosen.operation is not OperationType.QUERY):
+        raise _Refused(405, 'GET is for queries only; send mutations by POST')
+
+
+class _FieldCounter(Visitor):
+    """Counts the fields that a query selects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = 0
+
+    @classmethod
+    def count(cls, document: DocumentNode) -> int:
+        counter = cls()
+        visit(document, counter)
+        return counter.number
+
+    def enter_field(self, *_: FieldNode) -> None:
+        self.number += 1
