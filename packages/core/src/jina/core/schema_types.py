@@ -108,8 +108,8 @@ class _Builder:
         if self._is_document:
             base = _Incomplete if unknown else BaseDoc
         model = create_model(title, __base__=base, __doc__=schema.get('description'), **fields)
-        if issubclass(model, _Incomplete):
-            model.defaults_elsewhere = frozenset(unknown)
+        if base is _Incomplete:
+            cast('type[_Incomplete]', model).defaults_elsewhere = frozenset(unknown)
         if schema.get('additionalProperties') is False:
             model.model_config = ConfigDict(**{**model.model_config, 'extra': 'forbid'})
             model.model_rebuild(force=True)

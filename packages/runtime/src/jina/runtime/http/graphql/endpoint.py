@@ -11,7 +11,17 @@ from urllib.parse import parse_qsl
 
 import orjson
 import strawberry
-from graphql import DocumentNode, FieldNode, GraphQLError, OperationType, Visitor, get_operation_ast, parse, visit
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    OperationType,
+    SelectionSetNode,
+    Visitor,
+    get_operation_ast,
+    parse,
+    visit,
+)
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.http.graphql.page import render_page
 from jina.runtime.http.graphql.schema import build_schema
@@ -21,10 +31,14 @@ from starlette.types import Receive, Scope, Send
 
 __all__ = ['GraphQLEndpoint']
 
-MAX_TOKENS: Final = 20_000
+MAX_TOKENS: Final = 5_000
 """Tokens of a query; larger documents belong into variables."""
 MAX_FIELDS: Final = 1_000
-"""Fields that a query may select: the time to check it grows with their square."""
+"""Fields that a query may select."""
+MAX_REPEATED: Final = 50
+"""Fields that may be selected once more in the same place, for which there is no reason."""
+MAX_FRAGMENTS: Final = 20
+"""Fragments that a query may have."""
 _JSON: Final = 'application/json'
 
 
@@ -148,30 +162,51 @@ def _check(operation: _Operation, *, by_get: bool) -> None:
     """
     try:
         document = parse(operation.query, no_location=True, max_tokens=MAX_TOKENS)
-        fields = _FieldCounter.count(document)
+        excess = _Census.of(document).excess()
     except GraphQLError as error:
         raise _Refused(400, error.message) from None
     except RecursionError:
         raise _Refused(400, 'the query is nested too deeply') from None
-    if fields > MAX_FIELDS:
-        raise _Refused(400, f'the query selects {fields} fields, more than {MAX_FIELDS}; send several requests')
+    if excess:
+        raise _Refused(400, f'the query {excess}; send several requests')
     chosen = get_operation_ast(document, operation.name)
-    if by_get and (chosen is None or chosen.operation is not OperationType.QUERY):
+    if chosen is None:
+        raise _Refused(400, f'the query has no operation {operation.name!r}; name one of its operations')
+    if by_get and chosen.operation is not OperationType.QUERY:
         raise _Refused(405, 'GET is for queries only; send mutations by POST')
 
 
-class _FieldCounter(Visitor):
-    """Counts the fields that a query selects."""
+class _Census(Visitor):
+    """Counts what makes the validation of a query slow: it compares fields of the same name, and fragments, in pairs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.number = 0
+        self.fields = 0
+        self.repeated = 0
+        self.fragments = 0
 
     @classmethod
-    def count(cls, document: DocumentNode) -> int:
-        counter = cls()
-        visit(document, counter)
-        return counter.number
+    def of(cls, document: DocumentNode) -> _Census:
+        census = cls()
+        visit(document, census)
+        return census
 
-    def enter_field(self, *_: FieldNode) -> None:
-        self.number += 1
+    def enter_selection_set(self, node: SelectionSetNode, *_: Any) -> None:
+        names = [(item.alias or item.name).value for item in node.selections if isinstance(item, FieldNode)]
+        self.fields += len(node.selections)
+        self.repeated += len(names) - len(set(names))
+
+    def enter_fragment_definition(self, *_: Any) -> None:
+        self.fragments += 1
+
+    def enter_inline_fragment(self, *_: Any) -> None:
+        self.fragments += 1
+
+    def excess(self) -> str:
+        """Returns what there is too much of; empty if nothing is."""
+        found = (
+            ('selects {} fields', self.fields, MAX_FIELDS),
+            ('selects {} fields again', self.repeated, MAX_REPEATED),
+            ('has {} fragments', self.fragments, MAX_FRAGMENTS),
+        )
+        return next((f'{what.format(number)}, more than {most}' for what, number, most in found if number > most), '')
