@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import grpc
 import grpc.aio
 from jina.core import frames, wire
@@ -133,13 +132,13 @@ async def raw(port: int, payload: bytes) -> str:
     return b','.join(statuses[:2]).decode() or 'nothing'
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: bytes, content_type: str = 'application/json') -> str:
+async def post(victim: Victim, port: int, path: str, body: bytes, content_type: str = 'application/json') -> str:
     """One POST."""
-    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    async with session.post(url, data=body, headers={'content-type': content_type}, timeout=timeout) as answer:
+    headers = {'content-type': content_type}
+    async with victim.session().post(f'http://127.0.0.1:{port}{path}', data=body, headers=headers) as answer:
         text = await answer.read()
         if answer.status not in NO_FAULT:
-            raise Fault(f'POST {url} {body[:2000]!r}: {answer.status} {text[:500]!r}')
+            raise Fault(f'POST {path} {content_type} {body[:2000]!r}: {answer.status} {text[:500]!r}')
         return str(answer.status)
 
 

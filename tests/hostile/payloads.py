@@ -23,7 +23,25 @@ ENDPOINTS = st.sampled_from(
     ['/things', '/one', '/parts', '/stream', '/', '', '/default', '_jina_dry_run_', '/nope', 'things', '/\0', '/' * 500]
 )
 NAMES = st.sampled_from(
-    ['', 'first', 'second', 'first|second', '(', '[a', '(a+)+$', 'x' * 1000, '.*', '\\', '(?P<a', 'first/rep-0', '\0']
+    [
+        '',
+        'first',
+        'second',
+        'first|second',
+        '(',
+        '[a',
+        '(a+)+$',
+        '(.?){40}z',
+        '(|)' * 60 + 'z',
+        '.?' * 40 + 'z',
+        '(' * 5000,
+        'x' * 1000,
+        '.*',
+        '\\',
+        '(?P<a',
+        'first/rep-0',
+        '\0',
+    ]
 )
 TEXTS = st.one_of(
     st.text(max_size=20),

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 REQUESTS = int(os.environ.get('HOSTILE_REQUESTS', '1200'))
 """All requests together; set by ``python -m tests.hostile``."""
 BATCH = 20
-"""Requests that are sent at the same time."""
+"""Payloads that are sent at the same time, each to both servers."""
 
 
-def configured(share: float, *, batch: int = BATCH) -> settings:
+def configured(share: float, *, batch: int = 2 * BATCH) -> settings:
     """Settings for a test that has a share of all requests.
 
     The examples are the same in each short run, and others in each long one.

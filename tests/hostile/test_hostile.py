@@ -9,11 +9,9 @@ import asyncio
 import json
 import struct
 import urllib.request
-from collections.abc import Coroutine, Iterator
-from itertools import cycle
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import aiohttp
 import pytest
 import requests
 import schemathesis
@@ -42,7 +40,6 @@ pytestmark = [
     pytest.mark.timeout(0),  # an attack has its own limit
     pytest.mark.filterwarnings('ignore:Generating overly large repr'),
 ]
-_turns: Iterator[int] = cycle(range(2))
 
 
 @pytest.fixture(autouse=True)
@@ -51,115 +48,107 @@ def _alive(victim: Victim) -> Iterator[None]:
     victim.check()
 
 
-def _send(victim: Victim, kind: str, attacks: list[Coroutine[Any, Any, str]]) -> None:
-    """Runs attacks at the same time, and counts what they came to."""
+def _send(victim: Victim, kind: str, payloads: list[Any], attack_one: Callable[[Target, Any], Any]) -> None:
+    """Attacks both servers with all payloads at the same time, and counts what it came to."""
 
     async def all_of_them() -> list[str]:
+        attacks = [attack_one(target, payload) for payload in payloads for target in victim.targets]
         return list(await asyncio.gather(*attacks))
 
     for outcome in victim.run(all_of_them()):
         victim.count(kind, outcome)
 
 
-def _next(victim: Victim) -> Target:
-    return victim.targets[next(_turns)]
-
-
 @attack(0.14, REQUEST_BYTES)
 def test_grpc_single(victim: Victim, payloads: list[bytes]) -> None:
-    port = _next(victim).grpc
-    _send(victim, 'grpc single', [connections.unary(victim, port, wire.PROCESS_SINGLE_DATA, raw) for raw in payloads])
+    method = wire.PROCESS_SINGLE_DATA
+    _send(victim, 'grpc single', payloads, lambda to, raw: connections.unary(victim, to.grpc, method, raw))
 
 
 @attack(0.03, MANY_BYTES)
 def test_grpc_many(victim: Victim, payloads: list[bytes]) -> None:
-    port = victim.deployment.grpc
-    _send(victim, 'grpc many', [connections.unary(victim, port, wire.PROCESS_DATA, raw) for raw in payloads])
+    method = wire.PROCESS_DATA
+    _send(victim, 'grpc many', payloads, lambda to, raw: connections.unary(victim, to.grpc, method, raw))
 
 
 @attack(0.05, st.tuples(st.sampled_from([wire.ENDPOINT_DISCOVERY, wire.DRY_RUN, wire.STATUS]), BYTES))
 def test_grpc_discovery(victim: Victim, payloads: list[tuple[str, bytes]]) -> None:
-    port = _next(victim).grpc
-    _send(victim, 'grpc discovery', [connections.unary(victim, port, method, raw) for method, raw in payloads])
+    _send(victim, 'grpc discovery', payloads, lambda to, sent: connections.unary(victim, to.grpc, *sent))
 
 
 @attack(0.05, st.lists(REQUEST_BYTES, max_size=3))
 def test_grpc_call(victim: Victim, payloads: list[list[bytes]]) -> None:
-    port = _next(victim).grpc
-    _send(victim, 'grpc call', [connections.stream_both(victim, port, wire.CALL, raws) for raws in payloads])
+    _send(victim, 'grpc call', payloads, lambda to, raws: connections.stream_both(victim, to.grpc, wire.CALL, raws))
 
 
 @attack(0.06, SINGLE_BYTES)
 def test_grpc_stream(victim: Victim, payloads: list[bytes]) -> None:
-    port = _next(victim).grpc
-    _send(victim, 'grpc stream', [connections.stream_out(victim, port, raw) for raw in payloads])
+    _send(victim, 'grpc stream', payloads, lambda to, raw: connections.stream_out(victim, to.grpc, raw))
 
 
 @attack(0.05, frame_lists())
 def test_fast_lane(victim: Victim, payloads: list[list[bytes]]) -> None:
-    port = _next(victim).grpc
-    _send(victim, 'fast lane', [connections.stream_both(victim, port, wire.FAST_LANE, frames) for frames in payloads])
+    method = wire.FAST_LANE
+    _send(victim, 'fast lane', payloads, lambda to, raws: connections.stream_both(victim, to.grpc, method, raws))
 
 
 @attack(0.04, st.tuples(frame_lists(), st.sampled_from([None] * 6 + [0, 1, 2**22, 2**23 + 1, 2**32 - 1])))
 def test_local_lane(victim: Victim, payloads: list[tuple[list[bytes], int | None]]) -> None:
-    door = victim.run(connections.door_of(victim, _next(victim).grpc))
+    doors = {target.name: victim.run(connections.door_of(victim, target.grpc)) for target in victim.targets}
 
     def framed(frames: list[bytes], last: int | None) -> list[bytes]:
         found = [struct.pack('<I', len(frame)) + frame for frame in frames]
         return found if last is None else [*found, struct.pack('<I', last), b'x' * 100]
 
-    _send(victim, 'local lane', [connections.local(door, framed(*payload)) for payload in payloads])
+    _send(victim, 'local lane', payloads, lambda to, sent: connections.local(doors[to.name], framed(*sent)))
 
 
-@attack(
-    0.14, st.tuples(st.sampled_from(['/things', '/one', '/parts', '/default', '/stream', '/post', '/nope']), JSON_BYTES)
-)
+_PATHS = st.sampled_from(['/things', '/one', '/parts', '/default', '/stream', '/post', '/nope'])
+
+
+@attack(0.14, st.tuples(_PATHS, JSON_BYTES))
 def test_http_bodies(victim: Victim, payloads: list[tuple[str, bytes]]) -> None:
-    base = f'http://127.0.0.1:{_next(victim).http}'
-
-    async def run() -> list[str]:
-        async with aiohttp.ClientSession() as session:
-            return list(
-                await asyncio.gather(*(connections.post(session, base + path, body) for path, body in payloads))
-            )
-
-    for outcome in victim.run(run()):
-        victim.count('http bodies', outcome)
+    _send(victim, 'http bodies', payloads, lambda to, sent: connections.post(victim, to.http, *sent))
 
 
 @attack(0.03, graphql())
 def test_graphql(victim: Victim, payloads: list[bytes]) -> None:
-    url = f'http://127.0.0.1:{_next(victim).http}/graphql'
+    _send(victim, 'graphql', payloads, lambda to, body: connections.post(victim, to.http, '/graphql', body))
 
-    async def run() -> list[str]:
-        async with aiohttp.ClientSession() as session:
-            return list(await asyncio.gather(*(connections.post(session, url, body) for body in payloads)))
 
-    for outcome in victim.run(run()):
-        victim.count('graphql', outcome)
+_TYPES = [
+    'text/plain',
+    'application/xml',
+    '',
+    'application/json; charset=utf-16',
+    'multipart/form-data',
+    '\xff',
+    'a' * 500,
+]
+
+
+@attack(0.01, st.tuples(_PATHS, JSON_BYTES, st.sampled_from(_TYPES)))
+def test_http_content_types(victim: Victim, payloads: list[tuple[str, bytes, str]]) -> None:
+    _send(victim, 'http content types', payloads, lambda to, sent: connections.post(victim, to.http, *sent))
 
 
 @attack(0.2, RAW_HTTP)
 def test_http_bytes(victim: Victim, payloads: list[bytes]) -> None:
-    port = _next(victim).http
-    _send(victim, 'http bytes', [connections.raw(port, raw) for raw in payloads])
+    _send(victim, 'http bytes', payloads, lambda to, raw: connections.raw(to.http, raw))
 
 
-_TYPED = st.one_of(st.none(), st.just('json'), st.just('bytes'), st.just('nothing'))
+_TYPED = st.sampled_from([None, 'json', 'bytes', 'bytes', 'bytes', 'nothing'])
 
 
 @attack(0.04, st.lists(JSON_BYTES, max_size=3))
 def test_websocket_json(victim: Victim, payloads: list[list[bytes]]) -> None:
-    port = _next(victim).websocket
     texts = [[raw.decode('utf-8', 'replace') for raw in raws] for raws in payloads]
-    _send(victim, 'websocket json', [connections.talk(port, 'json', messages) for messages in texts])
+    _send(victim, 'websocket json', texts, lambda to, messages: connections.talk(to.websocket, 'json', messages))
 
 
 @attack(0.03, st.tuples(_TYPED, st.lists(st.one_of(REQUEST_BYTES, BYTES, st.text(max_size=20)), max_size=3)))
 def test_websocket_bytes(victim: Victim, payloads: list[tuple[str | None, list[Any]]]) -> None:
-    port = _next(victim).websocket
-    _send(victim, 'websocket bytes', [connections.talk(port, kind or 'bytes', messages) for kind, messages in payloads])
+    _send(victim, 'websocket bytes', payloads, lambda to, sent: connections.talk(to.websocket, *sent))
 
 
 _FRAMES = st.one_of(
@@ -188,19 +177,15 @@ _FRAMES = st.one_of(
 
 @attack(0.1, _FRAMES)
 def test_websocket_frames(victim: Victim, payloads: list[bytes]) -> None:
-    port = _next(victim).websocket
-    _send(victim, 'websocket frames', [connections.after_handshake(port, raw) for raw in payloads])
+    _send(victim, 'websocket frames', payloads, lambda to, raw: connections.after_handshake(to.websocket, raw))
 
 
-@attack(0.035, RAW_HTTP)
-def test_bytes_on_other_ports(victim: Victim, payloads: list[bytes]) -> None:
-    target = _next(victim)
-    ports = [target.websocket, target.grpc]
-    attacks = [connections.raw(ports[number % 2], raw) for number, raw in enumerate(payloads)]
-    _send(victim, 'bytes on other ports', attacks)
+@attack(0.025, st.tuples(st.sampled_from(['websocket', 'grpc']), RAW_HTTP))
+def test_bytes_on_other_ports(victim: Victim, payloads: list[tuple[str, bytes]]) -> None:
+    _send(victim, 'bytes on other ports', payloads, lambda to, sent: connections.raw(getattr(to, sent[0]), sent[1]))
 
 
-_STATUSES = [200, 405, 413, 415, 422, 499, 503]
+_STATUSES = [200, 400, 404, 405, 413, 415, 422, 499, 503]
 
 
 @pytest.mark.parametrize('name', ['flow', 'deployment'])

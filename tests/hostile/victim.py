@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import grpc.aio
 from docarray import DocList
 from docarray.documents import TextDoc
@@ -67,6 +68,7 @@ class Victim:
     def __post_init__(self) -> None:
         self.members = self.program.members()
         self._channels: dict[int, grpc.aio.Channel] = {}
+        self._session: aiohttp.ClientSession | None = None
 
     @property
     def targets(self) -> tuple[Target, Target]:
@@ -88,10 +90,18 @@ class Victim:
             self._channels[port] = grpc.aio.insecure_channel(f'127.0.0.1:{port}')
         return self._channels[port]
 
+    def session(self) -> aiohttp.ClientSession:
+        """An HTTP client, kept; to be used on the loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
+        return self._session
+
     async def close(self) -> None:
-        """Closes the channels."""
+        """Closes what is kept."""
         for channel in self._channels.values():
             await channel.close()
+        if self._session is not None:
+            await self._session.close()
 
     def check(self) -> None:
         """Checks that all processes live, that good requests are answered over each protocol, and that nothing was unhandled."""
