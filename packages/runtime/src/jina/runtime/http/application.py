@@ -229,7 +229,7 @@ class Application:
             if (error.name or '').partition('.')[0] not in ('strawberry', 'graphql'):
                 raise
             raise MissingExtraError('GraphQL', install='jina-runtime[graphql]') from error
-        endpoint = GraphQLEndpoint(self._look_again, is_worker=self._is_worker, logger=self._logger)
+        endpoint = GraphQLEndpoint(self._service, self._look_again, is_worker=self._is_worker, logger=self._logger)
         self.app.add_route('/graphql', endpoint, methods=['GET', 'POST'], include_in_schema=False)  # type: ignore[arg-type]
         return endpoint
 

@@ -27,6 +27,7 @@ from jina.runtime.http.graphql.page import render_page
 from jina.runtime.http.graphql.schema import build_schema
 from jina.runtime.http.rendering import to_json
 from jina.runtime.http.routes import ClientGone, PostHandler, read_body, send_json, while_connected
+from jina.runtime.service import RequestService
 from starlette.types import Receive, Scope, Send
 
 __all__ = ['GraphQLEndpoint']
@@ -68,12 +69,21 @@ class GraphQLEndpoint:
     """Answers at ``/graphql`` over ASGI.
 
     Args:
+        service: What answers.
         refresh: Looks for endpoints again.
         is_worker: The server is an Executor itself.
         logger: For failures of the server itself.
     """
 
-    def __init__(self, refresh: Callable[[], Awaitable[None]], *, is_worker: bool, logger: JinaLogger) -> None:
+    def __init__(
+        self,
+        service: RequestService,
+        refresh: Callable[[], Awaitable[None]],
+        *,
+        is_worker: bool,
+        logger: JinaLogger,
+    ) -> None:
+        self._service = service
         self._refresh = refresh
         self._is_worker = is_worker
         self._logger = logger
@@ -85,7 +95,9 @@ class GraphQLEndpoint:
         Args:
             handlers: What answers each endpoint, by its name.
         """
-        self._schema = build_schema(handlers, is_worker=self._is_worker, logger=self._logger) if handlers else None
+        self._schema = (
+            build_schema(self._service, handlers, is_worker=self._is_worker, logger=self._logger) if handlers else None
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

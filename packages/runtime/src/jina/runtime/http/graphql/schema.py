@@ -16,6 +16,7 @@ from jina.runtime.http.bodies import BodyError
 from jina.runtime.http.graphql.types import SCALARS, TypeBuilder, identifier
 from jina.runtime.http.rendering import to_json, untyped_docs
 from jina.runtime.http.routes import EXECUTOR_ERROR, PostHandler
+from jina.runtime.service import RequestService
 from strawberry import UNSET
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
@@ -39,15 +40,18 @@ class _Schema(strawberry.Schema):
         return
 
 
-def build_schema(handlers: Mapping[str, PostHandler], *, is_worker: bool, logger: JinaLogger) -> strawberry.Schema:
+def build_schema(
+    service: RequestService, handlers: Mapping[str, PostHandler], *, is_worker: bool, logger: JinaLogger
+) -> strawberry.Schema:
     """Makes the schema of a server.
 
     Args:
-        handlers: What answers each endpoint; at least one.
+        service: What answers.
+        handlers: What reads the requests to each endpoint; at least one.
         is_worker: The server is an Executor itself.
         logger: For failures of the server itself.
     """
-    calls = _Calls(handlers, TypeBuilder(), is_worker=is_worker, logger=logger)
+    calls = _Calls(service, handlers, TypeBuilder(), is_worker=is_worker, logger=logger)
     fields = {GENERIC_FIELD: calls.generic_field()}
     for name in handlers:
         title = base = identifier(name.strip('/')) if name.strip('/') else 'root'
@@ -64,9 +68,16 @@ class _Calls:
     """Makes fields that call endpoints."""
 
     def __init__(
-        self, handlers: Mapping[str, PostHandler], types: TypeBuilder, *, is_worker: bool, logger: JinaLogger
+        self,
+        service: RequestService,
+        handlers: Mapping[str, PostHandler],
+        types: TypeBuilder,
+        *,
+        is_worker: bool,
+        logger: JinaLogger,
     ) -> None:
         self.types = types
+        self._service = service
         self._handlers = handlers
         self._is_worker = is_worker
         self._logger = logger
@@ -115,7 +126,7 @@ class _Calls:
             'targetExecutor': target or None,
         }
         try:
-            response = await _exchange(handler, handler.read(to_json(body)))
+            response = await _exchange(self._service, handler.read(to_json(body), name))
             if response.is_error:
                 raise _executor_error(response)
             return list(response.docs if self._is_worker else untyped_docs(response))
@@ -137,7 +148,7 @@ def _field(resolve: Any, documents: tuple[Any, Any], arguments: dict[str, Any], 
     return strawberry.field(resolver=resolve, description=description)
 
 
-async def _exchange(handler: PostHandler, request: DataRequest) -> DataRequest:
+async def _exchange(service: RequestService, request: DataRequest) -> DataRequest:
     """Gives a request to the service and waits; who stops waiting ends the work."""
     answer: asyncio.Future[DataRequest] = asyncio.get_running_loop().create_future()
 
@@ -149,7 +160,7 @@ async def _exchange(handler: PostHandler, request: DataRequest) -> DataRequest:
         else:
             answer.set_exception(error or JinaError('no answer'))
 
-    cancel = handler.begin(request, finished)
+    cancel = service.begin_request(request, finished, with_routes=False)
     try:
         return await answer
     except asyncio.CancelledError:
