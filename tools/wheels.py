@@ -43,11 +43,17 @@ TEST_TOOLS_OF = {
     ),
 }
 """What the tests of a distribution need beside ``TEST_TOOLS`` and what the distribution declares."""
-EXTRAS = {'runtime': 'http,websocket,reload', 'client': 'http,websocket', 'orchestrate': 'reload', 'export': 'png'}
+EXTRAS = {
+    'runtime': 'http,websocket,graphql,reload',
+    'client': 'http,websocket',
+    'orchestrate': 'reload',
+    'export': 'png',
+    'jina': 'graphql,all',
+}
 """Extras, separated by commas, that a distribution is tested with."""
 EVERYTHING = (
     'jina-core',
-    'jina-runtime[http,websocket]',
+    'jina-runtime[http,websocket,graphql]',
     'jina-client[http,websocket]',
     'jina-telemetry',
     'jina-export[png]',

@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 SERVER_ONLY = {
     'docker',
     'fastapi',
+    'graphql',
     'opentelemetry.sdk',
     'prometheus_client',
     'starlette',
@@ -145,7 +146,7 @@ def test_only_a_flow_with_http_loads_its_server(tmp_path: Path) -> None:
         (_, own), *_, (name, gateway) = spy.ask(program)
     assert name.startswith('gateway')
     assert {'fastapi', 'uvicorn'} <= gateway
-    assert not {'docker', 'opentelemetry.sdk', 'strawberry'} & gateway
+    assert not {'docker', 'graphql', 'opentelemetry.sdk', 'strawberry'} & gateway
     assert not SERVER_ONLY & own
 
 

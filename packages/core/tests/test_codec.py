@@ -246,6 +246,19 @@ def test_fields_without_a_form_are_reported() -> None:
         codec.encode_doc(odd)
 
 
+def test_dicts_too_deep_for_the_wire_are_reported() -> None:
+    class Tagged(BaseDoc):
+        tags: dict[str, Any] = {}  # noqa: RUF012
+
+    tags: dict[str, Any] = {}
+    for _ in range(100):
+        tags = {'a': tags}
+    with pytest.raises(SchemaError, match=r'can not be serialised: .*Field `tags` is problematic'):
+        codec.encode_docs(DocList[Tagged]([Tagged(tags=tags)]))
+    with pytest.raises(SchemaError, match=r'can not be serialised: .*Field `tags` is problematic'):
+        codec.encode_doc(Tagged(tags=tags))
+
+
 def test_numbers_beyond_the_wire_are_reported() -> None:
     with pytest.raises(SchemaError, match='Field `size` is problematic'):
         codec.encode_docs(DocList[Tree]([Tree(size=2**31)]))

@@ -162,6 +162,7 @@ HTTP_SERVER = {
     'no_debug_endpoints': flag(),
     'no_crud_endpoints': flag(),
     'expose_endpoints': Fact('object', None, {'/foo': {'summary': 'something', 'methods': ['PUT']}}),
+    'expose_graphql_endpoint': flag(),
     'uvicorn_kwargs': values(),
 }
 DEPLOYMENT = {
@@ -190,7 +191,6 @@ GATEWAY = {
     'pod_role': Fact('string', 'GATEWAY', 'HEAD', 'a gateway has no other role'),
     'host': text('0.0.0.0', aliases=('host_in',)),
     'prefetch': Fact('integer', 1000, 0),
-    'expose_graphql_endpoint': flag('it comes with GraphQL'),
     'proxy': flag(),
     'uses': Fact('any', None, 'MyGateway'),
     'uses_with': values(),

@@ -153,7 +153,7 @@ def test_hello_tells_versions_and_window() -> None:
     assert Hello.from_bytes(Hello(3, 2, 10).to_bytes()) == Hello(3, 2, 10)
     assert Hello.from_bytes(b'{"version": 1, "oldest": 1, "window": null, "new": true}') == Hello()
     assert Hello(2, 2).understands(Hello(3, 2)) and not Hello(1, 1).understands(Hello(3, 2))
-    for raw in (b'', b'[]', b'{"version": "x"}', b'\xff'):
+    for raw in (b'', b'[]', b'{"version": "x"}', b'\xff', b'[' * 20_000, b'{"version": 1e400, "oldest": 1}'):
         with pytest.raises(RequestTypeError, match='no hello'):
             Hello.from_bytes(raw)
     assert HELLO != ERROR

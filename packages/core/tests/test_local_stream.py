@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -144,6 +145,19 @@ async def test_a_door_that_is_not_there_or_belongs_to_another_user(door: Door, m
     user = os.geteuid()
     monkeypatch.setattr(os, 'geteuid', lambda: user + 1)
     assert await open_door(door.name) is None
+
+
+async def test_who_tells_of_a_frame_longer_than_any_gets_no_memory_for_it(door: Door) -> None:
+    reader, writer = await asyncio.open_unix_connection(f'\0{door.name}')
+    server = await asyncio.wait_for(door.ends.get(), 20)
+    writer.write((local_stream._LONGEST + 1).to_bytes(4, 'little') + b'x' * 100)
+    with pytest.raises((asyncio.CancelledError, ConnectionError)):
+        await asyncio.wait_for(server.read(), 20)
+    assert server._large is None
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 20) == b''
+    writer.close()
+    await asyncio.wait_for(door.lost.get(), 20)
 
 
 async def test_both_sides_know_strangers(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from docarray.documents import ImageDoc, TextDoc
 from docarray.documents.legacy import LegacyDocument
 from docarray.typing import AnyTensor, ImageUrl, NdArray
 from jina.core.annotations import ParametersType
-from jina.core.codec import decode_docs, encode_docs
+from jina.core.codec import decode_doc, decode_docs, encode_doc, encode_docs
 from jina.core.errors import SchemaError
 from jina.core.schema import (
     EndpointSchema,
@@ -140,6 +140,21 @@ def test_schemas_of_pydantic_1() -> None:
     doc = built(nested={'a': 1}, all=[{'a': 2}], vector=[1.0, 2.0])
     assert (doc.text, doc.nested.a, doc.all[0].a) == (None, 1, 2)
     assert isinstance(doc.all, DocList)
+
+
+def test_a_default_that_the_schema_does_not_tell_is_left_to_the_class() -> None:
+    class Words(BaseDoc):
+        words: list[str] = Field(default_factory=lambda: ['w'])
+        text: str = 't'
+        inner: Inner = Field(default_factory=lambda: Inner(text='i'))
+
+    built = doc_type_from_schema(schema_of(Words))
+    doc = built()
+    assert (doc.words, doc.inner, doc.text) == (None, None, 't')
+    assert decode_doc(encode_doc(doc), Words).words == ['w']
+    assert decode_doc(encode_doc(doc), Words).inner.text == 'i'
+    assert decode_doc(encode_doc(built(words=['a'])), Words).words == ['a']
+    assert decode_doc(encode_doc(decode_doc(encode_doc(doc), built)), Words).words == ['w']
 
 
 def test_a_schema_of_something_else_is_refused() -> None:

@@ -351,6 +351,42 @@ async def test_versions_that_do_not_meet(cluster: Any) -> None:
     assert await call.details() == 'the fast lane of this server has version 1, not 9'
 
 
+async def test_a_number_that_is_taken(cluster: Any, request_of: Callable[..., DataRequest]) -> None:
+    worker = await cluster.worker(Recorder)
+    executor = worker.pod.service.executor
+    raw = request_of('/sleep', 'a').to_bytes()
+
+    async def send(window: int) -> tuple[Any, list[frames.Record]]:
+        """Sends a request, two with the number of another, one of them damaged; returns the call and the answers."""
+        executor.gate.clear()
+        call = cluster.channel(worker.address).stream_stream(wire.FAST_LANE)()
+        writer = frames.FrameWriter()
+        writer.add(frames.HELLO, 0, frames.Hello(window=window).to_bytes())
+        writer.add(frames.REQUEST, 1, raw)
+        writer.add(frames.REQUEST, 1, raw)
+        writer.add(frames.REQUEST, 2, b'x', flags=4)
+        await call.write(writer.take())
+        if window:
+            await until(lambda: executor.running == 1)
+            executor.gate.set()
+            await call.done_writing()
+        reader, found = frames.FrameReader(), []
+        with contextlib.suppress(grpc.aio.AioRpcError):  # its code and details are looked at
+            while (frame := await call.read()) is not grpc.aio.EOF:
+                found += reader.read(frame)
+        return call, found
+
+    call, _ = await send(0)
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert await call.details() == 'the fast lane has a request with the number 1 under way already'
+    # with room for one the others wait for their turn; the number is free by then
+    call, found = await send(1)
+    assert await call.code() is grpc.StatusCode.OK
+    assert [record[:2] for record in found[1:]] == [(frames.RESPONSE, 1), (frames.RESPONSE, 1), (frames.ERROR, 2)]
+    assert frames.decode_error(found[-1][3])[0] == 'INVALID_ARGUMENT'
+    await until(lambda: executor.running == 0)
+
+
 async def test_a_server_of_another_version_is_served_without_the_lane(
     cluster: Any, request_of: Callable[..., DataRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:

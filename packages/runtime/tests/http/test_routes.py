@@ -153,6 +153,7 @@ async def test_endpoints_without_slash_and_the_default(site: Any) -> None:
         ({'data': {'text': 3}, 'parameters': {'top_k': 1}}, ['body', 'data', 'text'], 'string_type'),
         ({'data': 3, 'parameters': {'top_k': 1}}, ['body', 'data'], 'list_type'),
         ({'data': [], 'parameters': 3}, ['body', 'parameters'], 'dict_type'),
+        ({'data': [], 'parameters': {'top_k': 10**400}}, ['body', 'parameters'], 'float_type'),
         ({'data': [], 'header': {'requestId': 3}}, ['body', 'header', 'requestId'], 'string_type'),
         (b'{bad', ['body'], 'json_invalid'),
         (b'', ['body'], 'missing'),

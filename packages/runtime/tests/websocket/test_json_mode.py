@@ -224,6 +224,15 @@ async def test_a_stream_that_fails(site: Any) -> None:
 async def test_deep_and_large_json(site: Any) -> None:
     deep = '{"execEndpoint": "/upper", "data": ' + '[' * 100_000 + ']' * 100_000 + '}'
     assert (await site.ask_json(deep))['detail']
+    # parameters have less room on the wire; the other requests of the connection are not concerned
+    nested = '{"a":' * 40 + '1' + '}' * 40
+    async with site.connect('json') as connection:
+        await connection.send('{"execEndpoint": "/upper", "data": [], "parameters": ' + nested + '}')
+        await connection.send('{"execEndpoint": "/upper", "data": [{"text": "a"}]}')
+        answers = [json.loads(await connection.recv()) for _ in range(2)]
+    assert [doc['text'] for answer in answers for doc in answer['data']] == ['A']
+    for detail in (answer['detail'] for answer in answers if 'detail' in answer):
+        assert 'is nested deeper than 30 levels' in detail
     wide = await site.ask_json({'execEndpoint': '/upper', 'data': [{'text': 'x' * 3_000_000}]})
     assert len(wide['data'][0]['text']) == 3_000_000
 

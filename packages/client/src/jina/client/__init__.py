@@ -12,7 +12,7 @@ from jina.client.client import (
     SyncClient,
     WebSocketClient,
 )
-from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.mixin import HealthCheckMixin, MutateMixin, PostMixin, ProfileMixin
 
 __all__ = [
     'AsyncClient',
@@ -24,6 +24,7 @@ __all__ = [
     'GRPCClient',
     'HTTPClient',
     'HealthCheckMixin',
+    'MutateMixin',
     'PostMixin',
     'ProfileMixin',
     'SyncClient',

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import weakref
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
 from jina.client.host import address_of
 from jina.client.loop import INLINE, BackgroundLoop, Caller, background_loop, close_with_loop, drop_poller_notes
-from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.mixin import HealthCheckMixin, MutateMixin, PostMixin, ProfileMixin
 from jina.client.port_probe import explained
 from jina.client.profiling import Profile, profile_of
 from jina.client.read_ahead import ReadAhead
@@ -51,7 +51,7 @@ _REMARKS: Final = 1000
 """Different remarks of servers that a client logs: they hold the names of endpoints, which may be made up by the call."""
 
 
-class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
+class BaseClient(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
     """What all clients have. Connections open at the first call, one per event loop, and are kept.
 
     Args:
@@ -127,6 +127,27 @@ class BaseClient(PostMixin, HealthCheckMixin, ProfileMixin):
     def make_profile(self, *, show: bool) -> Any:
         """Makes the call that ``profiling`` prepared."""
 
+    @abstractmethod
+    def make_mutation(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> Any:
+        """Makes the call that ``mutate`` prepared."""
+
+    async def _mutate(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> dict[str, Any]:
+        """Sends GraphQL, over HTTP if the client was told no protocol: the documented calls name only a port."""
+        address = address_of(self.options, ProtocolType.HTTP)
+        if address.protocol == self.protocol:
+            async with self._lease() as transport:
+                return await transport.mutate(query, variables, options)
+        transport = open_transport(address, self.options)
+        try:
+            return await transport.mutate(query, variables, options)
+        finally:
+            await transport.close()
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncGenerator[Transport, None]:
+        """Yields a transport for one call."""
+        yield self._open()
+
     def _open(self) -> Transport:
         """Returns the transport of the running loop, which is kept; opens one if there is none."""
         loop = asyncio.get_running_loop()
@@ -188,6 +209,9 @@ class SyncClient(SyncCalls, BaseClient):
 
     def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
         return self.background().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
+
+    def make_mutation(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> dict[str, Any]:
+        return self.background().run(lambda _: self._mutate(query, variables, options))
 
     def make_profile(self, *, show: bool) -> Profile:
         profile = self.background().run(lambda _: profile_of(self._open(), self.address))
@@ -270,6 +294,11 @@ class AsyncClient(AsyncCalls, BaseClient):
     async def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
         async with self._lease() as transport:
             return await self._is_ready(transport, dry_run=dry_run, timeout_s=timeout_s)
+
+    async def make_mutation(
+        self, query: str, variables: Mapping[str, Any] | None, options: CallOptions
+    ) -> dict[str, Any]:
+        return await self._mutate(query, variables, options)
 
     async def make_profile(self, *, show: bool) -> Profile:
         async with self._lease() as transport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import Unpack
 
-__all__ = ['HealthCheckMixin', 'PostMixin', 'ProfileMixin']
+__all__ = ['HealthCheckMixin', 'MutateMixin', 'PostMixin', 'ProfileMixin']
 
 
 class _HasClient(ABC):
@@ -174,6 +174,41 @@ class PostMixin(_HasClient):
         return self.client.make_stream(
             request, CallOptions(doc_list_type=shape.doc_list_type, **travel_options(extras))
         )
+
+
+class MutateMixin(_HasClient):
+    """Sends GraphQL. With an asynchronous client the answer is a coroutine."""
+
+    def mutate(
+        self,
+        mutation: str,
+        variables: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+    ) -> Any:
+        """Sends a GraphQL mutation, or a query, to a server with ``expose_graphql_endpoint=True``.
+
+        Args:
+            mutation: GraphQL, for example ``'mutation { docs(data: {text: "abcd"}) { id } }'``.
+            variables: Values of its variables, as JSON knows them.
+            timeout: Limit in seconds, None for none.
+            headers: Headers of the HTTP request.
+
+        Returns:
+            The answer as a dict with ``data`` and, if something failed, ``errors``.
+
+        Raises:
+            NotSupportedError: The protocol of the client isn't HTTP.
+            InputError: The variables can't be sent as JSON.
+            ClientError: The server has no GraphQL.
+            TransportError: The network failed. It is a ``ConnectionError``.
+        """
+        if not isinstance(mutation, str):
+            raise InputError(
+                f'mutation is of type {type(mutation).__name__}: {mutation!r}', hint='give GraphQL as text'
+            )
+        options = CallOptions(**travel_options({'timeout': timeout, 'headers': headers}))
+        return self.client.make_mutation(mutation, variables, options)
 
 
 class HealthCheckMixin(_HasClient):

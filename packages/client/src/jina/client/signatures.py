@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jina.client.mixin import HealthCheckMixin, PostMixin, ProfileMixin
+from jina.client.mixin import HealthCheckMixin, MutateMixin, PostMixin, ProfileMixin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping, Sequence
     from typing import Any, Literal, TypeVar, overload
 
     from docarray import BaseDoc, DocList
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ['AsyncCalls', 'SyncCalls']
 
 
-class SyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
+class SyncCalls(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
     """Calls that block and return results."""
 
     if TYPE_CHECKING:
@@ -72,6 +72,14 @@ class SyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
         def stream_doc(self, *args: Any, **kwargs: Any) -> Any:
             """Streams documents, see ``PostMixin.stream_doc``."""
 
+        def mutate(
+            self,
+            mutation: str,
+            variables: Mapping[str, Any] | None = None,
+            timeout: float | None = None,
+            headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        ) -> dict[str, Any]: ...
+
         def is_flow_ready(self, timeout: float | None = 5.0) -> bool: ...
 
         def is_deployment_ready(self, timeout: float | None = 5.0) -> bool: ...
@@ -79,7 +87,7 @@ class SyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
         def profiling(self, show_table: bool = True) -> Profile: ...
 
 
-class AsyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
+class AsyncCalls(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
     """Calls that are asynchronous iterators and coroutines."""
 
     if TYPE_CHECKING:
@@ -127,6 +135,14 @@ class AsyncCalls(PostMixin, HealthCheckMixin, ProfileMixin):
 
         def stream_doc(self, *args: Any, **kwargs: Any) -> Any:
             """Streams documents, see ``PostMixin.stream_doc``."""
+
+        def mutate(
+            self,
+            mutation: str,
+            variables: Mapping[str, Any] | None = None,
+            timeout: float | None = None,
+            headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        ) -> Awaitable[dict[str, Any]]: ...
 
         def is_flow_ready(self, timeout: float | None = 5.0) -> Awaitable[bool]: ...
 

@@ -118,7 +118,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     },
     'jina.clients.mixin': {
         'HealthCheckMixin': 'jina.client.mixin:HealthCheckMixin',
-        'MutateMixin': Later('GraphQL'),
+        'MutateMixin': 'jina.client.mixin:MutateMixin',
         'PostMixin': 'jina.client.mixin:PostMixin',
         'ProfileMixin': 'jina.client.mixin:ProfileMixin',
     },

@@ -109,7 +109,7 @@ def _encode_as_docarray(docs: DocList[Any]) -> bytes:
         return encode_docs(docs.to_doc_list())
     try:
         raw = docs.to_protobuf().SerializeToString()
-    except (ValueError, TypeError, RecursionError, EncodeError) as error:
+    except (ValueError, TypeError, RecursionError, EncodeError, DecodeError) as error:
         raise SchemaError(f'{docs!r} can not be serialised: {error}') from error
     return field(_DOCS, raw)
 
@@ -201,7 +201,7 @@ def encode_doc(doc: BaseDoc) -> bytes:
 def _encode_doc_as_docarray(doc: BaseDoc) -> bytes:
     try:
         return doc.to_protobuf().SerializeToString()  # type: ignore[no-any-return]
-    except (ValueError, TypeError, RecursionError, EncodeError) as error:
+    except (ValueError, TypeError, RecursionError, EncodeError, DecodeError) as error:
         raise SchemaError(f'{type(doc).__name__} {doc.id!r} can not be serialised: {error}') from error
 
 

@@ -150,7 +150,7 @@ class Hello:
                 str(found.get('door', '')),
                 FileId(*map(int, found['probe'])) if found.get('probe') else None,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise RequestTypeError(f'{raw[:100]!r} is no hello of the fast lane: {error!r}') from error
 
     def understands(self, other: Hello) -> bool:

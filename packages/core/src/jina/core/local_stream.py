@@ -28,8 +28,8 @@ __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
 _NAME: Final = re.compile(r'jina-lane-(\d{1,5})-[0-9a-f]{32}')
 _LENGTH: Final = Struct('<I')
 _LENGTH_SIZE: Final = _LENGTH.size
-_LONGEST: Final = 1 << 28
-"""No frame is longer; what says so is no stream of ours."""
+_LONGEST: Final = 1 << 23
+"""No frame is longer, see ``frames``: what says so is no stream of ours, and gets no memory for it."""
 _BUFFER_BYTES: Final = 1 << 16
 """So much is read at once, unless a frame is longer."""
 _UNREAD_BYTES: Final = 1 << 20

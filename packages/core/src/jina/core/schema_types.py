@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, Final, Literal, Union, cast, get_origin
+from typing import Any, ClassVar, Final, Literal, Union, cast, get_origin
 
 from docarray import BaseDoc, DocList
 from docarray.typing import AnyTensor
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from typing_extensions import Self
 
 from jina.core.errors import SchemaError
 
@@ -50,6 +51,26 @@ def _cached(schema: dict[str, Any], name: str, *, is_document: bool) -> type[Bas
         return _CACHE[key]
 
 
+class _Incomplete(BaseDoc):
+    """A document that has only those fields which were given, or whose default is known.
+
+    The schema doesn't have a default that a function makes: the class where the document goes to fills it in, if the field
+    is left out. Read here, it is None.
+    """
+
+    defaults_elsewhere: ClassVar[frozenset[str]] = frozenset()
+    """Fields with an unknown default."""
+
+    @model_validator(mode='after')
+    def _leave_out(self) -> Self:
+        for name in self.defaults_elsewhere - self.model_fields_set:
+            self.__dict__.pop(name, None)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return None if name in type(self).model_fields else super().__getattr__(name)
+
+
 class _Builder:
     """Builds one class and those nested in it.
 
@@ -82,8 +103,13 @@ class _Builder:
                 continue
             fields[field_name] = self._field(field_name, field_schema, field_name in required)
         title = str(schema.get('title') or name)
-        base = BaseDoc if self._is_document else BaseModel
+        unknown = {name for name in fields if name not in required and 'default' not in schema['properties'][name]}
+        base: type[BaseModel] = BaseModel
+        if self._is_document:
+            base = _Incomplete if unknown else BaseDoc
         model = create_model(title, __base__=base, __doc__=schema.get('description'), **fields)
+        if base is _Incomplete:
+            cast('type[_Incomplete]', model).defaults_elsewhere = frozenset(unknown)
         if schema.get('additionalProperties') is False:
             model.model_config = ConfigDict(**{**model.model_config, 'extra': 'forbid'})
             model.model_rebuild(force=True)

@@ -29,6 +29,7 @@ _PUBLIC_ONLY: dict[str, Any] = {
     'no_debug_endpoints': False,
     'no_crud_endpoints': False,
     'expose_endpoints': None,
+    'expose_graphql_endpoint': False,
     'uvicorn_kwargs': None,
 }
 """Options of the public server that processes behind it don't have."""
@@ -59,6 +60,7 @@ _SHARED_WITH_GATEWAY = (
     'no_debug_endpoints',
     'no_crud_endpoints',
     'expose_endpoints',
+    'expose_graphql_endpoint',
     'uvicorn_kwargs',
     'workspace',
     'reload',

@@ -222,6 +222,8 @@ class LaneServer:
 
     def _start(self, record: Record) -> None:
         kind, number, flags, payload = record
+        if number in self._calls:
+            raise RequestTypeError(f'the fast lane has a request with the number {number} under way already')
         timeout, metadata, raw = decode_request(flags, payload)
         call = self._calls[number] = _Call(self, number, len(raw))
         self._working += len(raw)
@@ -283,7 +285,11 @@ class LaneServer:
         while self._backlog and not self._full:
             record = self._backlog.popleft()
             self._held -= len(record[3])
-            self._start(record)
+            try:
+                self._start(record)
+            except RequestTypeError as error:  # it came long ago: what is answered now has nothing to do with it
+                self._waiting.add(ERROR, record[1], encode_error(error.grpc_code, str(error)))
+                self._wake()
         if self._room is not None and not self._room.done() and not self._crowded:
             self._room.set_result(None)
 

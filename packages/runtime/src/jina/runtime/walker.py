@@ -7,11 +7,10 @@ places only: a join copies their bytes into one list, and a ``when`` filter look
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.codec import merge_contents
 from jina.core.errors import DeadlineError, InputError
@@ -26,6 +25,10 @@ from jina.runtime.discovery import Directory
 from jina.runtime.filtering import defaults_of, filter_content
 from jina.runtime.group import Group, Metadata
 from jina.runtime.missing_endpoint import MissingEndpoints
+from jina.runtime.target import target_pattern
+
+if TYPE_CHECKING:
+    import re
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -66,15 +69,8 @@ class Visit:
         self.ended = [0] * steps
         self.status: list[StatusProto | None] = [None] * steps
         self.target: re.Pattern[str] | None = None
-        pattern = request.target_executor
-        if pattern:
-            try:
-                self.target = re.compile(pattern)
-            except re.error as error:
-                raise InputError(
-                    f'target_executor {pattern!r} is no regular expression: {error}',
-                    hint='give the name of an Executor, or a pattern that matches the start of names',
-                ) from error
+        if request.target_executor:
+            self.target = target_pattern(request.target_executor)
             request.target_executor = ''
 
     def time_left(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jina.client.congestion import Congestion
 from jina.client.retry import RetryPolicy
-from jina.core.errors import ConfigError
+from jina.core.errors import ConfigError, NotSupportedError
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 
 if TYPE_CHECKING:
@@ -97,6 +97,18 @@ class Transport(ABC):
         self, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[SingleDocumentRequest, None]:
         """Sends one document to a streaming endpoint and yields what the endpoint yields."""
+
+    async def mutate(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> dict[str, Any]:
+        """Sends GraphQL and returns the answer.
+
+        Raises:
+            NotSupportedError: The protocol isn't HTTP.
+            InputError: The variables can't be sent as JSON.
+        """
+        raise NotSupportedError(
+            'GraphQL goes over HTTP, and this client speaks another protocol',
+            hint="use Client(protocol='http') with the HTTP port of the server",
+        )
 
     @abstractmethod
     async def check_health(self, timeout_s: float | None) -> None:

@@ -37,7 +37,8 @@ __all__ = ['HttpTransport']
 
 _GENERIC_PATH: Final = '/post'
 _GENERIC_OPERATION: Final = 'call_any_endpoint'
-_OWN_PATHS: Final = frozenset({_GENERIC_PATH, '/status', '/dry_run', '/graphql', '/'})
+_GRAPHQL_PATH: Final = '/graphql'
+_OWN_PATHS: Final = frozenset({_GENERIC_PATH, '/status', '/dry_run', _GRAPHQL_PATH, '/'})
 """Paths of the server itself, which are no endpoints."""
 _SHOWN: Final = 8
 _CONNECT_LIMIT_S: Final = 20.0
@@ -278,6 +279,22 @@ class HttpTransport(Transport):
                 hint='use the gRPC protocol, or put them into the document',
             )
         return self._refusal(status, text, f'{method} {path}')
+
+    async def mutate(self, query: str, variables: Mapping[str, Any] | None, options: CallOptions) -> dict[str, Any]:
+        try:
+            body = json.dumps({'query': query, 'variables': variables}, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise InputError(f'the variables can not be sent as JSON: {error}', hint='give what JSON knows') from error
+        status, text = await self._fetch('POST', _GRAPHQL_PATH, options, body)
+        if status in (404, 405):
+            raise ClientError(
+                f'the server at {self._address} has no GraphQL: it answered {status}',
+                hint='start it with expose_graphql_endpoint=True',
+            )
+        answer = _parse_json(text)
+        if status in (200, 400) and isinstance(answer, dict) and answer.keys() & {'data', 'errors'}:
+            return answer
+        raise self._refusal(status, text, f'POST {_GRAPHQL_PATH}')
 
     async def check_health(self, timeout_s: float | None) -> None:
         await self._probe('/', timeout_s)

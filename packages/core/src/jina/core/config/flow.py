@@ -32,6 +32,7 @@ NOT_FOR_EXECUTORS = _ONLY_FLOW | {
     'no_debug_endpoints',
     'no_crud_endpoints',
     'expose_endpoints',
+    'expose_graphql_endpoint',
     'uvicorn_kwargs',
     'max_concurrency',
     'max_queue',

@@ -229,6 +229,8 @@ class HttpServerOptions(Options):
     """Leave out ``/index``, ``/search``, ``/update`` and ``/delete``, also where an Executor has such an endpoint."""
     expose_endpoints: Routes | None = option(None)
     """Mapping from endpoints to the options of their routes: ``{'/foo': {'summary': 'mine', 'methods': ['PUT']}}``. As JSON on the command line."""
+    expose_graphql_endpoint: bool = option(False)
+    """Serve GraphQL at ``/graphql``. Needs the protocol HTTP and the extra ``jina-runtime[graphql]``."""
     uvicorn_kwargs: Values | None = option(None)
     """Settings passed on to the Uvicorn server. A WebSocket server takes those whose names begin with ``ws_``."""
 

@@ -61,6 +61,7 @@ _USED_BY = {
     'no_debug_endpoints': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
     'no_crud_endpoints': (ProtocolType.HTTP,),
     'expose_endpoints': (ProtocolType.HTTP,),
+    'expose_graphql_endpoint': (ProtocolType.HTTP,),
     'uvicorn_kwargs': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
 }
 
@@ -270,8 +271,6 @@ class GatewayOptions(HttpServerOptions, RestartOptions, ServedPodOptions):
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
     proxy: bool = option(False)
     """Reach Executors through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
-    expose_graphql_endpoint: bool = option(False, planned='GraphQL')
-    """Serve GraphQL at ``/graphql``."""
     uses: Any = option(None)
     """A gateway of your own: a class, the name of one, ``package.module.Class``, a YAML file, YAML or JSON text, or a dict."""
     uses_with: Values | None = option(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from jina.core.config.groups import HttpServerOptions
 from jina.core.enums import PodRoleType
 from jina.core.environment import environment_facts, system_facts
-from jina.core.errors import ConnectError, JinaError
+from jina.core.errors import ConnectError, JinaError, MissingExtraError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
@@ -35,6 +35,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from jina.runtime.http.graphql.endpoint import GraphQLEndpoint
 
 Role = Literal['worker', 'gateway']
 
@@ -100,6 +103,7 @@ class Application:
         self._schemas: dict[str, EndpointSchema] | None = None
         self._refreshed_at = float('-inf')
         self._refreshing: asyncio.Task[None] | None = None
+        self._graphql = self._graphql_endpoint() if http.expose_graphql_endpoint else None
         self._add_pages()
         self._fixed_routes = list(self.app.router.routes)
         self._entry: ASGIApp = self._route if access is None else Guard(self._route, access, self._is_public)
@@ -244,6 +248,8 @@ class Application:
         self.app.router.routes[:] = [*table.routes, *self._fixed_routes]
         self.app.openapi_schema = None
         self._table = table
+        if self._graphql is not None:
+            self._graphql.install(table.unguarded)
         self.direct.clear()
         if not self._cors and self._extended is None:
             self.direct.update(table.direct)
@@ -259,6 +265,17 @@ class Application:
             logger=self._logger,
             success=success,
         )
+
+    def _graphql_endpoint(self) -> GraphQLEndpoint:
+        try:
+            from jina.runtime.http.graphql.endpoint import GraphQLEndpoint  # noqa: PLC0415 - optional extra
+        except ModuleNotFoundError as error:
+            if (error.name or '').partition('.')[0] not in ('strawberry', 'graphql'):
+                raise
+            raise MissingExtraError('GraphQL', install='jina-runtime[graphql]') from error
+        endpoint = GraphQLEndpoint(self._service, self._look_again, is_worker=self._is_worker, logger=self._logger)
+        self.app.add_route('/graphql', endpoint, methods=['GET', 'POST'], include_in_schema=False)  # type: ignore[arg-type]
+        return endpoint
 
     def _add_pages(self) -> None:
         app = self.app

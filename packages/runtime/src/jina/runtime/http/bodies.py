@@ -187,7 +187,10 @@ class EndpointBody:
         Raises:
             BodyError: They don't fit the Executor's model.
         """
-        parameters: dict[str, Any] = with_floats(given)
+        try:
+            parameters: dict[str, Any] = with_floats(given)
+        except OverflowError as error:
+            raise BodyError([{'type': 'float_type', 'loc': [*place], 'msg': str(error)}]) from None
         if self._kind.model is not None:
             try:
                 bind_parameters(self._kind, parameters_for(self._owner, parameters))

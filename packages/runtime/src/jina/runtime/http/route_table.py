@@ -114,6 +114,12 @@ class RouteTable:
         return self._by_path.get(path)
 
     @property
+    def unguarded(self) -> dict[str, PostHandler]:
+        """Handlers of endpoints that answer once and may be called without their routes, by the endpoints' names."""
+        found = {path: handler for path, handler in self._by_path.items() if path not in self._guarded}
+        return {self._schemas[path][0]: handler for path, handler in found.items() if isinstance(handler, PostHandler)}
+
+    @property
     def names(self) -> list[str]:
         """All endpoints."""
         return [name for name, _ in self._schemas.values()]

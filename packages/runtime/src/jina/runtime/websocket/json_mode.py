@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from jina.core.document_stream import END, MORE, STREAM_KEY
-from jina.core.errors import ConnectError, JinaError, OverloadError
+from jina.core.errors import ConnectError, JinaError, OverloadError, TransportError
 from jina.core.logging.logger import JinaLogger
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.schema import EndpointSchema
@@ -160,7 +160,7 @@ class JsonMode:
                 reply.finish(_failure(header, error))
                 return
             if response is None:
-                reply.fail(error or RuntimeError('a request ended with nothing'))
+                fail(error or RuntimeError('a request ended with nothing'))
                 return
             try:
                 rendered = self._render(response)
@@ -170,7 +170,16 @@ class JsonMode:
             except Exception as failure:  # noqa: BLE001 - the edge: everything becomes a response
                 reply.finish(_failure(header, failure))
 
-        reply.cancel = self._service.begin_request(request, finished)
+        def fail(error: Exception) -> None:
+            if isinstance(error, JinaError) and not isinstance(error, TransportError):
+                reply.finish(_failure(header, error))  # what a client sent must not end its other requests
+            else:
+                reply.fail(error)
+
+        try:
+            reply.cancel = self._service.begin_request(request, finished)
+        except JinaError as error:
+            fail(error)
 
     def _begin_stream(self, request: DataRequest, reply: Reply) -> None:
         messages = _Messages(request.header)

@@ -1,0 +1,1 @@
+"""GraphQL at ``/graphql``: types and fields from the endpoints' schemas. Needs the extra ``jina-runtime[graphql]``."""
