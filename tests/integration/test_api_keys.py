@@ -159,7 +159,8 @@ def test_every_grpc_method_but_health_and_reflection_asks(served: Served, monkey
 
 
 def status_of(url: str, data: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    request = urllib.request.Request(url, data, {name.replace('_', '-'): value for name, value in headers.items()})
+    sent = {name.replace('_', '-'): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data, {'content-type': 'application/json', **sent})
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, dict(response.headers), response.read()

@@ -38,6 +38,7 @@ class Doc(BaseDoc):
 
 
 DOC = Doc(
+    id='0123456789abcdef0123456789abcdef',
     text='hello',
     price=2.5,
     flag=True,
