@@ -33,7 +33,7 @@ TEST_TOOLS = (
     'hypothesis>=6.100',
 )
 TEST_TOOLS_OF = {
-    'export': ('jsonschema>=4.20',),  # checks documents with the schema that it writes
+    'export': ('jsonschema>=4.20', 'kubernetes-validate>=1.34'),  # check what it writes
     'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
     'runtime': ('aiohttp>=3.10',),  # the HTTP client that its tests use
     'orchestrate': (  # its tests serve HTTP and WebSocket, and draw Flows

@@ -12,6 +12,8 @@ from jina.core.config import (
     DeploymentOptions,
     ExecutorOptions,
     ExportComposeOptions,
+    ExportDashboardsOptions,
+    ExportDockerfileOptions,
     ExportFlowchartOptions,
     ExportKubernetesOptions,
     ExportSchemaOptions,
@@ -55,8 +57,6 @@ def texts(default: Any = None, refused: str = '', **more: Any) -> Fact:
 
 
 NO_METRICS = 'a client records traces only'
-CONTAINERS = 'it comes with containers'
-KUBERNETES = 'it comes with Kubernetes export'
 STATEFUL = 'it comes with stateful Executors'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
@@ -98,14 +98,14 @@ BASE = {
     **PROTECTION,
     'extra_search_paths': texts([]),
     'timeout_ctrl': Fact('integer', 60, 70),
-    'k8s_namespace': text(refused=KUBERNETES),
-    'entrypoint': text(refused=CONTAINERS),
-    'docker_kwargs': values(CONTAINERS),
+    'k8s_namespace': text(),
+    'entrypoint': text(),
+    'docker_kwargs': values(),
     'runtime_cls': text('WorkerRuntime', refused=ONE_RUNTIME),
     'timeout_ready': Fact('integer', 600000, -1),
     'env': Fact('object', None, {'A': 'b'}),
-    'env_from_secret': values(KUBERNETES),
-    'image_pull_secrets': texts(refused=KUBERNETES),
+    'env_from_secret': values(),
+    'image_pull_secrets': texts(),
     'shard_id': Fact('integer', 0, 1),
     'pod_role': Fact('string', 'WORKER', 'HEAD'),
     'noblock_on_start': flag(),
@@ -143,10 +143,10 @@ EXECUTOR = {
     'no_reduce': flag()._replace(aliases=('disable_reduce',)),
     'allow_concurrent': flag(),
     'raft_configuration': values(STATEFUL),
-    'volumes': texts(refused=CONTAINERS),
-    'gpus': text(refused=CONTAINERS),
-    'disable_auto_volume': flag(CONTAINERS),
-    'force_network_mode': Fact('string', 'AUTO', 'HOST', CONTAINERS),
+    'volumes': texts(),
+    'gpus': text(),
+    'disable_auto_volume': flag(),
+    'force_network_mode': Fact('string', 'AUTO', 'HOST', 'it comes with containers'),
     'host': texts(['0.0.0.0'], aliases=('host_in',)),
     'install_requirements': flag(),
     'force_update': flag(HUB)._replace(aliases=('force',)),
@@ -255,8 +255,21 @@ TABLES: dict[type[Options], dict[str, Fact]] = {
     PingOptions: PING,
     NewOptions: NEW,
     ExportFlowchartOptions: {**EXPORT, 'vertical_layout': flag()},
-    ExportKubernetesOptions: {**EXPORT, 'k8s_namespace': text()},
+    ExportKubernetesOptions: {
+        **EXPORT,
+        'k8s_namespace': text(),
+        'balance': Fact('string', 'client', 'mesh'),
+        'nonroot': flag(),
+        'kustomize': flag(),
+    },
     ExportComposeOptions: {**EXPORT, 'network_name': text()},
+    ExportDockerfileOptions: {
+        'outpath': Fact('string', ..., 'Dockerfile'),
+        'kind': Fact('string', 'executor', 'gateway'),
+        'config': text('config.yml'),
+        'base': text('python:3.12-slim'),
+    },
+    ExportDashboardsOptions: {'outpath': Fact('string', ..., 'folder')},
     ExportSchemaOptions: SCHEMA,
 }
 CASES = [(model, name) for model, table in TABLES.items() for name in table]

@@ -5,8 +5,6 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import pytest
-
 FLOW = 'jtype: Flow\nexecutors:\n  - name: encoder\n'
 
 
@@ -28,13 +26,20 @@ def test_flowchart_from_the_command_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: a flowchart can not be written as 'out.gif'; choose a name")
 
 
-@pytest.mark.parametrize('kind', ['kubernetes', 'docker-compose'])
-def test_other_kinds_are_refused(kind: str, tmp_path: Path) -> None:
-    (tmp_path / 'flow.yml').write_text(FLOW)
-    done = jina('export', kind, 'flow.yml', 'out', cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: '{kind}' export is not available in this version; until then, ")
-    assert not (tmp_path / 'out').exists()
+def test_a_dockerfile_from_the_command_line(tmp_path: Path) -> None:
+    done = jina('export', 'dockerfile', '.', '--base', 'python:3.13-slim', cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'wrote Dockerfile\n', '')
+    text = (tmp_path / 'Dockerfile').read_text()
+    assert 'ARG BASE=python:3.13-slim' in text
+    assert text.endswith('ENTRYPOINT ["jina", "executor", "--uses", "config.yml"]\n')
+    again = jina('export', 'dockerfile', '.', cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (
+        1,
+        'error: Dockerfile exists already; remove it, or name another file\n',
+    )
+    gateway = jina('export', 'dockerfile', 'gateway', '--kind', 'gateway', '--config', '', cwd=tmp_path)
+    assert gateway.returncode == 0
+    assert (tmp_path / 'gateway').read_text().endswith('ENTRYPOINT ["jina", "gateway"]\n')
 
 
 def test_wrong_kind_and_missing_file_say_so(tmp_path: Path) -> None:

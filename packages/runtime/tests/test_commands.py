@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from jina.core.cli.parser import options_of, read
-from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.config import ExecutorOptions, GatewayOptions, refuse_container_options
 from jina.core.config.arguments import flag
 from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
 from jina.core.errors import ConfigError, NotSupportedError
@@ -71,6 +71,7 @@ EFFECTIVE = {
     'allow-concurrent': None,
     'host': '127.0.0.1',
     'host-in': '127.0.0.1',
+    'k8s-namespace': 'space',
     'monitoring': None,
     'port-monitoring': '15002',
     'tracing': None,
@@ -86,23 +87,25 @@ EFFECTIVE = {
     'connection-list': '{"0": "localhost:1"}',
 }
 """Flags of the original's ``jina executor`` that are taken, with a value; None is for a flag without one."""
-REFUSED = {
-    'workspace-id': 'abc',
-    'k8s-namespace': 'space',
+FOR_CONTAINERS = {
     'entrypoint': 'sh',
     'docker-kwargs': 'a: 1',
-    'runtime-cls': 'OtherRuntime',
     'env-from-secret': 'A: {"name": "s", "key": "k"}',
     'image-pull-secrets': 'secret',
+    'volumes': 'a:b',
+    'gpus': 'all',
+    'disable-auto-volume': None,
+}
+"""Flags that are written into exports, and refused where a process is started."""
+REFUSED = {
+    'workspace-id': 'abc',
+    'runtime-cls': 'OtherRuntime',
     'provider': 'SAGEMAKER',
     'provider-endpoint': 'foo',
     'stateful': None,
     'peer-ports': '15003',
     'output-array-type': 'numpy',
     'raft-configuration': 'a: 1',
-    'volumes': 'a:b',
-    'gpus': 'all',
-    'disable-auto-volume': None,
     'force-network-mode': 'HOST',
     'force-update': None,
     'force': None,
@@ -129,9 +132,16 @@ def test_flags_of_later_features_are_refused(name: str) -> None:
         read_flag(name, REFUSED[name])
 
 
+@pytest.mark.parametrize('name', FOR_CONTAINERS)
+def test_flags_of_containers_are_refused_by_a_process(name: str) -> None:
+    options = read_flag(name, FOR_CONTAINERS[name])
+    with pytest.raises(ConfigError, match=r"option '\w+' of Executor is for containers, and this starts a process; "):
+        refuse_container_options(options)  # type: ignore[arg-type]
+
+
 def test_no_flag_is_left_out() -> None:
     known = {flag(name) for name in (*ExecutorOptions.model_fields, *ExecutorOptions.aliases())}
-    listed = {f'--{name}' for name in (*EFFECTIVE, *REFUSED)}
+    listed = {f'--{name}' for name in (*EFFECTIVE, *FOR_CONTAINERS, *REFUSED)}
     protection = {
         flag(name) for group in (TlsServerOptions, AccessOptions, LimitOptions) for name in group.model_fields
     }

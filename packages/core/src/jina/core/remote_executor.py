@@ -10,7 +10,7 @@ from jina.core.errors import ConfigError, ImageNameError, NotSupportedError
 
 __all__ = ['RemoteExecutor']
 
-_IMAGE: Final = re.compile(r'(?P<name>[\w.-]+(?::\d+)?(?:/[\w.-]+)*)(?::(?P<tag>[\w.-]+))?', re.ASCII)
+_IMAGE: Final = re.compile(r'(?P<name>(?:[\w.-]+(?::\d+)?/)?[\w.-]+(?:/[\w.-]+)*)(?::(?P<tag>[\w.-]+))?', re.ASCII)
 _HUB: Final = re.compile(r'(?:(?P<owner>[\w.-]+)/)?(?P<name>[\w.-]+)(?::(?P<tag>[\w.-]+))?/?', re.ASCII)
 _OLD_HUB: Final = re.compile(r'(?P<name>[\w.-]+)(?::[\w.-]+)?(?:/(?P<tag>[\w.-]+))?/?', re.ASCII)
 _HOW: Final = {'docker': 'image', 'sandbox': 'sandbox', '': 'source'}

@@ -19,6 +19,7 @@ from jina.core.config import (
     api_keys_of,
     build,
     external_addresses,
+    refuse_container_options,
 )
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, NotStartedError
@@ -302,6 +303,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         self._shards, self._around, self._head, self._joining = [], {}, None, []
         if self.external:
             return
+        refuse_container_options(self.options)
         classes = referenced_classes(self.options)
         shares = self._shares_port()
         for shard in range(self.options.shards):
@@ -529,7 +531,8 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
             f'{name} is not started', hint=f'use it in a with statement, or call start(), or give {name} a port'
         )
     protocols = orchestrator.protocols if hasattr(orchestrator, 'protocols') else options.protocol
-    tls = getattr(orchestrator, 'gateway_options', options).uses_tls
+    server: PodOptions = options if isinstance(options, DeploymentOptions) else orchestrator.gateway_options
+    tls = server.uses_tls
     return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], 'tls': tls, **settings}
 
 

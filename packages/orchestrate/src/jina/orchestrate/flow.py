@@ -16,6 +16,7 @@ from jina.core.config import (
     PodAddress,
     RestartPolicy,
     build,
+    refuse_container_options,
     split_flow_values,
 )
 from jina.core.config.build import nearest
@@ -470,6 +471,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
             self.logger.warning(
                 'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
             )
+        refuse_container_options(self.gateway_options)
         self._gateways = []
         for deployment in self._deployments:
             deployment.launch()

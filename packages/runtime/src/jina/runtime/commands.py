@@ -6,7 +6,7 @@ import os
 import sys
 
 from jina.core.cli.command import Command
-from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.config import ExecutorOptions, GatewayOptions, refuse_container_options
 from jina.core.errors import NotSupportedError
 from jina.runtime.process import remaining_threads, serve
 
@@ -47,6 +47,7 @@ def run_gateway(options: GatewayOptions) -> int:
 
 
 def _serve(options: ExecutorOptions | GatewayOptions) -> int:
+    refuse_container_options(options)
     status = serve(options, on_ready=lambda _: None)
     if remaining_threads():
         # Threads that an Executor left behind must not keep a stopped process alive.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,7 @@ from jina.runtime.connections import PROXY_OPTION, ConnectionSettings, MakePeer,
 from jina.runtime.discovery import Directory
 from jina.runtime.fast_lane import Finish
 from jina.runtime.group import Group
+from jina.runtime.name_watch import NameWatch, is_followed, without_scheme
 from jina.runtime.passage import Passage
 from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.stream_items import Render, StreamItem, received_item, wire_item
@@ -109,6 +110,7 @@ class GatewayService:
         self._follows = options.reload
         self.control_timeout = _control_timeout(options)
         """Seconds for one try of a dry run, None for no limit."""
+        self._watches: list[NameWatch] = []
         self._groups: dict[str, Group] = {}
         for step in self._plan.steps:
             group = self._groups[step.name] = self._make_group(step.name, options, settings)
@@ -121,13 +123,32 @@ class GatewayService:
 
     def _make_group(self, name: str, options: GatewayOptions, settings: ConnectionSettings) -> Group:
         """Returns the connections of one Deployment."""
-        return PeerGroup(
-            name,
-            _addresses(options, name),
-            settings,
-            metadata=options.deployments_metadata.get(name),
-            on_return=partial(self._on_return, name),
-        )
+        return self._connect(name, _addresses(options, name), settings, options.deployments_metadata.get(name))
+
+    def _connect(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        settings: ConnectionSettings,
+        metadata: Mapping[str, str] | None,
+        *,
+        deployment: str = '',
+    ) -> PeerGroup:
+        """Returns the connections to replicas; names among their addresses are followed from the start on.
+
+        Args:
+            name: Name of the group.
+            addresses: Addresses of replicas.
+            settings: How to connect.
+            metadata: Sent with every call.
+            deployment: The Deployment that they belong to, if it has another name.
+        """
+        on_return = partial(self._on_return, deployment or name)
+        plain = [without_scheme(address) for address in addresses]
+        group = PeerGroup(name, plain, settings, metadata=metadata, on_return=on_return)
+        if any(map(is_followed, addresses)):
+            self._watches.append(NameWatch(group, addresses, self.logger))
+        return group
 
     async def reconnect(self, name: str, addresses: Any, grace: float) -> None:
         """Changes the replicas of a Deployment. Those that leave get no new requests and answer those they have.
@@ -154,6 +175,7 @@ class GatewayService:
         Raises:
             TopologyError: Two Executors don't fit together.
         """
+        await asyncio.gather(*(watch.start() for watch in self._watches))
         await self._directory.start()
         if self._follows:
             self._directory.follow(lambda: self.on_change())
@@ -341,6 +363,7 @@ class GatewayService:
         """Closes the connections, after floating Executors are done."""
         await self.drain()
         self._directory.close()
+        await asyncio.gather(*(watch.close() for watch in self._watches))
         await asyncio.gather(*(group.close() for group in self._groups.values()))
 
     async def _dry_run(self, group: Group) -> None:

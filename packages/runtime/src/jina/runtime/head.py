@@ -15,7 +15,7 @@ from jina.core.request import DataRequest
 from jina.core.topology import Node, Topology
 from jina.core.wire import DataRequestListProto, EndpointsProto
 from jina.runtime.answers import read_many, serialise
-from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel, PeerGroup
+from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.gateway import GatewayService
 from jina.runtime.group import Group
@@ -70,7 +70,7 @@ class HeadService(GatewayService):
             return super()._make_group(name, options, settings)
         own = self._head_options
         metadata = options.deployments_metadata.get(name)
-        connect = partial(PeerGroup, settings=settings, metadata=metadata, on_return=partial(self._on_return, name))
+        connect = partial(self._connect, settings=settings, metadata=metadata, deployment=name)
         shards = [
             connect(f'{name}/shard-{number}', addresses)
             for number, addresses in enumerate(shard_addresses(own.connection_list or {}))

@@ -6,6 +6,7 @@ from jina.core.config.base import OptionInfo, Options, default_of, description_o
 from jina.core.config.batching import DynamicBatchingOptions, check_batching, merge_batching
 from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.commands import CheckOptions, CompletionOptions, HelpOptions
+from jina.core.config.containers import refuse_container_options
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
@@ -15,6 +16,8 @@ from jina.core.config.models import (
     DeploymentOptions,
     ExecutorOptions,
     ExportComposeOptions,
+    ExportDashboardsOptions,
+    ExportDockerfileOptions,
     ExportFlowchartOptions,
     ExportKubernetesOptions,
     ExportOptions,
@@ -42,6 +45,8 @@ __all__ = [
     'EssentialOptions',
     'ExecutorOptions',
     'ExportComposeOptions',
+    'ExportDashboardsOptions',
+    'ExportDockerfileOptions',
     'ExportFlowchartOptions',
     'ExportKubernetesOptions',
     'ExportOptions',
@@ -72,6 +77,7 @@ __all__ = [
     'option',
     'option_info',
     'parse_host',
+    'refuse_container_options',
     'shard_addresses',
     'split_flow_values',
     'to_arguments',

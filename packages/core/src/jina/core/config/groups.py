@@ -25,8 +25,6 @@ from jina.core.config.values import (
 from jina.core.enums import PodRoleType, ProtocolType, ProviderType
 from jina.core.environment import default_timeout_ctrl
 
-_CONTAINERS = 'containers'
-_KUBERNETES = 'Kubernetes export'
 _STATEFUL = 'stateful Executors'
 
 
@@ -177,31 +175,31 @@ class GrpcServerOptions(Options):
 class KubernetesOptions(Options):
     """Settings that only matter in a Kubernetes cluster."""
 
-    k8s_namespace: str | None = option(None, hidden=True, planned=_KUBERNETES)
+    k8s_namespace: str | None = option(None, hidden=True)
     """Kubernetes namespace of the object."""
-    env_from_secret: Values | None = option(None, hidden=True, planned=_KUBERNETES)
+    env_from_secret: Values | None = option(None, hidden=True)
     """Environment variables read from Kubernetes secrets: ``{variable: {name: secret, key: entry}}``."""
-    image_pull_secrets: TextList | None = option(None, hidden=True, planned=_KUBERNETES)
+    image_pull_secrets: TextList | None = option(None, hidden=True)
     """Names of the Kubernetes secrets that give access to private image registries."""
 
 
 class ContainerOptions(Options):
     """Containers in which a process may run."""
 
-    entrypoint: str | None = option(None, planned=_CONTAINERS)
+    entrypoint: str | None = option(None)
     """Command that replaces the ``ENTRYPOINT`` of the image."""
-    docker_kwargs: Values | None = option(None, planned=_CONTAINERS)
+    docker_kwargs: Values | None = option(None)
     """Arguments passed on to the Docker SDK when the container starts."""
 
 
 class VolumeOptions(Options):
     """Files, devices and network of an Executor's container."""
 
-    volumes: TextList | None = option(None, planned=_CONTAINERS)
+    volumes: TextList | None = option(None)
     """Paths on the host that are mounted in the container, each ``HOST_PATH`` or ``HOST_PATH:CONTAINER_PATH``."""
-    gpus: str | None = option(None, planned=_CONTAINERS)
+    gpus: str | None = option(None)
     """GPUs that the container sees: ``all``, a number, or ``device=ID``."""
-    disable_auto_volume: bool = option(False, planned=_CONTAINERS)
+    disable_auto_volume: bool = option(False)
     """Don't mount the workspace of the Executor in the container."""
 
 

@@ -431,6 +431,12 @@ class ExportKubernetesOptions(ExportOptions):
 
     k8s_namespace: str | None = option(None)
     """Kubernetes namespace of the objects."""
+    balance: Literal['client', 'mesh'] = option('client')
+    """Who shares requests out to replicas: gateways, which follow headless Services, or a service mesh."""
+    nonroot: bool = option(False)
+    """Run containers as an ordinary user, without any privilege."""
+    kustomize: bool = option(False)
+    """Write a ``kustomization.yaml`` that lists the files."""
 
 
 class ExportComposeOptions(ExportOptions):
@@ -438,6 +444,32 @@ class ExportComposeOptions(ExportOptions):
 
     network_name: str | None = option(None)
     """Name of the network that the services share."""
+
+
+class ExportDockerfileOptions(Options):
+    """Options of ``jina export dockerfile``."""
+
+    owner: ClassVar[str] = 'export'
+    command: ClassVar[str] = 'export'
+
+    outpath: str = option(positional=True)
+    """File that is written, or the folder that gets a file ``Dockerfile``."""
+    kind: Literal['executor', 'gateway'] = option('executor')
+    """What the image runs."""
+    config: str = option('config.yml')
+    """YAML file of the Executor or gateway, beside the Dockerfile; empty for the gateway of the framework."""
+    base: str = option('python:3.12-slim')
+    """Image with Python that it is built on."""
+
+
+class ExportDashboardsOptions(Options):
+    """Options of ``jina export dashboards``."""
+
+    owner: ClassVar[str] = 'export'
+    command: ClassVar[str] = 'export'
+
+    outpath: str = option(positional=True)
+    """Folder that is written."""
 
 
 class ExportSchemaOptions(Options):

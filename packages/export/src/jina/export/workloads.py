@@ -1,0 +1,349 @@
+"""What a Flow or a Deployment is made of when it runs in containers: its images, command lines and addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from jina.core.config import (
+    DeploymentOptions,
+    ExecutorOptions,
+    GatewayOptions,
+    PodAddress,
+    default_of,
+    external_addresses,
+    to_arguments,
+)
+from jina.core.enums import PodRoleType, ProtocolType
+from jina.core.errors import ConfigError, ContainerError
+from jina.core.remote_executor import RemoteExecutor
+from jina.core.topology import Node, Topology
+from jina.core.version import __version__
+
+__all__ = ['EXECUTOR_PORT', 'METRICS_PORT', 'Platform', 'Workload', 'gateway_image', 'workloads']
+
+EXECUTOR_PORT: Final = 8080
+"""Port of every Executor: each has an address of its own."""
+METRICS_PORT: Final = 9090
+"""Port for Prometheus, unless another one is given."""
+CONFIG_FILE: Final = 'config.yml'
+"""Where the YAML of an Executor or a gateway is expected in its image; an image can't be asked."""
+_GATEWAY: Final = 'gateway'
+Role: TypeAlias = Literal['gateway', 'head', 'executor']
+
+_OUTSIDE: Final = frozenset(
+    {
+        # belongs to the machine that exports, or becomes a setting of the container
+        *(
+            'env',
+            'workspace',
+            'extra_search_paths',
+            'py_modules',
+            'log_config',
+            'host',
+            'reload',
+            'install_requirements',
+        ),
+        *('timeout_ready', 'noblock_on_start', 'replicas', 'needs', 'floating', 'when', 'restart'),
+        *('volumes', 'disable_auto_volume', 'gpus', 'docker_kwargs', 'entrypoint', 'force_network_mode'),
+        *('env_from_secret', 'image_pull_secrets', 'ssl_certfile', 'ssl_keyfile'),
+    }
+)
+"""Options that are not written into command lines."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where the containers run.
+
+    Attributes:
+        address: Gives ``host:port`` of a workload from its name; what a gateway or head calls.
+        splits_replicas: Replicas are workloads of their own, instead of a number of one.
+        namespace: Kubernetes namespace, empty elsewhere.
+    """
+
+    address: Callable[[str], str]
+    splits_replicas: bool
+    namespace: str = ''
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One image with one command line, and how many containers of it there are.
+
+    Attributes:
+        name: Its name.
+        deployment: Name of the Deployment that it belongs to, or ``gateway``.
+        role: What it is.
+        image: Image of its containers.
+        arguments: Arguments of the command ``jina``.
+        options: What the arguments were made from.
+        ports: The port for each protocol.
+        replicas: Number of containers.
+        metrics_port: Port for Prometheus; None without ``monitoring``.
+        source: Options of the Deployment or gateway as they were given.
+    """
+
+    name: str
+    deployment: str
+    role: Role
+    image: str
+    arguments: tuple[str, ...]
+    options: ExecutorOptions | GatewayOptions
+    source: DeploymentOptions | GatewayOptions
+    ports: dict[ProtocolType, int] = field(default_factory=dict)
+    replicas: int = 1
+    metrics_port: int | None = None
+
+    @property
+    def first_address(self) -> PodAddress:
+        """Where the container itself finds its first protocol, which health checks ask."""
+        protocol, port = next(iter(self.ports.items()))
+        return PodAddress(protocol, '127.0.0.1', port)
+
+
+def gateway_image(options: GatewayOptions) -> str:
+    """The image of a gateway: that of a custom one, else the variable ``JINA_GATEWAY_IMAGE``, else one of our version."""
+    if options.uses is not None:
+        return _image(options.uses, 'the gateway')
+    return os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}'
+
+
+def workloads(subject: Any, platform: Platform) -> list[Workload]:
+    """Everything that has to run.
+
+    Args:
+        subject: A Flow or a Deployment.
+        platform: Where it is to run.
+
+    Returns:
+        The gateway first, then each Deployment with its head before its replicas. External Executors are left out.
+
+    Raises:
+        ContainerError: An Executor isn't a container image.
+        ConfigError: It is an Executor of the hub, which can't be looked up here.
+        TopologyError: The graph is invalid.
+    """
+    for one in (subject, *getattr(subject, 'deployments', ())):
+        _check_settings(getattr(one, 'options', None) or getattr(one, 'gateway_options', None))
+    if hasattr(subject, 'gateway_options'):
+        return list(_of_flow(subject, platform))
+    return list(_of_deployment(subject.options, platform, is_public=True))
+
+
+def _check_settings(options: Any) -> None:
+    if getattr(options, 'docker_kwargs', None):
+        raise ConfigError(
+            f'docker_kwargs of {options.owner} is for the Docker SDK, and can not be exported',
+            hint='leave it out, and write what it is for into the exported file',
+        )
+
+
+def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
+    topology: Topology = flow.topology
+    deployments = list(flow.deployments)
+    given: GatewayOptions = flow.gateway_options
+    ports = _ports(given)
+    options = given.model_copy(
+        update={
+            'graph_description': topology.description(),
+            'graph_merge_order': topology.merge_order(),
+            'graph_conditions': {node.name: node.when for node in topology.nodes if node.when},
+            'deployments_addresses': {one.name: _entry(one.options, platform) for one in deployments},
+            'deployments_metadata': {
+                one.name: dict(one.options.grpc_metadata) for one in deployments if one.options.grpc_metadata
+            },
+            'deployments_no_reduce': [node.name for node in topology.nodes if node.no_reduce],
+            'port': list(ports.values()),
+            **_monitoring(given),
+            **({'uses': CONFIG_FILE} if given.uses is not None else {}),
+        }
+    )
+    yield Workload(
+        name=_GATEWAY,
+        deployment=_GATEWAY,
+        role='gateway',
+        image=gateway_image(given),
+        arguments=('gateway', *_arguments(options, GatewayOptions, platform)),
+        options=options,
+        source=given,
+        ports=ports,
+        replicas=given.replicas,
+        metrics_port=_metrics_port(given),
+    )
+    for deployment in deployments:
+        if not deployment.external:
+            yield from _of_deployment(deployment.options, platform, is_public=False)
+
+
+def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Iterator[Workload]:
+    name = options.name or 'executor'
+    if is_public and platform.splits_replicas and options.replicas > 1 and not options.needs_head:
+        yield _front(options, platform)
+    if options.needs_head:
+        yield _head(options, platform, is_public=is_public)
+        for around in ('uses_before', 'uses_after'):
+            uses = getattr(options, around)
+            if uses is not None:
+                own = options.model_copy(update={'uses': uses, 'uses_with': None, 'uses_metas': None, 'shards': 1})
+                yield _executor(own, platform, f'{name}-{around.replace("_", "-")}', is_public=False)
+    for shard in range(options.shards):
+        entry = f'{name}-{shard}' if options.shards > 1 else f'{name}-0' if options.needs_head else name
+        own = options.model_copy(update={'shard_id': shard})
+        alone = is_public and not options.needs_head and not (platform.splits_replicas and options.replicas > 1)
+        if not platform.splits_replicas or options.replicas == 1:
+            yield _executor(own, platform, entry, is_public=alone, replicas=options.replicas)
+            continue
+        for number in range(options.replicas):
+            yield _executor(own.model_copy(update={'replica_id': number}), platform, f'{entry}-rep-{number}')
+
+
+def _executor(
+    options: DeploymentOptions, platform: Platform, name: str, *, is_public: bool = False, replicas: int = 1
+) -> Workload:
+    ports = _ports(options) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
+    own = options.model_copy(
+        update={
+            'uses': CONFIG_FILE,
+            'native': True,
+            'port': list(ports.values()),
+            'protocol': list(ports),
+            **dict.fromkeys(('uses_before', 'uses_after', 'uses_before_address', 'uses_after_address')),
+            **_monitoring(options),
+        }
+    )
+    return Workload(
+        name=name,
+        deployment=options.name or 'executor',
+        role='executor',
+        image=_image(options.uses, f'the Executor {options.name or "executor"!r}'),
+        arguments=('executor', *_arguments(own, ExecutorOptions, platform)),
+        options=own,
+        source=options,
+        ports=ports,
+        replicas=replicas,
+        metrics_port=_metrics_port(options),
+    )
+
+
+def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Workload:
+    name = options.name or 'executor'
+    ports = _ports(options) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
+    shards = {str(number): _targets(options, platform, f'{name}-{number}') for number in range(options.shards)}
+    around = {
+        f'{one}_address': platform.address(f'{name}-{one.replace("_", "-")}')
+        for one in ('uses_before', 'uses_after')
+        if getattr(options, one) is not None
+    }
+    own = options.model_copy(
+        update={
+            'pod_role': PodRoleType.HEAD,
+            'connection_list': shards,
+            'port': list(ports.values()),
+            'protocol': list(ports),
+            **dict.fromkeys(('uses_before', 'uses_after', 'uses_with', 'uses_metas', 'uses_requests')),
+            'uses': default_of(ExecutorOptions, 'uses'),
+            'uses_dynamic_batching': None,
+            **around,
+            **_monitoring(options),
+        }
+    )
+    return Workload(
+        name=f'{name}-head',
+        deployment=name,
+        role='head',
+        image=os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}',
+        arguments=('executor', *_arguments(own, ExecutorOptions, platform)),
+        options=own,
+        source=options,
+        ports=ports,
+        metrics_port=_metrics_port(options),
+    )
+
+
+def _front(options: DeploymentOptions, platform: Platform) -> Workload:
+    """The gateway in front of the replicas of a Deployment that clients call."""
+    name = options.name or 'executor'
+    ports = _ports(options)
+    own = GatewayOptions(
+        name=f'{name}-gateway',
+        pod_role=PodRoleType.GATEWAY,
+        protocol=list(ports),
+        port=list(ports.values()),
+        graph_description=Topology([Node(name)]).description(),
+        deployments_addresses={name: _targets(options, platform, name)},
+        **{key: getattr(options, key) for key in ('timeout_send', 'retries', 'title', 'description', 'cors')},
+    )
+    return Workload(
+        name=f'{name}-gateway',
+        deployment=name,
+        role='gateway',
+        image=os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}',
+        arguments=('gateway', *_arguments(own, GatewayOptions, platform)),
+        options=own,
+        source=options,
+        ports=ports,
+    )
+
+
+def _entry(options: DeploymentOptions, platform: Platform) -> list[str]:
+    """Where a gateway finds a Deployment."""
+    name = options.name or 'executor'
+    if options.external:
+        scheme = 'grpcs://' if options.tls else ''
+        return [f'{scheme}{address.target}' for address in external_addresses(options)]
+    if options.needs_head:
+        return [platform.address(f'{name}-head')]
+    return _targets(options, platform, name)
+
+
+def _targets(options: DeploymentOptions, platform: Platform, name: str) -> list[str]:
+    """Addresses of all replicas behind a name."""
+    if not platform.splits_replicas or options.replicas == 1:
+        return [platform.address(name)]
+    return [platform.address(f'{name}-rep-{number}') for number in range(options.replicas)]
+
+
+def _ports(options: DeploymentOptions | GatewayOptions) -> dict[ProtocolType, int]:
+    """The port for each protocol; those that were left open are numbered from 8080 on."""
+    given = [*options.port, *([0] * len(options.protocol))]
+    return {protocol: given[index] or EXECUTOR_PORT + index for index, protocol in enumerate(options.protocol)}
+
+
+def _monitoring(options: DeploymentOptions | GatewayOptions) -> dict[str, Any]:
+    port = _metrics_port(options)
+    return {} if port is None else {'port_monitoring': [port]}
+
+
+def _metrics_port(options: DeploymentOptions | GatewayOptions) -> int | None:
+    if not options.monitoring:
+        return None
+    return options.port_monitoring[0] if options.port_monitoring and options.port_monitoring[0] else METRICS_PORT
+
+
+def _arguments(options: Any, kind: type[ExecutorOptions | GatewayOptions], platform: Platform) -> list[str]:
+    left = {name: value for name, value in dict(options).items() if name in kind.model_fields and name not in _OUTSIDE}
+    if platform.namespace:
+        left['k8s_namespace'] = platform.namespace
+    return to_arguments(kind.model_construct(**{**_defaults(kind), **left}))
+
+
+def _defaults(kind: type[ExecutorOptions | GatewayOptions]) -> Mapping[str, Any]:
+    return {name: default_of(kind, name) for name in kind.model_fields}
+
+
+def _image(uses: Any, who: str) -> str:
+    remote = RemoteExecutor.parse(uses) if isinstance(uses, str) else None
+    if remote is None:
+        raise ContainerError(
+            f'{who} is {getattr(uses, "__name__", uses)!r}, which is no container image',
+            hint='build an image of it (jina export dockerfile) and write uses="docker://<image>"',
+        )
+    if remote.registry != 'docker':
+        raise ConfigError(
+            f'{who} is {remote.uri!r}, and the image of an Executor of the hub can not be looked up here',
+            hint='write uses="docker://<image>"',
+        )
+    return f'{remote.name}:{remote.tag}'

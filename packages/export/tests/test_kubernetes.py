@@ -1,0 +1,213 @@
+"""The Kubernetes manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jina.core.errors import ConfigError
+from jina.export import Autoscale, KubernetesSettings, export_kubernetes, manifests
+
+from .subjects import chain, deployment
+
+
+def newest_versions() -> list[str]:
+    """The two newest versions whose schemas are there."""
+    latest = kubernetes_validate.latest_version()
+    major, minor, *_ = latest.split('.')
+    return [latest, f'{major}.{int(minor) - 1}']
+
+
+def documented() -> Any:
+    """The example of the documentation, with replicas and shards."""
+    return chain(
+        deployment(name='encoder', uses='docker://encoder', replicas=2, image_pull_secrets=['regcred']),
+        deployment(name='indexer', uses='docker://indexer', shards=2, image_pull_secrets=['regcred']),
+        port=8080,
+        image_pull_secrets=['regcred'],
+    )
+
+
+def rich() -> Any:
+    return chain(
+        deployment(
+            name='encoder',
+            uses='docker://encoder',
+            replicas=3,
+            env={'k1': 'v1'},
+            env_from_secret={'SECRET_USERNAME': {'name': 'mysecret', 'key': 'username'}},
+            volumes=['/data', '/host:/models'],
+            gpus='2',
+            monitoring=True,
+            uses_with={'path': '$(HOME)'},
+        ),
+        deployment(name='indexer', uses='docker://indexer', shards=2, replicas=2, uses_after='docker://after'),
+        port=[8080, 8081],
+        protocol=['http', 'grpc'],
+        replicas=3,
+        monitoring=True,
+        port_monitoring=[9100],
+    )
+
+
+SETTINGS = KubernetesSettings(
+    namespace='space',
+    nonroot=True,
+    resources={'encoder': {'requests': {'cpu': '1', 'memory': '2Gi'}}},
+    autoscale={'encoder': Autoscale(2, 5), 'gateway': Autoscale(1, 3, 'memory', 60)},
+    labels={'team': 'search'},
+)
+
+
+@pytest.mark.parametrize('settings', [KubernetesSettings(), SETTINGS], ids=['default', 'rich'])
+@pytest.mark.parametrize('subject', [documented, rich])
+def test_every_object_fits_the_schemas_of_kubernetes(subject: Any, settings: KubernetesSettings) -> None:
+    objects = [one for group in manifests(subject(), settings).values() for one in group]
+    assert objects
+    for one in objects:
+        if one['kind'] == 'ServiceMonitor':  # of an operator, not of Kubernetes
+            continue
+        for version in newest_versions():
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_files_of_the_documentation(tmp_path: Path) -> None:
+    export_kubernetes(documented(), tmp_path / 'k8s_flow', k8s_namespace='custom-namespace')
+    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob('*.yml'))
+    assert files == [
+        'k8s_flow/encoder/encoder.yml',
+        'k8s_flow/gateway/gateway.yml',
+        'k8s_flow/indexer/indexer-0.yml',
+        'k8s_flow/indexer/indexer-1.yml',
+        'k8s_flow/indexer/indexer-head.yml',
+    ]
+    (encoder,) = written(tmp_path / 'k8s_flow/encoder/encoder.yml', 'Deployment')
+    assert encoder['metadata']['name'] == 'encoder'
+    assert encoder['metadata']['namespace'] == 'custom-namespace'
+    assert encoder['spec']['replicas'] == 2
+    template = encoder['spec']['template']
+    assert template['metadata']['annotations'] == {'linkerd.io/inject': 'enabled'}
+    assert template['spec']['imagePullSecrets'] == [{'name': 'regcred'}]
+    (container,) = template['spec']['containers']
+    assert container['command'] == ['jina']
+    arguments = container['args']
+    assert arguments[0] == 'executor'
+    for flag, value in (
+        ('--name', 'encoder'),
+        ('--k8s-namespace', 'custom-namespace'),
+        ('--uses', 'config.yml'),
+        ('--port', '8080'),
+    ):
+        assert arguments[arguments.index(flag) + 1] == value
+    assert '--native' in arguments
+    for probe in ('startupProbe', 'readinessProbe', 'livenessProbe'):
+        assert container[probe]['grpc'] == {'port': 8080}
+    grace = template['spec']['terminationGracePeriodSeconds']
+    assert f'sleep({5})' in container['lifecycle']['preStop']['exec']['command'][-1]
+    assert grace > 5 + 4  # the pause before the signal, and the time in which requests are finished after it
+
+
+def written(file: Path, kind: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all(file.read_text()) if one['kind'] == kind]
+
+
+def test_a_deployment_is_one_file(tmp_path: Path) -> None:
+    (file,) = export_kubernetes(
+        deployment(port=8080, name='encoder', uses='docker://encoder'), tmp_path, k8s_namespace='space'
+    )
+    assert file == tmp_path / 'encoder.yml'
+    assert [one['kind'] for one in yaml.safe_load_all(file.read_text())] == ['Service', 'Deployment']
+
+
+def by_kind(subject: Any, path: str, settings: KubernetesSettings = SETTINGS) -> dict[str, dict[str, Any]]:
+    return {one['kind']: one for one in manifests(subject, settings)[path]}
+
+
+def test_replicas_are_found_by_their_name() -> None:
+    objects = manifests(documented(), KubernetesSettings(namespace='space'))
+    services = {path: group[0]['spec'].get('clusterIP') for path, group in objects.items()}
+    assert services == {
+        'gateway/gateway': None,
+        'encoder/encoder': 'None',
+        'indexer/indexer-head': 'None',
+        'indexer/indexer-0': 'None',
+        'indexer/indexer-1': 'None',
+    }
+    arguments = objects['gateway/gateway'][1]['spec']['template']['spec']['containers'][0]['args']
+    assert arguments[arguments.index('--deployments-addresses') + 1] == (
+        '{"encoder": ["dns://encoder.space.svc:8080"], "indexer": ["dns://indexer-head.space.svc:8080"]}'
+    )
+    meshed = manifests(documented(), KubernetesSettings(namespace='space', balance='mesh'))
+    assert all('clusterIP' not in group[0]['spec'] for group in meshed.values())
+    arguments = meshed['gateway/gateway'][1]['spec']['template']['spec']['containers'][0]['args']
+    assert '"encoder": ["encoder.space.svc:8080"]' in arguments[arguments.index('--deployments-addresses') + 1]
+
+
+def test_files_gpus_secrets_and_variables() -> None:
+    found = by_kind(rich(), 'encoder/encoder')
+    assert set(found) == {'Service', 'StatefulSet', 'HorizontalPodAutoscaler', 'PodDisruptionBudget', 'ServiceMonitor'}
+    spec = found['StatefulSet']['spec']
+    assert spec['serviceName'] == 'encoder'
+    assert [claim['metadata']['name'] for claim in spec['volumeClaimTemplates']] == ['volume-0', 'volume-1']
+    (container,) = spec['template']['spec']['containers']
+    assert [mount['mountPath'] for mount in container['volumeMounts']] == ['/data', '/models']
+    assert container['resources'] == {
+        'requests': {'cpu': '1', 'memory': '2Gi'},
+        'limits': {'nvidia.com/gpu': 2},
+    }
+    environment = {one['name']: one.get('value', one.get('valueFrom')) for one in container['env']}
+    assert environment['k1'] == 'v1'
+    assert environment['SECRET_USERNAME'] == {'secretKeyRef': {'name': 'mysecret', 'key': 'username'}}
+    assert '{"path": "$$(HOME)"}' in container['args']  # which Kubernetes turns into $(HOME)
+    assert container['securityContext']['allowPrivilegeEscalation'] is False
+    assert spec['template']['spec']['securityContext']['runAsNonRoot'] is True
+    assert found['HorizontalPodAutoscaler']['spec']['scaleTargetRef']['kind'] == 'StatefulSet'
+    assert found['Service']['metadata']['labels']['team'] == 'search'
+
+
+def test_a_gateway_with_two_protocols_and_replicas() -> None:
+    found = by_kind(rich(), 'gateway/gateway')
+    assert found['Deployment']['spec']['replicas'] == 3
+    ports = {port['name']: port['port'] for port in found['Service']['spec']['ports']}
+    assert ports == {'http': 8080, 'grpc': 8081, 'metrics': 9100}
+    (container,) = found['Deployment']['spec']['template']['spec']['containers']
+    assert container['readinessProbe']['httpGet'] == {'path': '/', 'port': 8080}
+    assert found['PodDisruptionBudget']['spec']['minAvailable'] == 1
+    assert found['ServiceMonitor']['spec']['endpoints'][0]['port'] == 'metrics'
+
+
+def test_what_stands_after_the_shards() -> None:
+    objects = manifests(rich(), SETTINGS)
+    assert [path for path in objects if path.startswith('indexer/')] == [
+        'indexer/indexer-head',
+        'indexer/indexer-uses-after',
+        'indexer/indexer-0',
+        'indexer/indexer-1',
+    ]
+    head = objects['indexer/indexer-head'][1]['spec']['template']['spec']['containers'][0]['args']
+    assert head[head.index('--uses-after-address') + 1] == 'dns://indexer-uses-after.space.svc:8080'
+
+
+def test_kustomize(tmp_path: Path) -> None:
+    files = export_kubernetes(documented(), tmp_path, k8s_namespace='space', kustomize=True)
+    assert files[-1] == tmp_path / 'kustomization.yaml'
+    document = yaml.safe_load(files[-1].read_text())
+    assert sorted(document['resources']) == sorted(str(file.relative_to(tmp_path)) for file in files[:-1])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'name': 'My_Encoder'}, "'My_Encoder' can not be the name of an object in Kubernetes; use lower-case"),
+        ({'gpus': 'all'}, "gpus is 'all', and Kubernetes gives a container a number of GPUs; write the number"),
+        ({'env_from_secret': {'A': 'secret'}}, "env_from_secret gives A the value 'secret'; write"),
+        ({'docker_kwargs': {'init': True}}, 'docker_kwargs'),
+    ],
+)
+def test_what_can_not_be_exported(options: dict[str, Any], message: str) -> None:
+    subject = chain(deployment(**{'name': 'one', 'uses': 'docker://image', **options}))
+    with pytest.raises(ConfigError, match=message):
+        manifests(subject, KubernetesSettings())
