@@ -19,6 +19,7 @@ from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Executor, Flow, dynamic_batching, requests
 from jina.telemetry.dashboards import export_dashboards, expressions
+from opentelemetry.sdk.trace import TracerProvider
 
 from packages.telemetry.tests.otlp_receiver import Receiver, attributes
 from tests.support.processes import free_port
@@ -186,6 +187,33 @@ def test_a_request_joins_the_trace_of_its_caller(monitored: Flow, receiver: Rece
 
     roots = [span for span in until(joined) if span.parent_span_id.hex() == parent]
     assert [span.name for span in roots] == ['POST /foo']
+
+
+@pytest.mark.parametrize(('protocol', 'name'), [('grpc', CALL), ('http', 'POST'), ('websocket', '/')])
+def test_a_client_begins_the_trace_or_joins_one(monitored: Flow, receiver: Receiver, protocol: str, name: str) -> None:
+    port = dict(zip(('grpc', 'http', 'websocket'), monitored.port, strict=True))[protocol]
+    client = Client(
+        port=port, protocol=protocol, tracing=True, traces_exporter_host='127.0.0.1', traces_exporter_port=receiver.port
+    )
+    provider = TracerProvider()
+    receiver.spans()
+    post(client)
+    with provider.get_tracer('of the user').start_as_current_span('mine') as mine:
+        post(client)
+    client.teardown_instrumentation()
+    client.teardown_instrumentation()  # once more does nothing
+    gathered: list[Any] = []
+
+    def both() -> list[Any] | None:
+        gathered.extend(receiver.spans())
+        begun = [span for span in gathered if span.name == name and span.kind == CLIENT]
+        served = [span for span in gathered if span.parent_span_id in {one.span_id for one in begun}]
+        return begun if len(begun) == len(served) == 2 else None
+
+    first, second = sorted(until(both), key=lambda span: span.start_time_unix_nano)
+    assert not first.parent_span_id
+    assert second.trace_id == mine.get_span_context().trace_id.to_bytes(16, 'big')
+    assert second.parent_span_id == mine.get_span_context().span_id.to_bytes(8, 'big')
 
 
 def test_failures_batches_and_streams_are_traced(monitored: Flow, receiver: Receiver) -> None:

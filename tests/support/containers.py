@@ -20,7 +20,10 @@ from tests.support.requirements import ROOT, bootstrap, wheels
 
 BASE = 'jina-test-base:latest'
 _LIBRARY = re.compile(r'=> (/\S+)|^\s*(/\S+) \(0x', re.MULTILINE)
-_FURTHER = ('libgcc_s.so.1', 'libstdc++.so.6', 'libnss_dns.so.2', 'libnss_files.so.2', 'libresolv.so.2')
+_FURTHER = (
+    *('libgcc_s.so.1', 'libstdc++.so.6', 'libm.so.6', 'librt.so.1', 'libpthread.so.0', 'libdl.so.2', 'libutil.so.1'),
+    *('libnss_dns.so.2', 'libnss_files.so.2', 'libresolv.so.2'),
+)
 _PROGRAMS = ('sh', 'rm', 'sleep', 'cat', 'ls', 'env', 'mkdir')
 _PRUNED = ('test', 'idlelib', 'tkinter', 'site-packages', 'config-', '__pycache__', 'lib2to3', 'turtledemo')
 

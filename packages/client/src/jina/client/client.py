@@ -6,7 +6,8 @@ import asyncio
 import weakref
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, cast, overload
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
     from jina.client.options import ClientKeywords
     from jina.client.post import PostCall
+    from jina.client.tracing import ClientTracing
     from jina.client.transports.base import CallOptions, Transport
     from jina.core.logging import JinaLogger
     from jina.core.request import Response, SingleDocumentRequest
@@ -74,10 +76,29 @@ class BaseClient(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
         self._transports: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Transport] = weakref.WeakKeyDictionary()
         self._logger: JinaLogger | None = None
         self._remarks: set[str] = set()
+        self._tracing: ClientTracing | None = None
+        if self.options.tracing:
+            from jina.client.tracing import ClientTracing  # noqa: PLC0415 - OpenTelemetry, for those who record
+
+            self._tracing = ClientTracing(self.options, type(self).__name__, self.protocol)
         if self.options.suppress_root_logging:
             from jina.core.logging import suppress_root_handlers  # noqa: PLC0415 - rarely asked for
 
             suppress_root_handlers()
+
+    def teardown_instrumentation(self) -> None:
+        """Sends the spans that were recorded last and ends the thread that does so. Without tracing it does nothing."""
+        tracing, self._tracing = self._tracing, None
+        if tracing is not None:
+            tracing.shutdown()
+
+    def _span(
+        self, method: Literal['call', 'stream'], endpoint: str, options: CallOptions
+    ) -> AbstractContextManager[CallOptions]:
+        """Records a call if this client traces; gives the options to make it with."""
+        if self._tracing is None:
+            return nullcontext(options)
+        return self._tracing.span(method, endpoint, options)
 
     @property
     def client(self) -> BaseClient:
@@ -193,19 +214,26 @@ class SyncClient(SyncCalls, BaseClient):
     def make_call(self, call: PostCall) -> DocList[Any] | BaseDoc | list[Response] | None:
         async def run(caller: Caller) -> DocList[Any] | BaseDoc | list[Response] | None:
             try:
-                return await call.run(self._open(), caller, self)
+                return await traced.run(self._open(), caller, self)
             except ConnectError as error:
                 raise await self._explained(error) from error.__cause__
 
-        return self.background().run(run)
+        with self._span('call', call.endpoint, call.options) as options:
+            traced = call if options is call.options else replace(call, options=options)
+            return self.background().run(run)
 
     def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> Generator[BaseDoc, None, None]:
         loop = self.background()
 
         async def start(_: Caller) -> ReadAhead[BaseDoc]:
-            return ReadAhead(self._documents(self._open(), request, options))
+            return ReadAhead(self._documents(self._open(), request, traced))
 
-        return _iterate(loop, loop.run(start))
+        if self._tracing is None:
+            traced = options
+            return _iterate(loop, loop.run(start))
+        span = self._span('stream', request.exec_endpoint, options)
+        traced = span.__enter__()  # here and not in the generator: the caller's span is current now
+        return _within(span, _iterate(loop, loop.run(start)))
 
     def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
         return self.background().run(lambda _: self._is_ready(self._open(), dry_run=dry_run, timeout_s=timeout_s))
@@ -273,23 +301,26 @@ class AsyncClient(AsyncCalls, BaseClient):
         return self._results(call)
 
     async def _results(self, call: PostCall) -> AsyncGenerator[Any, None]:
-        try:
-            async with (
-                self._lease() as transport,
-                aclosing(call.responses(transport, INLINE, self)) as responses,
-            ):
-                async for response in responses:
-                    yield response if call.return_responses else call.shape.shape(call.shape.read(response))
-        except ConnectError as error:
-            raise await self._explained(error) from error.__cause__
+        with self._span('call', call.endpoint, call.options) as options:
+            call = call if options is call.options else replace(call, options=options)
+            try:
+                async with (
+                    self._lease() as transport,
+                    aclosing(call.responses(transport, INLINE, self)) as responses,
+                ):
+                    async for response in responses:
+                        yield response if call.return_responses else call.shape.shape(call.shape.read(response))
+            except ConnectError as error:
+                raise await self._explained(error) from error.__cause__
 
     async def make_stream(self, request: SingleDocumentRequest, options: CallOptions) -> AsyncGenerator[BaseDoc, None]:
-        async with (
-            self._lease() as transport,
-            aclosing(self._documents(transport, request, options)) as documents,
-        ):
-            async for document in documents:
-                yield document
+        with self._span('stream', request.exec_endpoint, options) as traced:
+            async with (
+                self._lease() as transport,
+                aclosing(self._documents(transport, request, traced)) as documents,
+            ):
+                async for document in documents:
+                    yield document
 
     async def make_check(self, *, dry_run: bool, timeout_s: float | None) -> bool:
         async with self._lease() as transport:
@@ -434,6 +465,13 @@ def open_transport(address: PodAddress, options: ClientOptions) -> Transport:
 
     drop_poller_notes()
     return GrpcTransport(address, options.grpc_channel_options, headers, trust, proxy=options.proxy)
+
+
+def _within(span: AbstractContextManager[Any], items: Generator[BaseDoc, None, None]) -> Generator[BaseDoc, None, None]:
+    """Yields documents and ends their span after the last one."""
+    with ExitStack() as stack:
+        stack.push(span)
+        yield from items
 
 
 def _close_unused(loop: BackgroundLoop, transport: Transport) -> None:

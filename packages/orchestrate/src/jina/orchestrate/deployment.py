@@ -521,6 +521,11 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
         name: getattr(options, name) for name in ('asyncio', 'reuse_session', 'log_config') if hasattr(options, name)
     }
     settings |= _credentials(orchestrator)
+    server = _server_options(orchestrator)
+    if server.tracing:
+        settings |= {
+            name: getattr(server, name) for name in ('tracing', 'traces_exporter_host', 'traces_exporter_port')
+        }
     if addresses:
         first = addresses[0]
         host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host
@@ -531,15 +536,19 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
             f'{name} is not started', hint=f'use it in a with statement, or call start(), or give {name} a port'
         )
     protocols = orchestrator.protocols if hasattr(orchestrator, 'protocols') else options.protocol
-    server: PodOptions = options if isinstance(options, DeploymentOptions) else orchestrator.gateway_options
-    tls = server.uses_tls
-    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], 'tls': tls, **settings}
+    return {'host': '127.0.0.1', 'port': ports[0], 'protocol': protocols[0], 'tls': server.uses_tls, **settings}
+
+
+def _server_options(orchestrator: Any) -> PodOptions:
+    """Options of the server that clients reach."""
+    options: Any = orchestrator.options
+    return options if isinstance(options, DeploymentOptions) else orchestrator.gateway_options
 
 
 def _credentials(orchestrator: Any) -> dict[str, Any]:
     """What a client needs to be let in: it trusts the certificate of the server, which it has started itself."""
     options = orchestrator.options
-    server: PodOptions = options if isinstance(options, DeploymentOptions) else orchestrator.gateway_options
+    server = _server_options(orchestrator)
     found: dict[str, Any] = {}
     keys = api_keys_of(server, {**os.environ, **(options.env or {})})
     if keys:

@@ -281,6 +281,9 @@ class Orchestrator:
 
     def _drop_client(self) -> None:
         client, self._client = self._client, None
+        teardown = getattr(client, 'teardown_instrumentation', None)
+        if teardown is not None:
+            teardown()
         close = getattr(client, 'close', None)
         if close is not None and not inspect.iscoroutinefunction(close):
             close()
