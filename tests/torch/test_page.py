@@ -23,4 +23,4 @@ class WithTorch(Page):
 
 def test_the_blocks_run(tmp_path: Path) -> None:
     page = WithTorch(PAGE, tmp_path)
-    assert page.run() == sum(block.runs for block in page.blocks()) == 2
+    assert page.run() == sum(block.runs for block in page.blocks()) >= 2

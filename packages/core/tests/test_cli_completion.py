@@ -61,7 +61,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> None:
         (['executor', '--uses', ''], []),
         (['executor', '--native', ''], []),
         (['executor', '--uses-w'], ['--uses-with']),
-        (['executor', '--shard'], []),
+        (['executor', '--shard'], ['--shards']),
         (['export', ''], ['flowchart', 'schema']),
         (['export', '-'], ['--help']),
         (['export', 'schema', '--'], ['--yaml-path', '--json-path', '--schema-path', '--help']),
@@ -81,7 +81,7 @@ def test_everything_with_full_cli(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_descriptions_are_one_sentence() -> None:
     described = dict(line.split('\t') for line in completion.answer(['--described', 'executor', '--re']))
-    assert described['--replicas'] == 'Number of processes that share the requests'
+    assert described['--replicas'] == 'Number of processes that share the requests, of each shard if there are several'
     assert set(described) == {'--replicas', '--retries', '--reload'}
 
 

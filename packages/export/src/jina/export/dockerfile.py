@@ -15,7 +15,7 @@ Kind: TypeAlias = Literal['executor', 'gateway']
 DEFAULT_BASE: Final = 'python:3.12-slim'
 _DISTRIBUTIONS: Final = {
     'executor': f'"jina-runtime~={__version__}" "jina-client~={__version__}" "jina-telemetry~={__version__}"',
-    'gateway': f'"jina-runtime[http,websocket]~={__version__}" "jina-client~={__version__}" "jina-telemetry~={__version__}"',
+    'gateway': f'"jina-runtime[http,websocket]~={__version__}" "jina-client[http,websocket]~={__version__}" "jina-telemetry~={__version__}"',
 }
 """What runs an Executor or a gateway, what ``jina ping`` needs, and what sends traces and metrics."""
 _TEXT: Final = """\
