@@ -312,7 +312,7 @@ def test_an_inline_gateway_and_a_stream(folder: Path) -> None:
 
 def test_mistakes_name_file_and_key(folder: Path) -> None:
     (folder / 'flow.yml').write_text('jtype: Flow\ngateway:\n  uses: MyGateway\n  protcol: http\n')
-    with pytest.raises(ConfigError, match=r"flow.yml:2: gateway.protcol: no such option; did you mean 'protocol'\?"):
+    with pytest.raises(ConfigError, match=r"flow.yml:4: gateway.protcol: no such option; did you mean 'protocol'\?"):
         Flow.load_config(str(folder / 'flow.yml'))
     with pytest.raises(StartupError, match='gateway of Flow failed to start: ConfigSourceError') as caught:
         Flow().config_gateway(uses='NoSuchGateway').start()

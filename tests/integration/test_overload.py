@@ -10,6 +10,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,15 @@ def shut(served: Served) -> Iterator[None]:
     served.open()
 
 
+@contextmanager
+def opened_at_last(served: Served) -> Iterator[None]:
+    """Lets calls end also when the test fails: the threads that wait for them are joined before the fixtures end."""
+    try:
+        yield
+    finally:
+        served.open()
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -112,7 +122,7 @@ def outcome(future: Future[Any]) -> str:
 def test_single_requests(served: Served, protocol: str) -> None:
     waits = protocol == 'websocket' and served.kind != 'executor'
     client = served.client(protocol)
-    with ThreadPoolExecutor(7) as threads:
+    with ThreadPoolExecutor(7) as threads, opened_at_last(served):
         calls = [threads.submit(client.post, '/', TextDoc(), return_type=DocList[TextDoc]) for _ in range(7)]
         until(lambda: sum(call.done() for call in calls) == (0 if waits else 4) and served.most == CONCURRENCY)
         assert client.is_flow_ready(60) or served.kind == 'executor'  # health is none of the requests
@@ -126,7 +136,7 @@ def test_single_requests(served: Served, protocol: str) -> None:
 @pytest.mark.parametrize('stream', [True, False], ids=['stream', 'single'])
 def test_one_call_sends_as_much_as_the_server_takes_on(served: Served, protocol: str, stream: bool) -> None:
     client = served.client(protocol)
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread, opened_at_last(served):
         inputs = [TextDoc(text=str(number)) for number in range(40)]
         call = thread.submit(
             client.post,
@@ -146,7 +156,7 @@ def test_one_call_sends_as_much_as_the_server_takes_on(served: Served, protocol:
 @pytest.mark.parametrize('protocol', ['grpc', 'http'])
 def test_a_retry_finds_a_place(served: Served, protocol: str) -> None:
     client = served.client(protocol)
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(4) as threads, opened_at_last(served):
         full = [threads.submit(client.post, '/', TextDoc(), return_type=DocList[TextDoc]) for _ in range(3)]
         until(lambda: served.most == CONCURRENCY)
         patient = threads.submit(
@@ -169,13 +179,13 @@ def test_a_retry_finds_a_place(served: Served, protocol: str) -> None:
 
 def test_what_foreign_clients_see(served: Served) -> None:
     client = served.client('grpc')
-    with ThreadPoolExecutor(3) as threads:
+    with ThreadPoolExecutor(3) as threads, opened_at_last(served):
         full = [threads.submit(client.post, '/', TextDoc()) for _ in range(3)]
         until(lambda: served.most == CONCURRENCY)
         until(lambda: client_is_refused(served))
         url = f'http://localhost:{served.running.port[1]}/default'
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(url, b'{"data":[{"text":"a"}]}', timeout=60)
+            urllib.request.urlopen(json_request(url, b'{"data":[{"text":"a"}]}'), timeout=60)
         with caught.value as error:
             assert (error.code, error.headers['retry-after']) == (503, '1')
             assert json.load(error)['header']['status']['exception']['name'] == 'OverloadError'
@@ -192,6 +202,10 @@ def test_what_foreign_clients_see(served: Served) -> None:
                 assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
         served.open()
         assert [outcome(call) for call in full] == ['1'] * 3
+
+
+def json_request(url: str, body: bytes) -> urllib.request.Request:
+    return urllib.request.Request(url, body, {'content-type': 'application/json'})
 
 
 def client_is_refused(served: Served) -> bool:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from jina import Deployment, Executor, Flow, dynamic_batching, requests
 from jina.core.config import DeploymentOptions, FlowOptions, GatewayOptions, Options, option_info
 from jina.core.config.flow import NOT_FOR_EXECUTORS, NOT_FOR_GATEWAY
+from jina.core.config.protection import PUBLIC_OPTIONS
 from jina.core.errors import ConfigError
 from jina.export.schema import json_schema
 from jina.orchestrate import launcher
@@ -85,7 +86,18 @@ SPECIAL = {
     'deployment_role': st.just('DEPLOYMENT'),  # those that inspect are added by a method of their own
     'workspace': TEXT,
     'shards': st.nothing(),
+    'connection_list': st.nothing(),  # it goes with the role of a head
+    'restart': st.sampled_from(['no', 'always', 'on-failure', 'on-failure:3']),
+    'pod_role': st.just('WORKER'),
+    'api_key': st.lists(st.text('abcXYZ019-_.~', min_size=1, max_size=9), max_size=2, unique=True),
+    'expose_endpoints': st.just({'/index': {'methods': ['POST', 'PUT'], 'tags': ['a']}, '/none': {}}),
+    'uses_before_address': st.nothing(),  # they go with a head, and not with an Executor of its own
+    'uses_after_address': st.nothing(),
+    'max_header_bytes': st.integers(1024, 10**6),
+    'grpc_server_options': st.just({'grpc.max_send_message_length': 1000000}),
+    'grpc_channel_options': st.just({'grpc.keepalive_time_ms': 1000}),
 }
+COMPANIONS = {'ssl_certfile': 'ssl_keyfile', 'ssl_keyfile': 'ssl_certfile', 'max_queue': 'max_concurrency'}
 
 
 def of_type(annotation: Any) -> st.SearchStrategy[Any]:
@@ -115,7 +127,17 @@ def options_of(model: type[Options], without: frozenset[str] = frozenset()) -> s
         and not (name in SPECIAL and SPECIAL[name].is_empty)
     }
     chosen = st.sets(st.sampled_from(sorted(available)), max_size=6)
-    return chosen.flatmap(lambda names: st.fixed_dictionaries({name: available[name] for name in sorted(names)}))
+    return chosen.flatmap(
+        lambda names: st.fixed_dictionaries({name: available[name] for name in sorted(names)}).map(completed)
+    )
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """Adds what goes with an option and must not be left out."""
+    for name, other in COMPANIONS.items():
+        if name in values:
+            values.setdefault(other, values[name])
+    return values
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +190,7 @@ def flows(draw: st.DrawFn) -> Flow:
     flow = Flow(**{**public, **shared, **own})
     names: list[str] = []
     for _ in range(draw(st.integers(0, 4))):
-        values = draw(options_of(DeploymentOptions, frozenset({'port', 'protocol', 'name'})))
+        values = draw(options_of(DeploymentOptions, frozenset({'port', 'protocol', 'name', *PUBLIC_OPTIONS})))
         if names and draw(st.booleans()):
             values['needs'] = draw(st.lists(st.sampled_from([*names, 'gateway']), min_size=1, unique=True))
         name = draw(st.one_of(st.none(), NAME.filter(lambda name: name not in names)))

@@ -15,6 +15,7 @@ from docarray import DocList
 from docarray.documents import TextDoc
 from jina.core.errors import (
     ConfigError,
+    ContainerError,
     LifecycleError,
     NotStartedError,
     NotSupportedError,
@@ -265,10 +266,13 @@ def test_wrong_documents(tmp_path: Path) -> None:
 
 
 def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotSupportedError, match="'kubernetes' export is not available"):
+    deployment = Deployment(uses='docker://registry/encoder:1')
+    deployment.to_kubernetes_yaml(str(tmp_path))
+    assert 'image: registry/encoder:1' in (tmp_path / 'executor' / 'executor.yml').read_text()
+    deployment.to_docker_compose_yaml(str(tmp_path / 'c.yml'))
+    assert 'image: registry/encoder:1' in (tmp_path / 'c.yml').read_text()
+    with pytest.raises(ContainerError, match="'BaseExecutor', which is no container image"):
         Deployment().to_kubernetes_yaml(str(tmp_path))
-    with pytest.raises(NotSupportedError, match="'docker-compose' export is not available"):
-        Deployment().to_docker_compose_yaml(str(tmp_path / 'c.yml'))
     monkeypatch.setattr(export, '_GROUP', 'jina.nothing')
     with pytest.raises(NotSupportedError, match="there is no exporter 'kubernetes'; run: pip install jina-export"):
         Deployment().to_k8s_yaml(str(tmp_path))

@@ -258,5 +258,3 @@ def test_plot(tmp_path: Path) -> None:
         flow.plot(inline_display=True)
     with pytest.raises(MissingDeploymentError, match="needs 'later', which does not exist"):
         Flow().add(needs='later').plot(tmp_path / 'flow.svg')
-    with pytest.raises(NotSupportedError, match="'kubernetes' export is not available"):
-        flow.to_kubernetes_yaml(str(tmp_path))

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Mine(Gateway):
+class WordGateway(Gateway):
     def __init__(self, word: str = '', **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.word = word
@@ -44,18 +44,18 @@ def find(**values: Any) -> tuple[GatewayDefinition, GatewayOptions]:
 @pytest.mark.parametrize(
     'uses',
     [
-        Mine,
-        'Mine',
-        f'{__name__}.Mine',
-        {'jtype': 'Mine'},
-        '!Mine\nwith: {}',
-        'jtype: Mine',
-        '{"jtype": "Mine"}',
+        WordGateway,
+        'WordGateway',
+        f'{__name__}.WordGateway',
+        {'jtype': 'WordGateway'},
+        '!WordGateway\nwith: {}',
+        'jtype: WordGateway',
+        '{"jtype": "WordGateway"}',
     ],
 )
 def test_forms_of_uses(uses: Any) -> None:
     definition, options = find(uses=uses, uses_with={'word': 'x'})
-    assert definition.gateway_class is Mine
+    assert definition.gateway_class is WordGateway
     assert (definition.arguments, options.protocol) == ({'word': 'x'}, [ProtocolType.GRPC])
 
 
@@ -113,25 +113,37 @@ def test_the_class_says_the_protocol(name: str, protocol: ProtocolType) -> None:
     ('document', 'kind', 'message'),
     [
         ('jtype: Nobody\n', ConfigSourceError, r"g.yml:1: jtype: there is no gateway class 'Nobody'; name the file"),
-        ('jtype: Mien\n', ConfigSourceError, "there is no gateway class 'Mien'; did you mean 'Mine'"),
+        (
+            'jtype: WordGatway\n',
+            ConfigSourceError,
+            "there is no gateway class 'WordGatway'; did you mean 'WordGateway'",
+        ),
         (
             'jtype: Executor\n',
             ConfigError,
             "g.yml:1: jtype: 'Executor' is no gateway; derive the class from jina.Gateway",
         ),
         ('with: {}\n', ConfigError, 'g.yml:1: jtype is None; name the gateway class: jtype: MyGateway'),
-        ('jtype: Mine\nprt: 1\n', ConfigError, "g.yml:2: prt: 'prt' is no key of a gateway; did you mean 'port'"),
-        ('jtype: Mine\nport: x\n', ConfigError, r"g.yml:2: port: 'x' is not valid"),
-        ('jtype: Mine\nprefetch: -1\n', ConfigError, r'g.yml:2: prefetch: -1 is not valid; give 0 or more'),
         (
-            'jtype: Mine\nreplicas: 2\n',
+            'jtype: WordGateway\nprt: 1\n',
+            ConfigError,
+            "g.yml:2: prt: 'prt' is no key of a gateway; did you mean 'port'",
+        ),
+        ('jtype: WordGateway\nport: x\n', ConfigError, r"g.yml:2: port: 'x' is not valid"),
+        ('jtype: WordGateway\nprefetch: -1\n', ConfigError, r'g.yml:2: prefetch: -1 is not valid; give 0 or more'),
+        (
+            'jtype: WordGateway\nreplicas: 2\n',
             ConfigError,
             'g.yml:2: replicas: replicas is an option of who starts the gateway',
         ),
-        ('jtype: Mine\nport: [1, 2]\n', ConfigError, r'g.yml: port \[1, 2\] and protocol GRPC differ in number'),
-        ('jtype: Mine\nwith: 7\n', ConfigError, 'g.yml:2: with: with is 7; write with as a mapping'),
-        ('jtype: Mine\npy_modules: no.py\n', ConfigSourceError, r"g.yml:2: py_modules: can not find 'no.py'"),
-        ('jtype: Mine\npy_modules: bad.py\n', ConfigError, r'g.yml:2: py_modules: the import of .*: ZeroDivisionError'),
+        ('jtype: WordGateway\nport: [1, 2]\n', ConfigError, r'g.yml: port \[1, 2\] and protocol GRPC differ in number'),
+        ('jtype: WordGateway\nwith: 7\n', ConfigError, 'g.yml:2: with: with is 7; write with as a mapping'),
+        ('jtype: WordGateway\npy_modules: no.py\n', ConfigSourceError, r"g.yml:2: py_modules: can not find 'no.py'"),
+        (
+            'jtype: WordGateway\npy_modules: bad.py\n',
+            ConfigError,
+            r'g.yml:2: py_modules: the import of .*: ZeroDivisionError',
+        ),
         ('jtype: HTTPGateway\nprotocol: grpc\n', ConfigError, "HTTPGateway speaks http, and its protocol is 'grpc'"),
     ],
 )
@@ -143,15 +155,15 @@ def test_messages(folder: Path, document: str, kind: type[JinaError], message: s
 
 
 def test_arguments_that_nobody_takes_are_named_with_their_place(folder: Path) -> None:
-    (folder / 'g.yml').write_text('jtype: Mine\nwith:\n  wrod: 1\n')
+    (folder / 'g.yml').write_text('jtype: WordGateway\nwith:\n  wrod: 1\n')
     with pytest.raises(
-        ConfigError, match=r"g.yml:3: with.wrod: Mine.__init__ takes no argument 'wrod'; did you mean 'word'"
+        ConfigError, match=r"g.yml:3: with.wrod: WordGateway.__init__ takes no argument 'wrod'; did you mean 'word'"
     ):
         Gateway.load_config('g.yml')
-    with pytest.raises(ConfigError, match='runtime_args can not be an argument of Mine'):
-        Gateway.load_config('Mine', uses_with={'runtime_args': {}})
-    with pytest.raises(ConfigError, match="'Mine' is not a kind of Other"):
-        type('Other', (Gateway,), {}).load_config('Mine')
+    with pytest.raises(ConfigError, match='runtime_args can not be an argument of WordGateway'):
+        Gateway.load_config('WordGateway', uses_with={'runtime_args': {}})
+    with pytest.raises(ConfigError, match="'WordGateway' is not a kind of Other"):
+        type('Other', (Gateway,), {}).load_config('WordGateway')
 
 
 @pytest.mark.parametrize('uses', ['docker://gateway-image', 'jinaai://jina-ai/Gateway'])

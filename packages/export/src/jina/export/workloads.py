@@ -128,7 +128,7 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
     """
     for one in (subject, *getattr(subject, 'deployments', ())):
         _check_settings(getattr(one, 'options', None) or getattr(one, 'gateway_options', None))
-    if hasattr(subject, 'gateway_options'):
+    if hasattr(subject, 'topology'):
         return list(_of_flow(subject, platform))
     return list(_of_deployment(subject.options, platform, is_public=True))
 

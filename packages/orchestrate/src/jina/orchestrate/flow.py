@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import re
+from asyncio import to_thread  # an old import path makes `asyncio` a submodule of this module
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -354,7 +354,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
 
     async def async_scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
         """The same as ``scale``, without blocking the event loop."""
-        await asyncio.to_thread(self.scale, name, replicas, grace=grace)
+        await to_thread(self.scale, name, replicas, grace=grace)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):

@@ -193,7 +193,7 @@ def _gateway_values(section: dict[str, Any], loaded: LoadedYaml) -> dict[str, An
     inner = section.pop('with', None) or {}
     if not isinstance(inner, Mapping):
         raise ConfigError(f'{loaded.where("gateway", "with")} is {inner!r}', hint='give a mapping')
-    if section.get('uses') is None:
+    if section.get('uses') is None or not inner:
         return {**inner, **section}
     return {**section, 'uses_with': {**inner, **(section.get('uses_with') or {})}}
 
