@@ -15,7 +15,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -63,10 +63,10 @@ QUICK = Scale((1, 100), (1, 4), 1, 0.5, 30_000, 15_000, 300, 1.0)
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[Peer, int]]:
+def served(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[tuple[Peer, int]]:
     """Runs the benchmark's Executor; gives the process and its port."""
     port = free_port()
-    with peer(JINA.command('servers/framework.py', *arguments, '--port', str(port))) as server:
+    with peer(JINA.command('servers/framework.py', *arguments, '--port', str(port)), env=env) as server:
         server.read_json(timeout_s=START_TIMEOUT_S)
         yield server, port
 

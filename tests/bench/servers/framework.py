@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument('--protocol', default='grpc')
     parser.add_argument('--executor', default='Echo', choices=['Arrays', 'Batched', 'Echo', 'Stream', 'Vectors'])
     parser.add_argument('--length', type=int, default=2, help='number of Executors in a Flow')
+    parser.add_argument('--metrics', action='store_true', help='serve metrics for Prometheus')
+    parser.add_argument('--traces', type=int, metavar='PORT', help='send traces to the collector on this port')
     parser.add_argument('--again', action='store_true', help='start, stop and start again')
     options = parser.parse_args()
     server = build(options)
@@ -91,9 +93,14 @@ def main() -> None:
 
 def build(options: argparse.Namespace) -> Any:
     uses = globals()[options.executor]
+    served = {'port': options.port, 'protocol': options.protocol}
+    if options.metrics:
+        served['monitoring'] = True
+    if options.traces:
+        served |= {'tracing': True, 'traces_exporter_host': '127.0.0.1', 'traces_exporter_port': options.traces}
     if options.kind == 'deployment':
-        return Deployment(uses=uses, port=options.port, protocol=options.protocol)
-    flow = Flow(port=options.port, protocol=options.protocol)
+        return Deployment(uses=uses, **served)
+    flow = Flow(**served)
     for index in range(options.length):
         flow = flow.add(uses=uses, name=f'step{index}')
     return flow

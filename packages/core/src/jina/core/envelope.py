@@ -18,7 +18,7 @@ from jina.core.protobuf_bytes import field, read_varint
 from jina.core.structs import struct_to_dict
 from jina.core.wire import DataRequestProto, HeaderProto, RouteProto, StatusProto
 
-__all__ = ['Envelope', 'fingerprint', 'read_envelope', 'route_bytes']
+__all__ = ['Envelope', 'fingerprint', 'read_endpoint', 'read_envelope', 'route_bytes']
 
 _HEADER: Final = 0x0A
 _REQUEST_ID: Final = 0x0A
@@ -114,6 +114,18 @@ class Envelope:
         """Replaces all routes by serialised ones."""
         self.end = self.routes_at
         self.added = routes
+
+
+def read_endpoint(raw: bytes) -> str | None:
+    """Returns ``header.exec_endpoint`` of a serialised request; None if it isn't in the plain form that encoders write."""
+    try:
+        start = raw[1] + 2
+        if raw[0] != _HEADER or start > 0x81:
+            return None
+        rest = 4 + raw[3] if raw[2] == _REQUEST_ID else 2
+        return _header(raw[rest:start]).endpoint if rest <= start else None
+    except (IndexError, TypeError, ValueError, DecodeError):
+        return None
 
 
 def read_envelope(raw: bytes) -> Envelope | None:

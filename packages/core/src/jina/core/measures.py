@@ -1,14 +1,14 @@
 """Counters and distributions of a process, cheap enough to be kept for every request.
 
-A record here takes a lock and a few additions. Nothing is sent from here: an exporter reads the sums whenever it likes. That is
-what OpenTelemetry's instruments do too, at several times the cost, since they look up the attributes at each record.
-The attributes of these are given once.
+A record here is an addition, or a value put on a list that is counted later, a thousand at a time. Nothing is sent from
+here: an exporter reads the sums whenever it likes. That is what OpenTelemetry's instruments do too, at many times the cost,
+since they look up the attributes at each record. The attributes of these are given once.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -38,6 +38,10 @@ BYTES: Final = tuple(float(4**power) for power in range(3, 16))
 """Upper bounds of the buckets for sizes of messages: 64 bytes to 1 GiB."""
 ITEMS: Final = tuple(float(2**power) for power in range(13))
 """Upper bounds of the buckets for numbers of documents: 1 to 4096."""
+
+
+_AT_ONCE: Final = 1024
+"""Values of a distribution that are counted together."""
 
 
 class Counter:
@@ -92,30 +96,47 @@ class Distribution:
         bounds: Upper bounds of the buckets, rising; above the last one there is one more bucket.
     """
 
-    __slots__ = ('_lock', 'bounds', 'counts', 'highest', 'lowest', 'total')
+    __slots__ = ('_counts', '_highest', '_lock', '_lowest', '_total', '_uncounted', 'bounds')
 
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
         self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
-        self.lowest = float('inf')
-        self.highest = float('-inf')
+        self._counts = [0] * (len(self.bounds) + 1)
+        self._total = 0.0
+        self._lowest = float('inf')
+        self._highest = float('-inf')
+        self._uncounted: list[float] = []
         self._lock = threading.Lock()
 
     def record(self, value: float) -> None:
         """Counts a value."""
-        with self._lock:
-            self.counts[bisect_left(self.bounds, value)] += 1
-            self.total += value
-            if value < self.lowest:
-                self.lowest = value
-            if value > self.highest:
-                self.highest = value
+        uncounted = self._uncounted
+        uncounted.append(value)  # one step of the interpreter: threads need no lock for it
+        if len(uncounted) >= _AT_ONCE:
+            with self._lock:
+                self._count()
 
     def read(self) -> tuple[list[int], float, float, float]:
         """Returns the counts of all buckets, the sum, the lowest and the highest value, all of one moment."""
         with self._lock:
-            return list(self.counts), self.total, self.lowest, self.highest
+            self._count()
+            return list(self._counts), self._total, self._lowest, self._highest
+
+    def _count(self) -> None:
+        """Sorts what was recorded, so that a search for each bound counts the buckets."""
+        number = len(self._uncounted)
+        if not number:  # another thread was faster
+            return
+        values = sorted(self._uncounted[:number])
+        del self._uncounted[:number]  # what others have put behind them stays
+        below = 0
+        for bucket, bound in enumerate(self.bounds):
+            up_to = bisect_right(values, bound, below)
+            self._counts[bucket] += up_to - below
+            below = up_to
+        self._counts[-1] += number - below
+        self._total += sum(values)
+        self._lowest = min(self._lowest, values[0])
+        self._highest = max(self._highest, values[-1])
 
 
 Series: TypeAlias = Counter | Gauge | Distribution

@@ -12,6 +12,7 @@ from jina.core.measures import Measures
 from jina.core.telemetry import load_telemetry
 
 if TYPE_CHECKING:
+    from jina.runtime.trace_context import Spans
     from opentelemetry.trace import Tracer
 
 __all__ = ['Observation', 'observe', 'watch_loop']
@@ -26,12 +27,14 @@ class Observation:
     Attributes:
         runtime_name: Name of the process.
         tracer: Records spans; None without tracing.
+        spans: Begins those of requests; None without tracing.
         measures: Counts and times; None without metrics.
         telemetry: Sends or serves all of it.
     """
 
     runtime_name: str
     tracer: Tracer | None
+    spans: Spans | None
     measures: Measures | None
     telemetry: Any
 
@@ -39,7 +42,12 @@ class Observation:
     def instruments(self) -> dict[str, Any]:
         """What an Executor finds in its ``runtime_args``."""
         meter = None if self.measures is None else self.telemetry.meter()
-        return {'tracer': self.tracer, 'meter': meter, 'measures': self.measures}
+        return {
+            'tracer': self.tracer,
+            'traces_follow_callers': self.telemetry.follows_callers,
+            'meter': meter,
+            'measures': self.measures,
+        }
 
     def close(self) -> None:
         """Sends what was recorded last."""
@@ -59,7 +67,12 @@ def observe(options: ExecutorOptions | GatewayOptions) -> Observation:
     name = options.runtime_name
     measures = Measures({'runtime_name': name}) if options.metrics or options.monitoring else None
     telemetry = load_telemetry('process')(options, measures)
-    return Observation(name, telemetry.tracer() if options.tracing else None, measures, telemetry)
+    if not options.tracing:
+        return Observation(name, None, None, measures, telemetry)
+    from jina.runtime.trace_context import Spans  # noqa: PLC0415 - OpenTelemetry, for those who record
+
+    tracer = telemetry.tracer()
+    return Observation(name, tracer, Spans(tracer, follows_callers=telemetry.follows_callers), measures, telemetry)
 
 
 def watch_loop(measures: Measures) -> asyncio.Task[None]:

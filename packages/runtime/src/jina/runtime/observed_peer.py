@@ -14,8 +14,8 @@ from jina.core.wire import PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC
 from jina.runtime.connections import ConnectionSettings, Peer
 from jina.runtime.group import Metadata
 from jina.runtime.observation import Observation
-from jina.runtime.trace_context import begin_span, end_span
-from opentelemetry.trace import SpanKind, Tracer
+from jina.runtime.trace_context import Spans, end_span
+from opentelemetry.trace import SpanKind
 
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
@@ -43,7 +43,7 @@ class ObservedPeer(Peer):
         observation: Observation,
     ) -> None:
         super().__init__(address, settings, on_return, metadata)
-        self._tracer = observation.tracer
+        self._spans = observation.spans
         self._labels = {'deployment': deployment, 'address': self.address}
         self._measures = observation.measures
         self._figures = None if self._measures is None else _Figures(self._measures, self._labels, self)
@@ -74,19 +74,12 @@ class ObservedPeer(Peer):
             return None
         call = _Call(self, PROCESS_SINGLE_DATA, len(raw), more)
 
-        def answered(answer: bytes, failure: LaneError | None) -> None:
-            call.end(None if failure is not None else len(answer), failure)
-            done(answer, failure)
-
-        cancel = super().begin(raw, answered, more=call.metadata, timeout=timeout)
+        call.done = done
+        cancel = super().begin(raw, call, more=call.metadata, timeout=timeout)
         if cancel is None:
             return None  # not sent: its span is never ended, and so never seen
-
-        def cancelled() -> None:
-            call.end(None, None)
-            cancel()
-
-        return cancelled
+        call.cancel = cancel
+        return call.abandon
 
     def _stream(self, raw: bytes, *, timeout: float | None, metadata: Metadata) -> _Stream:
         call = _Call(self, STREAM_DOC, len(raw), metadata)
@@ -118,9 +111,13 @@ class _Figures:
 
 
 class _Call:
-    """One call under way."""
+    """One call under way; calling it finishes one on the fast lane."""
 
-    __slots__ = ('_began', '_figures', '_over', '_size', '_span', 'metadata')
+    __slots__ = ('_began', '_figures', '_over', '_size', '_span', 'cancel', 'done', 'metadata')
+    done: Done
+    """Takes the answer."""
+    cancel: Callable[[], None]
+    """Ends the work of the replica."""
 
     def __init__(self, peer: ObservedPeer, method: str, size: int, metadata: Metadata) -> None:
         self._figures = peer._figures
@@ -129,11 +126,20 @@ class _Call:
         self.metadata = metadata
         """What is sent with it."""
         self._began = perf_counter()
-        tracer: Tracer | None = peer._tracer
-        if tracer is not None:
-            self._span, sent = begin_span(tracer, method, SpanKind.CLIENT, metadata, peer._labels)
+        spans: Spans | None = peer._spans
+        if spans is not None:
+            self._span, sent = spans.begin(method, SpanKind.CLIENT, metadata, peer._labels)
             self.metadata = tuple(sent)
         self._size = size
+
+    def __call__(self, answer: bytes, failure: LaneError | None) -> None:
+        self.end(None if failure is not None else len(answer), failure)
+        self.done(answer, failure)
+
+    def abandon(self) -> None:
+        """Ends the work; nobody waits for it any more."""
+        self.end(None, None)
+        self.cancel()
 
     def end(self, received: int | None, failure: BaseException | None) -> None:
         """Records the outcome, once.
@@ -145,11 +151,12 @@ class _Call:
         if self._over:
             return
         self._over = True
-        if self._figures is not None:
-            self._figures.sent.record(self._size)
-        if self._figures is not None and received is not None:
-            self._figures.seconds.record(perf_counter() - self._began)
-            self._figures.received.record(received)
+        figures = self._figures
+        if figures is not None:
+            figures.sent.record(self._size)
+            if received is not None:
+                figures.seconds.record(perf_counter() - self._began)
+                figures.received.record(received)
         if self._span is not None:
             end_span(self._span, '' if received is not None else repr(failure) if failure else 'cancelled')
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from jina.core.envelope import read_endpoint
 from jina.core.errors import JinaError
 from jina.core.measures import BYTES, Distribution, Measures
 from jina.core.payloads import Payload
@@ -20,7 +21,7 @@ from jina.runtime.fast_lane import Finish
 from jina.runtime.observation import Observation
 from jina.runtime.service import Cancel, Finished
 from jina.runtime.stream_items import Render, StreamItem, wire_item
-from jina.runtime.trace_context import Trace, begin_span, end_span
+from jina.runtime.trace_context import Trace, end_span
 from opentelemetry.trace import SpanKind
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Entry: TypeAlias = Literal['grpc', 'http', 'websocket']
 _CANCELLED: Final = 'the caller is gone'
+_KEPT_ENDPOINTS: Final = 1000
+"""Names of endpoints that are remembered: clients choose them."""
 
 
 class ObservedService:
@@ -44,7 +47,7 @@ class ObservedService:
     def __init__(self, service: Any, observation: Observation, entry: Entry) -> None:
         self.name: str = service.name
         self._service = service
-        self._tracer = observation.tracer
+        self._spans = observation.spans
         self._entry = entry
         self._figures = None if observation.measures is None else _Figures(observation.measures, self)
 
@@ -66,17 +69,15 @@ class ObservedService:
         timeout: float | None = None,
     ) -> Callable[[], object] | None:
         """Starts to answer a serialised request."""
-        visit = _Visit(
-            self, self._span_name(many=many), _endpoint_of(raw, many=many) if self.is_worker else '', metadata
-        )
+        endpoint = _endpoint_of(raw, many=many) if self.is_worker else ''
+        visit = _Visit(self, '' if self._spans is None else self._span_name(many=many), endpoint, metadata)
         visit.received(len(raw))
-
-        def finished(answer: Payload, failed: bool, error: JinaError | None = None) -> None:
-            visit.end(None if failed or error is not None else len(answer), '' if error is None else repr(error))
-            finish(answer, failed, error)
-
-        cancel = self._service.begin(raw, finished, many=many, metadata=visit.trace, timeout=timeout)
-        return None if cancel is None else visit.cancelling(cancel)
+        visit.finish = finish
+        cancel = self._service.begin(raw, visit, many=many, metadata=visit.trace, timeout=timeout)
+        if cancel is None:
+            return None
+        visit.cancel = cancel
+        return visit.abandon
 
     def begin_request(self, request: DataRequest, finished: Finished, *, with_routes: bool = True) -> Cancel | None:
         """Starts to answer a request."""
@@ -88,7 +89,10 @@ class ObservedService:
             finished(response, error)
 
         cancel = self._service.begin_request(request, done, with_routes=with_routes)
-        return None if cancel is None else visit.cancelling(cancel)
+        if cancel is None:
+            return None
+        visit.cancel = cancel
+        return visit.abandon
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -212,32 +216,37 @@ class _Figures:
         self.first_item = measures.distribution(
             'jina_stream_first_item_seconds', 'Time from a request for a stream to its first item', unit='s'
         )
-        self._sizes: dict[tuple[str, str], Distribution] = {}
+        self._received: dict[str, Distribution] = {}
+        self._sent: dict[str, Distribution] = {}
 
     def received(self, endpoint: str) -> Distribution:
         """Sizes of requests."""
-        return self._size('jina_received_request_bytes', 'Size of a request', endpoint)
+        found = self._received.get(endpoint)
+        if found is None:
+            found = self._size('jina_received_request_bytes', 'Size of a request', endpoint, self._received)
+        return found
 
     def sent(self, endpoint: str) -> Distribution:
         """Sizes of answers."""
-        return self._size('jina_sent_response_bytes', 'Size of an answer', endpoint)
-
-    def _size(self, name: str, description: str, endpoint: str) -> Distribution:
-        found = self._sizes.get((name, endpoint))
+        found = self._sent.get(endpoint)
         if found is None:
-            attributes = {}
-            if self._service.is_worker:
-                # clients choose the names of endpoints: those that aren't there must not fill the memory
-                known = endpoint if endpoint in self._service.endpoint_schemas else 'unknown'
-                attributes = {'executor': self._service.class_name, 'executor_endpoint': known}
-            found = self._measures.distribution(name, description, attributes, unit='By', bounds=BYTES)
-            if len(self._sizes) < 1000:
-                self._sizes[name, endpoint] = found
+            found = self._size('jina_sent_response_bytes', 'Size of an answer', endpoint, self._sent)
+        return found
+
+    def _size(self, name: str, description: str, endpoint: str, kept: dict[str, Distribution]) -> Distribution:
+        attributes = {}
+        if self._service.is_worker:
+            # clients choose the names of endpoints: those that aren't there must not fill the memory
+            known = endpoint if endpoint in self._service.endpoint_schemas else 'unknown'
+            attributes = {'executor': self._service.class_name, 'executor_endpoint': known}
+        found = self._measures.distribution(name, description, attributes, unit='By', bounds=BYTES)
+        if len(kept) < _KEPT_ENDPOINTS:
+            kept[endpoint] = found
         return found
 
 
 class _Visit:
-    """One request under way.
+    """One request under way; calling it finishes a serialised one.
 
     Args:
         service: Where it is.
@@ -246,7 +255,22 @@ class _Visit:
         trace: Its metadata.
     """
 
-    __slots__ = ('_began', '_endpoint', '_figures', '_is_worker', '_over', '_span', '_waiting', 'trace')
+    __slots__ = (
+        '_began',
+        '_endpoint',
+        '_figures',
+        '_is_worker',
+        '_over',
+        '_span',
+        '_waiting',
+        'cancel',
+        'finish',
+        'trace',
+    )
+    finish: Finish
+    """Takes the serialised response."""
+    cancel: Callable[[], object]
+    """Ends the work."""
 
     def __init__(self, service: ObservedService, span_name: str, endpoint: str, trace: Trace) -> None:
         self._figures = service._figures
@@ -258,9 +282,9 @@ class _Visit:
         self.trace = trace
         """Metadata for those who are called on its behalf."""
         self._began = perf_counter()
-        if service._tracer is not None:
+        if service._spans is not None:
             attributes = {'jina.endpoint': endpoint} if endpoint else None
-            self._span, self.trace = begin_span(service._tracer, span_name, SpanKind.SERVER, trace, attributes)
+            self._span, self.trace = service._spans.begin(span_name, SpanKind.SERVER, trace, attributes)
         if self._figures is not None and self._figures.pending is not None:
             self._figures.pending.add(1)
 
@@ -275,14 +299,14 @@ class _Visit:
             self._figures.first_item.record(perf_counter() - self._began)
         self._waiting = False
 
-    def cancelling(self, cancel: Callable[[], object]) -> Callable[[], object]:
-        """Returns what cancels it and says so."""
+    def abandon(self) -> object:
+        """Ends the work; the caller is gone."""
+        self.end(None, _CANCELLED, count=False)
+        return self.cancel()
 
-        def cancelled() -> object:
-            self.end(None, _CANCELLED, count=False)
-            return cancel()
-
-        return cancelled
+    def __call__(self, answer: Payload, failed: bool, error: JinaError | None = None) -> None:
+        self.end(None if failed or error is not None else len(answer), '' if error is None else repr(error))
+        self.finish(answer, failed, error)
 
     def end_with(self, response: DataRequest | None, error: BaseException | None, *, measured: bool = False) -> None:
         """Records the outcome.
@@ -330,7 +354,8 @@ def _endpoint_of(raw: Payload, *, many: bool) -> str:
     """Returns the endpoint of a serialised request, empty if it is none: the service finds that out itself."""
     try:
         if not many:
-            return DataRequest.from_bytes(raw).exec_endpoint
+            found = read_endpoint(raw)  # type: ignore[arg-type]  # a message in two pieces can't be indexed
+            return DataRequest.from_bytes(raw).exec_endpoint if found is None else found
         requests = read_many(raw)
     except JinaError:
         return ''

@@ -21,6 +21,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased
 from opentelemetry.trace import NoOpTracer, Tracer
 
 __all__ = ['Collector', 'Telemetry', 'resource_of', 'set_up_telemetry']
@@ -29,6 +30,7 @@ DEFAULT_PORT = 4317
 """The port of OTLP over gRPC."""
 _SECONDS_VIEW = View(instrument_unit='s', aggregation=ExplicitBucketHistogramAggregation(SECONDS))
 """OpenTelemetry's own buckets begin with five seconds."""
+_AS_THE_CALLER = 'remoteParentNotSampled:AlwaysOffSampler'
 _KUBERNETES = {
     'K8S_NAMESPACE_NAME': 'k8s.namespace.name',
     'K8S_DEPLOYMENT_NAME': 'k8s.deployment.name',
@@ -93,6 +95,12 @@ class Telemetry:
     def prometheus_port(self) -> int | None:
         """Port where Prometheus finds the metrics; None if they aren't served."""
         return None if self._prometheus is None else self._prometheus.port
+
+    @property
+    def follows_callers(self) -> bool:
+        """Whether no span of a trace is recorded that the caller doesn't record, as the SDK's ``parentbased`` samplers do."""
+        sampler = getattr(self.tracer_provider, 'sampler', None)
+        return isinstance(sampler, ParentBased) and _AS_THE_CALLER in sampler.get_description()  # type: ignore[no-untyped-call]
 
     def tracer(self) -> Tracer:
         """The tracer of the runtime, named after it; one that records nothing without tracing."""
