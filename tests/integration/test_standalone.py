@@ -20,7 +20,7 @@ from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Executor, requests
 from jina.core.enums import StandaloneExecutorType
-from jina.core.errors import ConfigError, NotSupportedError, RemoteError
+from jina.core.errors import ConfigError, RemoteError
 
 from tests.support.processes import free_port
 
@@ -153,16 +153,18 @@ def test_serve_refuses_unknown_options() -> None:
     ('export', 'kind'),
     [(Executor.to_kubernetes_yaml, 'kubernetes'), (Executor.to_docker_compose_yaml, 'docker-compose')],
 )
-@pytest.mark.parametrize('uses', ['docker://my_executor:1', 'jinaai+docker://jina-ai/DummyHubExecutor'])
 @pytest.mark.parametrize('executor_type', [StandaloneExecutorType.SHARED, 'external'])
-def test_exports_say_that_they_come_later(
-    export: Callable[..., None], kind: str, uses: str, executor_type: Any, tmp_path: Path
-) -> None:
+def test_exports(export: Callable[..., None], kind: str, executor_type: Any, tmp_path: Path) -> None:
     options = {'executor_type': executor_type, 'uses_with': {'a': 1}, 'uses_metas': {'name': 'x'}, 'replicas': 3}
-    with pytest.raises(NotSupportedError) as caught:
-        export(uses, str(tmp_path / 'out'), **options)
-    assert str(caught.value).startswith(f'{kind!r} export is not available in this version; until then, ')
-    assert not (tmp_path / 'out').exists()
+    out = tmp_path / 'out'
+    with pytest.raises(ConfigError, match='hub'):
+        export('jinaai+docker://jina-ai/DummyHubExecutor', str(out), **options)
+    assert not out.exists()
+    export('docker://my_executor:1', str(out), **options)
+    files = [out] if out.is_file() else sorted(out.rglob('*.yml'))
+    text = ''.join(file.read_text() for file in files)
+    assert text.count('image: my_executor:1') == (3 if kind == 'docker-compose' else 1)
+    assert '"a": 1' in text or 'a: 1' in text, text
 
 
 @pytest.mark.parametrize('form', ['class', 'yaml', 'none'])

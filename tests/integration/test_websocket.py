@@ -127,9 +127,9 @@ def test_command_line() -> None:
 @pytest.mark.parametrize(
     ('served', 'called', 'advice'),
     [
-        ('websocket', 'http', "protocol='websocket'"),
-        ('http', 'websocket', "protocol='http'"),
-        ('grpc', 'websocket', "protocol='grpc'"),
+        ('websocket', 'http', "use Client(host='ws://"),
+        ('http', 'websocket', "use Client(host='http://"),
+        ('grpc', 'websocket', "use Client(host='grpc://"),
     ],
 )
 def test_the_wrong_protocol_is_named(served: str, called: str, advice: str) -> None:

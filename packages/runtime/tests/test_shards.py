@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -97,20 +98,17 @@ class Sharded:
         self._cluster = cluster
 
     async def start(self, replicas: int = 1, **options: Any) -> Sharded:
-        self.workers = [
-            [
-                await self._cluster.worker(
-                    Shard,
-                    'enc',
-                    shards=2,
-                    shard_id=shard,
-                    replica_id=replica,
-                    no_reduce=bool(options.get('no_reduce')),
-                )
-                for replica in range(replicas)
-            ]
-            for shard in range(2)
-        ]
+        self.workers: list[list[Any]] = [[], []]
+        for shard, replica in itertools.product(range(2), range(replicas)):
+            worker = await self._cluster.worker(
+                Shard,
+                'enc',
+                shards=2,
+                shard_id=shard,
+                replica_id=replica,
+                no_reduce=bool(options.get('no_reduce')),
+            )
+            self.workers[shard].append(worker)
         self.head = await self._cluster._start(
             ExecutorOptions(
                 name='enc',
