@@ -7,7 +7,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from google.protobuf.message import DecodeError
-from jina.core.envelope import read_envelope
+from jina.core.envelope import read_endpoint, read_envelope
 from jina.core.errors import RequestTypeError
 from jina.core.request import DataRequest
 from jina.core.wire import DataRequestProto, StatusProto
@@ -86,7 +86,7 @@ def test_a_plain_envelope_is_read(name: str) -> None:
     proto = DataRequestProto.FromString(raw)
     envelope = read_envelope(raw)
     assert envelope is not None
-    assert envelope.endpoint == proto.header.exec_endpoint
+    assert envelope.endpoint == read_endpoint(raw) == proto.header.exec_endpoint
     assert envelope.target == proto.header.target_executor
     assert envelope.is_error == (proto.header.status.code == StatusProto.ERROR)
     assert raw[envelope.data_at :] == proto.data
@@ -113,6 +113,12 @@ def test_damaged_requests_are_read_as_by_protobuf(name: str) -> None:
         assert received.exec_endpoint == expected.header.exec_endpoint
         assert received.target_executor == expected.header.target_executor
         assert received.proto == expected
+
+
+@pytest.mark.parametrize('name', PLAIN)
+def test_the_endpoint_of_damaged_requests_is_a_text_or_none(name: str) -> None:
+    for raw in damaged(PLAIN[name].to_bytes()):
+        assert isinstance(read_endpoint(raw), str | None)
 
 
 def change_parameters(request: Any) -> None:
