@@ -283,10 +283,12 @@ class Endpoint:
         Raises:
             SchemaError: It returned something else.
         """
-        from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415 - docarray is heavy
-
         if result is None:
             return docs, None
+        if type(result) is type(docs):  # what most return
+            return result, None
+        from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415 - docarray is heavy
+
         if isinstance(result, DocList):
             return result, None
         if isinstance(result, DocVec):
