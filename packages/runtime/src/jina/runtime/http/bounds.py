@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 from jina.core.config import PodOptions
+from jina.runtime.service import count_refusal
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -83,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         server_state: uvicorn's.
         app_state: uvicorn's.
         _loop: uvicorn's.
+        served: What is called; counts what is refused.
     """
 
     def __init__(
@@ -92,8 +94,11 @@ class BoundedProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        served: Any = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._served = served
         self.bounds = bounds
         self.phase = HEAD
         self.received = 0
@@ -191,6 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
             begun: The request has a cycle already, that of the connection.
         """
         self.refused = self.strict = True
+        count_refusal(self._served, 'timeout' if status == 408 else 'size')
         cycle, self.cycle = self.cycle, _Refused()  # type: ignore[assignment]
         is_over = cycle is None or bool(cycle.response_complete)
         if not is_over:
