@@ -100,7 +100,7 @@ def _restart(deployment: Deployment, grace: float) -> None:
         before = [shard[number] for shard in deployment._shards]
         options = [_options_of(deployment, pod) for pod in before]
         if any(_has_fixed_ports(option) for option in options):
-            free = {'port': [], 'port_monitoring': []}
+            free: dict[str, list[int]] = {'port': [], 'port_monitoring': []}
             _replace(deployment, number, [option.model_copy(update=free) for option in options], fronts, grace)
         _replace(deployment, number, options, fronts, grace)
     deployment.logger.info('%d replicas were restarted', deployment.options.replicas)
