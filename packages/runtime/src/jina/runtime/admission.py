@@ -14,7 +14,7 @@ from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.wire import EndpointsProto
 from jina.runtime.fast_lane import Begin, Finish
-from jina.runtime.service import Cancel, Finished, RequestService, count_refusal
+from jina.runtime.service import Cancel, Finished, RequestService, count_refusal, waiting
 from jina.runtime.stream_items import Render, StreamItem, wire_item
 
 
@@ -162,6 +162,10 @@ class LimitedService:
     def patient(self) -> LimitedService:
         """Returns the same service for requests that wait however many do."""
         return type(self)(self._service, self.admission, patient=True)
+
+    def waiting(self) -> LimitedService:
+        """Returns the same service for requests that wait where Executors behind it would refuse them."""
+        return type(self)(waiting(self._service), self.admission, patient=self._patient)
 
     def begin(
         self,

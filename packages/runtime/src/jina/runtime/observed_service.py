@@ -19,7 +19,7 @@ from jina.core.wire import CALL, PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC, 
 from jina.runtime.answers import read_many
 from jina.runtime.fast_lane import Finish
 from jina.runtime.observation import Observation
-from jina.runtime.service import Cancel, Finished, RefusalReason
+from jina.runtime.service import Cancel, Finished, RefusalReason, waiting
 from jina.runtime.stream_items import Render, StreamItem, wire_item
 from jina.runtime.trace_context import Trace, end_span
 from opentelemetry.trace import SpanKind
@@ -47,12 +47,17 @@ class ObservedService:
     def __init__(self, service: Any, observation: Observation, entry: Entry) -> None:
         self.name: str = service.name
         self._service = service
+        self._observation = observation
         self._spans = observation.spans
         self._entry = entry
         self._figures = None if observation.measures is None else _Figures(observation.measures, self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
+
+    def waiting(self) -> ObservedService:
+        """Returns the same service for requests that wait where Executors behind it would refuse them."""
+        return type(self)(waiting(self._service), self._observation, self._entry)
 
     @property
     def class_name(self) -> str:

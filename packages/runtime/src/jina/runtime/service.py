@@ -100,6 +100,12 @@ def count_refusal(service: Any, reason: RefusalReason) -> None:
         refused(reason)
 
 
+def waiting(service: Any) -> Any:
+    """Returns the same service for requests that wait where Executors behind it would refuse them; itself if there are none."""
+    make: Callable[[], Any] | None = getattr(service, 'waiting', None)
+    return service if make is None else make()
+
+
 def begin_by_task(answer: Coroutine[Any, Any, DataRequest], finished: Finished) -> Cancel:
     """Runs a coroutine that gives a response; returns what cancels it."""
 

@@ -20,7 +20,8 @@ from jina.runtime.access import Access
 from jina.runtime.admission import LimitedService
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.ports import listen
-from jina.runtime.service import RequestService, count_refusal
+from jina.runtime.service import RequestService, count_refusal, waiting
+from jina.runtime.waiting_room import Gate
 from jina.runtime.websocket.bytes_mode import BytesMode
 from jina.runtime.websocket.conversation import Conversation
 from jina.runtime.websocket.json_mode import EndpointCatalog, JsonMode
@@ -87,8 +88,10 @@ class WebSocketServer:
         access: Access | None = None,
     ) -> None:
         # Clients wait for a place, and aren't read meanwhile: refusing one request would end the others of its connection.
-        self._admission = service.admission if isinstance(service, LimitedService) else None
-        self._service = service.patient() if isinstance(service, LimitedService) else service
+        self._gates: list[Gate] = list(getattr(service, 'waiting_rooms', ()))
+        if isinstance(service, LimitedService):
+            self._gates.append(service.admission)
+        self._service: RequestService = waiting(service.patient() if isinstance(service, LimitedService) else service)
         self._is_worker = is_worker
         self._host = host
         self._port = port
@@ -177,7 +180,7 @@ class WebSocketServer:
             name=self._service.name,
             prefetch=self._prefetch,
             logger=self._logger,
-            admission=self._admission,
+            gates=self._gates,
         )
         self._conversations[conversation] = asyncio.current_task()
         try:
