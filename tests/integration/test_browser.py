@@ -109,6 +109,37 @@ def test_swagger_ui_sends_a_query(announcer: Deployment, chromium: Browser) -> N
     assert answer.text.count('event: update') == 2
 
 
+def test_swagger_ui_authorizes(chromium: Browser) -> None:
+    key = 'a-key-for-browsers'
+    with Deployment(uses=Announcer, protocol='http', api_key=key, quiet=True) as closed:
+        chromium.requested()
+        chromium.open(f'http://localhost:{closed.port}/docs')
+        operation = '#operations-default-post_shout_post'
+        chromium.click(f'{operation} .opblock-summary-control')
+        chromium.click(f'{operation} .try-out__btn', text='Try it out')
+        chromium.click(f'{operation} .execute', text='Execute')
+        chromium.find(f'{operation} .live-responses-table .response-col_status', text='401')
+        chromium.find(f'{operation} .live-responses-table', text='a key is needed')
+        for number, field in enumerate(('#auth-bearer-value', '#api_key_value'), 1):
+            form = f'.modal-ux-content .auth-container:nth-child({number})'
+            chromium.click('.scheme-container .btn.authorize', text='Authorize')
+            chromium.find(f'{form} {field}').send_keys(key)
+            chromium.click(f'{form} .btn.authorize', text='Authorize')
+            chromium.find(f'{form} .btn', text='Logout')
+            chromium.click(f'{form} .btn-done', text='Close')
+            chromium.click(f'{operation} .btn-clear', text='Clear')
+            chromium.click(f'{operation} .execute', text='Execute')
+            chromium.find(f'{operation} .live-responses-table .response-col_status', text='200')
+            chromium.find(f'{operation} .live-responses-table', text='GOOD MORNING')
+            chromium.click('.scheme-container .btn.authorize', text='Authorize')
+            chromium.click(f'{form} .btn', text='Logout')
+            chromium.click(f'{form} .btn-done', text='Close')
+            chromium.click(f'{operation} .btn-clear', text='Clear')
+            chromium.click(f'{operation} .execute', text='Execute')
+            chromium.find(f'{operation} .live-responses-table .response-col_status', text='401')
+        assert {urlsplit(url).netloc for url in chromium.requested()} == {f'localhost:{closed.port}'}
+
+
 def test_redoc_renders(announcer: Deployment, chromium: Browser) -> None:
     port = announcer.port[0]
     chromium.requested()

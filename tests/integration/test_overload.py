@@ -120,7 +120,7 @@ def outcome(future: Future[Any]) -> str:
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_single_requests(served: Served, protocol: str) -> None:
-    waits = protocol == 'websocket' and served.kind != 'executor'
+    waits = protocol == 'websocket'
     client = served.client(protocol)
     with ThreadPoolExecutor(7) as threads, opened_at_last(served):
         calls = [threads.submit(client.post, '/', TextDoc(), return_type=DocList[TextDoc]) for _ in range(7)]
@@ -218,7 +218,6 @@ def client_is_refused(served: Served) -> bool:
     return False
 
 
-@pytest.mark.parametrize('served', ['flow', 'deployment'], indirect=True)
 async def test_a_websocket_is_not_read_meanwhile(served: Served) -> None:
     message = json.dumps({'data': [{'text': 'y' * 200_000}], 'execEndpoint': '/'})
     async with (

@@ -26,6 +26,7 @@ class Echo(Executor):
 
 HEAD = b'POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
 BODY = b'{"data":[{"text":"a"}]}'
+PARSERS = pytest.mark.parametrize('parser', ['httptools', 'h11'])
 
 
 async def talk(site: Any, *parts: bytes, pause_s: float = 0.0) -> bytes:
@@ -74,31 +75,34 @@ async def test_a_refused_request_ends_those_behind_it(sites: Any) -> None:
     assert answer.count(b'HTTP/1.1 200') == 1 and answer.count(b'HTTP/1.1 413') == 1 and answer.count(b'HTTP/') == 2
 
 
-async def test_long_headers_are_refused(sites: Any) -> None:
-    site = await sites.deployment(Echo, max_header_bytes=2000)
+@PARSERS
+async def test_long_headers_are_refused(sites: Any, parser: str) -> None:
+    site = await sites.deployment(Echo, max_header_bytes=2000, uvicorn_kwargs={'http': parser})
     whole = b'content-length: %d\r\n\r\n' % len(BODY) + BODY
     for size in (1800, 3000):
         fit = size < 2000
         head = HEAD + b'x-long: ' + b'h' * size + b'\r\n'
         for parts in ([head + whole], [head[: size // 2], head[size // 2 :], whole]):
-            closing = b'GET / HTTP/1.1\r\nconnection: close\r\n\r\n' if fit else b''
+            closing = b'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n' if fit else b''
             answer = await talk(site, *parts, closing, pause_s=0.1)
             assert answer.startswith(b'HTTP/1.1 200 ' if fit else b'HTTP/1.1 431 ')
     endless = await talk(site, b'GET /' + b'a' * 1500, *[b'b' * 1500] * 5, pause_s=0.05)
     assert endless.startswith(b'HTTP/1.1 431 ')
 
 
-async def test_a_large_body_in_pieces_does_not_count_as_headers(sites: Any) -> None:
-    site = await sites.deployment(Echo, max_header_bytes=1024)
+@PARSERS
+async def test_a_large_body_in_pieces_does_not_count_as_headers(sites: Any, parser: str) -> None:
+    site = await sites.deployment(Echo, max_header_bytes=1024, uvicorn_kwargs={'http': parser})
     body = json.dumps({'data': [{'text': 'y' * 300_000}]}).encode()
     parts = [message(len(body)) + body + HEAD[:40], HEAD[40:] + b'content-length: %d\r\n\r\n' % len(BODY) + BODY]
-    closing = b'GET / HTTP/1.1\r\nconnection: close\r\n\r\n'
+    closing = b'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
     assert (await talk(site, *parts, closing, pause_s=0.3)).count(b'HTTP/1.1 200') == 3
 
 
-async def test_slow_clients_are_parted_from(sites: Any) -> None:
+@PARSERS
+async def test_slow_clients_are_parted_from(sites: Any, parser: str) -> None:
     site = await sites.deployment(
-        Echo, timeout_headers=400, timeout_body=400, uvicorn_kwargs={'timeout_keep_alive': 60}
+        Echo, timeout_headers=400, timeout_body=400, uvicorn_kwargs={'timeout_keep_alive': 60, 'http': parser}
     )
     begin = time.monotonic()
     silent, drip, body, stray = await asyncio.gather(
@@ -115,24 +119,26 @@ async def test_slow_clients_are_parted_from(sites: Any) -> None:
     assert (await site.post('/echo', BODY)).status == 200
 
 
-async def test_who_sends_fast_enough_has_time(sites: Any) -> None:
-    site = await sites.deployment(Echo, timeout_headers=400, timeout_body=400)
+@PARSERS
+async def test_who_sends_fast_enough_has_time(sites: Any, parser: str) -> None:
+    site = await sites.deployment(Echo, timeout_headers=400, timeout_body=400, uvicorn_kwargs={'http': parser})
     piece = b'y' * 2000
     body = b'{"data":[{"text":"' + piece * 12 + b'"}]}'
-    closing = b'GET / HTTP/1.1\r\nconnection: close\r\n\r\n'
+    closing = b'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
     parts = [body[start : start + 2000] for start in range(0, len(body), 2000)]
     answer = await talk(site, message(len(body)), *parts, closing, pause_s=0.15)
     assert answer.count(b'HTTP/1.1 200') == 2
 
 
-async def test_slow_work_is_no_slow_client(sites: Any) -> None:
+@PARSERS
+async def test_slow_work_is_no_slow_client(sites: Any, parser: str) -> None:
     class Slow(Executor):
         @requests(on='/echo')
         async def echo(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
             await asyncio.sleep(1.5)
             return docs
 
-    site = await sites.deployment(Slow, timeout_headers=200, timeout_body=200)
+    site = await sites.deployment(Slow, timeout_headers=200, timeout_body=200, uvicorn_kwargs={'http': parser})
     assert (await site.post('/echo', BODY)).status == 200
     assert (await site.post('/echo?x=1', BODY)).status == 200
 
@@ -146,3 +152,11 @@ async def test_another_parser_has_no_limit_for_bodies() -> None:
     options = DeploymentOptions(uses=Echo, protocol='http', max_request_bytes=10, uvicorn_kwargs={'http': 'h11'})
     with pytest.raises(ConfigError, match="http is 'h11', for which max_request_bytes means nothing"):
         await PodServer(options).start()
+
+
+async def test_a_parser_of_the_user_has_no_limits() -> None:
+    own = 'uvicorn.protocols.http.h11_impl:H11Protocol'
+    for name in ('max_header_bytes', 'timeout_headers', 'timeout_body'):
+        options = DeploymentOptions(uses=Echo, protocol='http', uvicorn_kwargs={'http': own}, **{name: 1234})
+        with pytest.raises(ConfigError, match=f'for which {name} means nothing'):
+            await PodServer(options).start()

@@ -39,6 +39,7 @@ from jina.orchestrate.pod_options import (
     with_ports,
 )
 from jina.orchestrate.restarts import RestartPlan
+from jina.orchestrate.rolling_restart import DeploymentRestartMixin
 from jina.orchestrate.scaling import ScalingMixin
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, Orchestrator):
+class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, DeploymentRestartMixin, Orchestrator):
     """Serves one Executor, with as many processes as ``replicas`` asks for.
 
     With one replica the Executor's own process listens on the public port. Several replicas stand behind a gateway process
@@ -336,6 +337,11 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if self._sharer is not None:
             return {'do': 'share', 'addresses': shards[0][1:]}
         return {'do': 'reconnect', 'name': self.name, 'addresses': shards if self._head is not None else shards[0]}
+
+    @property
+    def is_called_itself(self) -> bool:
+        """Whether clients have connections to a replica, and not to a process in front."""
+        return self._sharer is not None or self._shares_port()
 
     @property
     def _sharer(self) -> Pod | None:

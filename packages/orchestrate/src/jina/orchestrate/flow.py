@@ -21,7 +21,7 @@ from jina.core.config import (
 )
 from jina.core.config.build import nearest
 from jina.core.enums import DeploymentRoleType, FlowInspectType, ProtocolType
-from jina.core.errors import ConfigError, MissingDeploymentError, TopologyError
+from jina.core.errors import ConfigError, TopologyError
 from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
@@ -40,6 +40,7 @@ from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
 from jina.orchestrate.restarts import RestartPlan
+from jina.orchestrate.rolling_restart import FlowRestartMixin
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orchestrator):
+class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRestartMixin, Orchestrator):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -347,10 +348,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, Orches
             NotSupportedError: The Executor is external.
             StartupError: A new replica failed to start; the others go on as before.
         """
-        if name not in self:
-            names = ', '.join(repr(deployment.name) for deployment in self._deployments)
-            raise MissingDeploymentError(f'{self._title()} has no Executor {name!r}', hint=f'it has {names or "none"}')
-        self[name].scale(replicas, grace=grace)
+        self._named(name).scale(replicas, grace=grace)
 
     async def async_scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
         """The same as ``scale``, without blocking the event loop."""

@@ -96,6 +96,11 @@ class Pod:
         return [] if self.state in (PodState.CLOSING, PodState.CLOSED) else list(self._addresses)
 
     @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the target was called with at its last start."""
+        return self._arguments
+
+    @property
     def restarts(self) -> int:
         """How often the process was started again after it ended by itself."""
         return self._restarts.total

@@ -96,7 +96,7 @@ def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: 
         for pods, shard_pods in zip(added, deployment._shards, strict=True):
             shard_pods.extend(pods)
         deployment._joining = []
-        _tell(deployment, fronts, grace)
+        tell(deployment, fronts, grace)
     except BaseException:
         deployment.options = options
         failed = [pod for pods in added for pod in pods]
@@ -104,7 +104,7 @@ def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: 
             shard_pods[:] = [pod for pod in shard_pods if pod not in failed]
         deployment._joining = []
         with contextlib.suppress(JinaError):  # some may know of the new ones already
-            _tell(deployment, fronts, 0.0)
+            tell(deployment, fronts, 0.0)
         close_pods(failed, grace)
         raise
 
@@ -115,7 +115,7 @@ def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace:
     for shard in deployment._shards:
         del shard[replicas:]
     try:
-        _tell(deployment, fronts, grace)
+        tell(deployment, fronts, grace)
     except BaseException:
         deployment._shards[:] = before
         raise
@@ -123,7 +123,7 @@ def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace:
     close_pods(leaving, grace)
 
 
-def _tell(deployment: Deployment, fronts: Sequence[Pod], grace: float) -> None:
+def tell(deployment: Deployment, fronts: Sequence[Pod], grace: float) -> None:
     """Have the processes in front of the replicas use those that there are now, and wait until they do."""
     answers = [front.command(**deployment.news_of_replicas(), grace=grace) for front in fronts]
     done, late = concurrent.futures.wait(answers, grace + _ANSWER_MARGIN_S)

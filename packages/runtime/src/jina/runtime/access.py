@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 from jina.core.config import PodOptions, api_keys_of
 from jina.core.errors import AccessError
+from jina.runtime.service import count_refusal
 
 Headers: TypeAlias = 'Iterable[tuple[str | bytes, str | bytes]]'
 
@@ -125,17 +126,22 @@ class AccessHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     Args:
         access: Knows the keys.
+        served: What is called; counts those who may not.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, served: Any = None) -> None:
         self._access = access
+        self._served = served
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         """Returns what refuses a call; None if it may go on to the next handler."""
         if not details.method.startswith('/jina.'):
             return None
         error = self._access.refusal(details.invocation_metadata or ())
-        return None if error is None else grpc.stream_stream_rpc_method_handler(_refusing(error))
+        if error is None:
+            return None
+        count_refusal(self._served, 'access')
+        return grpc.stream_stream_rpc_method_handler(_refusing(error))
 
 
 def _refusing(error: AccessError) -> Callable[..., Any]:

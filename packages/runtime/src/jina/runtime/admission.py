@@ -14,7 +14,7 @@ from jina.core.payloads import Payload
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.wire import EndpointsProto
 from jina.runtime.fast_lane import Begin, Finish
-from jina.runtime.service import Cancel, Finished, RequestService
+from jina.runtime.service import Cancel, Finished, RequestService, count_refusal, waiting
 from jina.runtime.stream_items import Render, StreamItem, wire_item
 
 
@@ -163,6 +163,10 @@ class LimitedService:
         """Returns the same service for requests that wait however many do."""
         return type(self)(self._service, self.admission, patient=True)
 
+    def waiting(self) -> LimitedService:
+        """Returns the same service for requests that wait where Executors behind it would refuse them."""
+        return type(self)(waiting(self._service), self.admission, patient=self._patient)
+
     def begin(
         self,
         raw: Payload,
@@ -186,7 +190,7 @@ class LimitedService:
             place.cancel = service_begin(raw, finished, many=many, metadata=metadata, timeout=left)
 
         try:
-            return self.admission.ask(start, patient=self._patient).abandon
+            return self._ask(start).abandon
         except OverloadError as error:
             finish(b'', True, error)
             return None
@@ -202,7 +206,7 @@ class LimitedService:
             place.cancel = self._service.begin_request(request, done, with_routes=with_routes)
 
         try:
-            return self.admission.ask(start, patient=self._patient).abandon
+            return self._ask(start).abandon
         except OverloadError as error:
             finished(None, error)
             return None
@@ -247,6 +251,13 @@ class LimitedService:
         """Closes the service."""
         await self._service.close()
 
+    def _ask(self, begin: Callable[[Place], None]) -> Place:
+        try:
+            return self.admission.ask(begin, patient=self._patient)
+        except OverloadError:
+            count_refusal(self._service, 'overload')
+            raise
+
     @contextlib.asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -255,7 +266,7 @@ class LimitedService:
             if not entered.done():
                 entered.set_result(None)
 
-        place = self.admission.ask(enter, patient=self._patient)
+        place = self._ask(enter)
         try:
             await entered
             yield

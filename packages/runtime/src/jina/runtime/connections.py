@@ -35,6 +35,7 @@ from jina.core.wire import (
     message_limits,
 )
 from jina.runtime.group import GroupDone, Metadata
+from jina.runtime.waiting_room import WaitingRoom
 
 _Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
@@ -272,6 +273,8 @@ class PeerGroup:
         self._make: Callable[[str, ConnectionSettings, Callable[[], None], Metadata], Peer]
         self._make = Peer if settings.make_peer is None else partial(settings.make_peer, name)
         self._peers = [self._make(address, settings, on_return, self._metadata) for address in addresses]
+        self.room = WaitingRoom()
+        """Those who wait while all replicas are at their limits; each answer may mean that there is room."""
         self._next = 0
         self._endpoint_metadata: dict[str, Metadata] = {}
 
@@ -338,7 +341,9 @@ class PeerGroup:
         peer = self._choose(())
         peer.in_flight += 1
         try:
-            return await peer.process(raw, own=own, more=more, timeout=self._limit(timeout), many=many)
+            answer = await peer.process(raw, own=own, more=more, timeout=self._limit(timeout), many=many)
+            self.room.wake()
+            return answer
         except (grpc.aio.AioRpcError, LaneError) as error:
             failure: _Failure = error
         finally:
@@ -372,6 +377,8 @@ class PeerGroup:
 
         def answered(answer: bytes, failure: LaneError | None) -> None:
             peer.end_call()
+            if failure is None:
+                self.room.wake()
             done(answer, None if failure is None else partial(self._retry, send, (peer, failure), deadline))
 
         async def send(peer: Peer, left: float | None) -> bytes:
@@ -415,6 +422,7 @@ class PeerGroup:
                 while (response := await _read(call, limit)) is not _EOF:
                     started = True
                     yield response
+                self.room.wake()
                 return
             except asyncio.TimeoutError as error:
                 if started or len(tried) >= self._tries:
@@ -484,7 +492,9 @@ class PeerGroup:
                 raise self._translate(error) from error
             peer.in_flight += 1
             try:
-                return await send(peer, left)
+                answer = await send(peer, left)
+                self.room.wake()
+                return answer
             except (grpc.aio.AioRpcError, LaneError) as failure:
                 error = failure
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,13 +26,16 @@ from jina.runtime.fast_lane import Finish
 from jina.runtime.group import Group
 from jina.runtime.name_watch import NameWatch, is_followed, without_scheme
 from jina.runtime.passage import Passage
+from jina.runtime.patient_group import PatientGroup
 from jina.runtime.service import Cancel, Finished, begin_by_task
 from jina.runtime.stream_items import Render, StreamItem, received_item, wire_item
 from jina.runtime.stream_route import StreamRoutes
+from jina.runtime.waiting_room import WaitingRoom
 from jina.runtime.walker import State, Walker
 
 if TYPE_CHECKING:
     from docarray import DocList
+    from typing_extensions import Self
 
 _SCHEMAS_WAIT_S: Final = 2.0
 _DRY_RUN_TRY_S: Final = 10.0
@@ -149,6 +153,24 @@ class GatewayService:
         if any(map(is_followed, addresses)):
             self._watches.append(NameWatch(group, addresses, self.logger))
         return group
+
+    def waiting(self) -> Self:
+        """Returns the same service for requests that wait where the replicas of an Executor are all at their limits.
+
+        What goes to several shards at once can't wait: some of them would get it twice.
+        """
+        groups: dict[str, Group] = {
+            name: PatientGroup(group) if isinstance(group, PeerGroup) else group for name, group in self._groups.items()
+        }
+        twin = copy.copy(self)
+        twin._walker = self._walker.among(groups)
+        twin._streams = self._streams.among(groups)
+        return twin
+
+    @property
+    def waiting_rooms(self) -> list[WaitingRoom]:
+        """Where requests wait that came by ``waiting``."""
+        return [group.room for group in self._groups.values() if isinstance(group, PeerGroup)]
 
     async def reconnect(self, name: str, addresses: Any, grace: float) -> None:
         """Changes the replicas of a Deployment. Those that leave get no new requests and answer those they have.

@@ -111,7 +111,7 @@ class GrpcServer:
             *reflection.handlers(wire.SERVICE_NAMES),
         )
         if protection.access is not None:
-            self.handlers = (AccessHandler(protection.access), *self.handlers)
+            self.handlers = (AccessHandler(protection.access, service), *self.handlers)
         """What answers calls, by the names of their methods."""
 
     def hold(self) -> None:

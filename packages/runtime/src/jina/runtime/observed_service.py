@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from jina.core.envelope import read_endpoint
 from jina.core.errors import JinaError
@@ -19,7 +19,7 @@ from jina.core.wire import CALL, PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC, 
 from jina.runtime.answers import read_many
 from jina.runtime.fast_lane import Finish
 from jina.runtime.observation import Observation
-from jina.runtime.service import Cancel, Finished
+from jina.runtime.service import Cancel, Finished, RefusalReason, waiting
 from jina.runtime.stream_items import Render, StreamItem, wire_item
 from jina.runtime.trace_context import Trace, end_span
 from opentelemetry.trace import SpanKind
@@ -47,12 +47,17 @@ class ObservedService:
     def __init__(self, service: Any, observation: Observation, entry: Entry) -> None:
         self.name: str = service.name
         self._service = service
+        self._observation = observation
         self._spans = observation.spans
         self._entry = entry
         self._figures = None if observation.measures is None else _Figures(observation.measures, self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
+
+    def waiting(self) -> ObservedService:
+        """Returns the same service for requests that wait where Executors behind it would refuse them."""
+        return type(self)(waiting(self._service), self._observation, self._entry)
 
     @property
     def class_name(self) -> str:
@@ -159,6 +164,11 @@ class ObservedService:
             if sent is not None:
                 self._figures.sent(endpoint).record(sent)
 
+    def refused(self, reason: RefusalReason) -> None:
+        """Counts a request that a server refused, and that is no failure of the service therefore."""
+        if self._figures is not None:
+            self._figures.refused[reason].add()
+
     def _span_name(self, request: Request | None = None, *, many: bool = False) -> str:
         if self._entry == 'http':
             method = 'GET' if isinstance(request, SingleDocumentRequest) else 'POST'
@@ -210,6 +220,10 @@ class _Figures:
         )
         self.successful = measures.counter('jina_successful_requests', 'Requests that were answered')
         self.failed = measures.counter('jina_failed_requests', 'Requests that failed')
+        self.refused = {
+            reason: measures.counter('jina_refused_requests', 'Requests that were refused', {'reason': reason})
+            for reason in get_args(RefusalReason)
+        }
         self.pending = None
         if not service.is_worker:
             self.pending = measures.gauge('jina_number_of_pending_requests', 'Requests under way')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from jina.core.errors import JinaError
 from jina.core.request import DataRequest, SingleDocumentRequest
@@ -15,6 +15,8 @@ Finished: TypeAlias = 'Callable[[DataRequest | None, Exception | None], None]'
 """Takes the response to a request, or what failed instead; called once."""
 Cancel: TypeAlias = 'Callable[[], object]'
 """Ends the work on a request that nobody waits for any more."""
+RefusalReason: TypeAlias = Literal['overload', 'access', 'size', 'timeout']
+"""Why a request is refused: limits of the server, a key that is missing or wrong, too many bytes, or bytes that come too slowly."""
 
 
 class RequestService(Protocol):
@@ -89,6 +91,19 @@ class RequestService(Protocol):
     async def close(self) -> None:
         """Finish background work and free what the service holds."""
         ...
+
+
+def count_refusal(service: Any, reason: RefusalReason) -> None:
+    """Counts a request that is refused before the service gets it, where somebody records such things."""
+    refused: Callable[[RefusalReason], object] | None = getattr(service, 'refused', None)
+    if refused is not None:
+        refused(reason)
+
+
+def waiting(service: Any) -> Any:
+    """Returns the same service for requests that wait where Executors behind it would refuse them; itself if there are none."""
+    make: Callable[[], Any] | None = getattr(service, 'waiting', None)
+    return service if make is None else make()
 
 
 def begin_by_task(answer: Coroutine[Any, Any, DataRequest], finished: Finished) -> Cancel:

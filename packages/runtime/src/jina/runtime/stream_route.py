@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import replace
 
@@ -33,7 +34,14 @@ class StreamRoutes:
         self._groups = groups
         self._directory = directory
         self._logger = logger
-        self._walkers: dict[int, Walker] = {}
+        self._walkers: dict[tuple[int, bool], Walker] = {}
+        self._waits = False
+
+    def among(self, groups: Mapping[str, Group]) -> StreamRoutes:
+        """Returns the same routes for requests that wait, by other connections to the same Executors."""
+        twin = copy.copy(self)
+        twin._groups, twin._waits = groups, True
+        return twin
 
     async def stream(
         self, request: SingleDocumentRequest, timeout: float | None = None, render: Render = wire_item
@@ -54,9 +62,9 @@ class StreamRoutes:
         except (InputError, NotSupportedError, ValueError) as error:
             yield failed_item(request, error)
             return
-        walker = self._walkers.get(step.index)
+        walker = self._walkers.get((step.index, self._waits))
         if walker is None:
-            walker = self._walkers[step.index] = self._walker_before(step)
+            walker = self._walkers[step.index, self._waits] = self._walker_before(step)
         if not walker.steps and step.when is None:
             singles = iter((request,))
         else:

@@ -7,6 +7,7 @@ places only: a join copies their bytes into one list, and a ``when`` filter look
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,6 +145,12 @@ class Walker:
         self._sheet = _RouteSheet([step.name for step in plan.steps])
         self._floating: set[asyncio.Task[State]] = set()
         self._missing = MissingEndpoints(logger.warning)
+
+    def among(self, groups: Mapping[str, Group]) -> Walker:
+        """Returns the same walker with other connections to the same Executors."""
+        twin = copy.copy(self)
+        twin.groups = [groups[step.name] for step in self._plan.steps]
+        return twin
 
     async def walk(
         self, request: DataRequest, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -106,7 +106,7 @@ class Application:
         self._graphql = self._graphql_endpoint() if http.expose_graphql_endpoint else None
         self._add_pages()
         self._fixed_routes = list(self.app.router.routes)
-        self._entry: ASGIApp = self._route if access is None else Guard(self._route, access, self._is_public)
+        self._entry: ASGIApp = self._route if access is None else Guard(self._route, access, self._is_public, service)
         if self._cors:
             everybody = not origins or '*' in origins
             if everybody:

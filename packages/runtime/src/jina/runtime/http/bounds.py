@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import orjson
 from jina.core.config import PodOptions
+from jina.runtime.service import count_refusal
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -20,9 +21,9 @@ WORKING: Final = 0
 HEAD: Final = 1
 BODY: Final = 2
 """What a connection receives: nothing, request line and headers, or a body."""
-_RATE: Final = 500
+RATE: Final = 500
 """Bytes of a body for which its client gets one second more."""
-_LINGER_S: Final = 2.0
+LINGER_S: Final = 2.0
 """Seconds that a client which still sends has to read why it was refused."""
 _SWEEP_S: Final = 1.0
 
@@ -83,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         server_state: uvicorn's.
         app_state: uvicorn's.
         _loop: uvicorn's.
+        served: What is called; counts what is refused.
     """
 
     def __init__(
@@ -92,8 +94,11 @@ class BoundedProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        served: Any = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._served = served
         self.bounds = bounds
         self.phase = HEAD
         self.received = 0
@@ -161,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.phase == BODY:
             if self.bounds.body_s is None or self.flow.read_paused:  # paused: the server isn't ready for more
                 return None
-            return self.bounds.body_s + self.received / _RATE
+            return self.bounds.body_s + self.received / RATE
         if self.phase == WORKING and (self.timeout_keep_alive_task is not None or not self._is_over()):
             return None
         return self.bounds.head_s
@@ -191,6 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
             begun: The request has a cycle already, that of the connection.
         """
         self.refused = self.strict = True
+        count_refusal(self._served, 'timeout' if status == 408 else 'size')
         cycle, self.cycle = self.cycle, _Refused()  # type: ignore[assignment]
         is_over = cycle is None or bool(cycle.response_complete)
         if not is_over:
@@ -205,13 +211,22 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(_LINGER_S, self.transport.close)
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _answer_refused(self, status: int, detail: str) -> None:
         body = orjson.dumps({'detail': detail})
         lines = b''.join(name + b': ' + value + b'\r\n' for name, value in self.server_state.default_headers)
         head = b'%b%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n'
         self.transport.write(head % (STATUS_LINE[status], lines, len(body)) + body)
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A connection that can tell whether its client is too slow."""
+
+    def check(self, now: float) -> None:
+        """Parts from a client that takes too long to send its request."""
+        ...
 
 
 class Sweeper:
@@ -241,7 +256,7 @@ class Sweeper:
     def _sweep(self) -> None:
         now = self._loop.time()
         for connection in tuple(self._state.connections):
-            if isinstance(connection, BoundedProtocol):
+            if isinstance(connection, Checked):
                 connection.check(now)
         self._plan()
 

@@ -29,11 +29,17 @@ class DirectRoutes:
         handlers: Handlers by path as it stands in the request line; it may change.
         bounds: Limits of the connections.
         access: Who may call; those who may not are told so over ASGI. None for everybody.
+        served: What is called; counts what is too long or too slow.
     """
 
     def __init__(
-        self, handlers: Mapping[bytes, PostHandler], bounds: Bounds | None = None, access: Access | None = None
+        self,
+        handlers: Mapping[bytes, PostHandler],
+        bounds: Bounds | None = None,
+        access: Access | None = None,
+        served: Any = None,
     ) -> None:
+        self.served = served
         self.handlers = handlers
         self.bounds = bounds or Bounds()
         self.access = access
@@ -92,7 +98,7 @@ class DirectProtocol(BoundedProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(routes.bounds, config, server_state, app_state, _loop)
+        super().__init__(routes.bounds, config, server_state, app_state, _loop, served=routes.served)
         self._routes = routes
         # These need the request's scope, or count requests by uvicorn's tasks.
         self._off = bool(self.access_log or self.root_path or self.limit_concurrency is not None)

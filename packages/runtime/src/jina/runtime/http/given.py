@@ -13,6 +13,7 @@ from jina.runtime.access import Access
 from jina.runtime.http.guard import Guard
 from jina.runtime.http.rendering import render_error
 from jina.runtime.http.routes import PostHandler
+from jina.runtime.service import count_refusal
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -34,10 +35,14 @@ class GivenApplication:
         options: Of the HTTP server; ``cors``, ``title`` and ``description`` are used.
         logger: Logger of the process.
         access: Who may call; None for everybody. Health checks are for everybody.
+        served: Counts those who may not.
     """
 
-    def __init__(self, app: ASGIApp, options: Any, logger: JinaLogger, access: Access | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, options: Any, logger: JinaLogger, access: Access | None = None, served: Any = None
+    ) -> None:
         self.app = app
+        self._served = served
         self.direct: dict[bytes, PostHandler] = {}
         """Always empty: no request is answered without ASGI."""
         self.settings: dict[str, Any] = {'lifespan': 'auto', 'ws': 'auto' if _may_speak_websocket(app) else 'none'}
@@ -50,7 +55,7 @@ class GivenApplication:
             app.title = http.title or app.title
             app.description = http.description or app.description
         self._access = access
-        self._entry = app if access is None else Guard(app, access, _is_health_check)
+        self._entry = app if access is None else Guard(app, access, _is_health_check, served)
         origins: list[str] = getattr(options, 'allow_origins', None) or []
         if http.cors or origins:
             everybody = not origins or '*' in origins
@@ -79,6 +84,7 @@ class GivenApplication:
         if scope['type'] == 'http':
             await self._entry(scope, receive, send)
         elif scope['type'] == 'websocket' and not self._lets_in(scope):
+            count_refusal(self._served, 'access')
             await receive()
             await send({'type': 'websocket.close', 'code': _POLICY_VIOLATION, 'reason': 'a key is needed'})
         else:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jina.runtime.access import Access
 from jina.runtime.http.rendering import render_error
+from jina.runtime.service import count_refusal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _CHALLENGE: Final = (b'www-authenticate', b'Bearer')
@@ -23,10 +24,12 @@ class Guard:
         app: The application.
         access: Knows the keys.
         is_open: Tells whether a request needs no key.
+        served: What is called; counts those who may not.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, is_open: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, is_open: Callable[[Scope], bool], served: Any = None) -> None:
         self._app = app
+        self._served = served
         self._access = access
         self._is_open = is_open
 
@@ -36,6 +39,7 @@ class Guard:
         if error is None or self._is_open(scope):
             await self._app(scope, receive, send)
             return
+        count_refusal(self._served, 'access')
         body = render_error(error)
         headers = [(b'content-type', b'application/json'), (b'content-length', b'%d' % len(body)), _CHALLENGE]
         await send({'type': 'http.response.start', 'status': error.http_status, 'headers': headers})

@@ -81,14 +81,14 @@ class HttpServer:
         self._application: Application | GivenApplication = (
             Application(service, options, role=role, logger=self._logger, access=access)
             if app is None
-            else GivenApplication(app, options, self._logger, access)
+            else GivenApplication(app, options, self._logger, access, service)
         )
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
         self._bounds = Bounds.of(options)
         self._config = uvicorn_config(
             self._application,
-            DirectRoutes(self._application.direct, self._bounds, access),
+            DirectRoutes(self._application.direct, self._bounds, access, service),
             kwargs or {},
             options,
             takes_websocket_settings=ProtocolType.WEBSOCKET in options.protocol,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import uvicorn
-from jina.core.config import PodOptions
+from jina.core.config import PodOptions, default_of
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
 from jina.runtime.http.application import Application
@@ -93,11 +93,13 @@ def uvicorn_config(
     settings.update(wanted)
     if settings.get('http', 'auto') in ('auto', 'httptools'):
         settings['http'] = partial(DirectProtocol, routes)
-    elif options.max_request_bytes is not None:
-        raise ConfigError(
-            f'uvicorn_kwargs: http is {settings["http"]!r}, for which max_request_bytes means nothing',
-            hint='leave out one of them',
-        )
+    else:
+        _check_limits(settings['http'], options)
+        if settings['http'] == 'h11':
+            from jina.runtime.http.h11_bounds import BoundedH11Protocol  # noqa: PLC0415 - few choose this parser
+
+            settings['http'] = partial(BoundedH11Protocol, routes.bounds, routes.served)
+            settings.setdefault('h11_max_incomplete_event_size', options.max_header_bytes)
     try:
         config = uvicorn.Config(application, **settings)
         config.load()
@@ -107,6 +109,19 @@ def uvicorn_config(
             f'uvicorn_kwargs: Uvicorn refuses them: {type(error).__name__}: {error}', hint=f'correct {named}'
         ) from error
     return config
+
+
+def _check_limits(parser: Any, options: PodOptions) -> None:
+    """Refuses limits that a parser which isn't the default one doesn't have."""
+    wanted = ['max_request_bytes'] if options.max_request_bytes is not None else []
+    if parser != 'h11':
+        names = ('max_header_bytes', 'timeout_headers', 'timeout_body')
+        wanted += [name for name in names if getattr(options, name) != default_of(type(options), name)]
+    if wanted:
+        raise ConfigError(
+            f'uvicorn_kwargs: http is {parser!r}, for which {" and ".join(wanted)} means nothing',
+            hint='leave out one of them',
+        )
 
 
 def _checked(kwargs: Mapping[str, Any], *, takes_websocket_settings: bool) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from jina.core.errors import JinaError
 from jina.core.logging.logger import JinaLogger
-from jina.runtime.admission import Admission
 from jina.runtime.service import Cancel
+from jina.runtime.waiting_room import Gate
 from jina.runtime.websocket.mode import Mode
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -38,7 +39,7 @@ class Conversation:
         name: How the server calls itself.
         prefetch: How many requests may be under way; 0 for no limit.
         logger: Told about network failures.
-        admission: How much the process takes on, all connections together; None for no limit.
+        gates: Where requests of all connections wait for places, in this process or in others.
     """
 
     def __init__(
@@ -49,14 +50,14 @@ class Conversation:
         name: str,
         prefetch: int,
         logger: JinaLogger,
-        admission: Admission | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         self._connection = connection
         self._mode = mode
         self._name = name
         self._prefetch = prefetch
         self._logger = logger
-        self._admission = admission
+        self._gates = gates
         self._calls: set[_Call] = set()
         self._working = 0
         self._outbox: deque[tuple[_Call, bytes]] = deque()
@@ -123,8 +124,9 @@ class Conversation:
                 del message  # it may be large, and the next one may be long in coming
                 while self._crowded:
                     self._room = asyncio.get_running_loop().create_future()
-                    if self._admission is not None and self._admission.is_crowded:
-                        self._admission.when_room(self._make_room)
+                    for gate in self._gates:
+                        if gate.is_crowded:
+                            gate.when_room(self._make_room)
                     await self._room
             else:
                 self._gone = True
@@ -140,7 +142,7 @@ class Conversation:
             0 < self._prefetch <= len(self._calls)
             or self._working > _WORKING_BYTES
             or self._unwritten > _UNWRITTEN_BYTES
-            or (self._admission is not None and bool(self._calls) and self._admission.is_crowded)
+            or (bool(self._calls) and any(gate.is_crowded for gate in self._gates))
         )
 
     def _begin(self, message: bytes | str) -> None:

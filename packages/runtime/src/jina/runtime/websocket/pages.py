@@ -12,7 +12,7 @@ from jina.core.environment import environment_facts, system_facts
 from jina.core.errors import AccessError
 from jina.runtime.access import Access
 from jina.runtime.dry_run import dry_run_status
-from jina.runtime.service import RequestService
+from jina.runtime.service import RequestService, count_refusal
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -50,6 +50,7 @@ class Pages:
         opens = 'websocket' in request.headers.get('Upgrade', '').lower()
         refusal = self._refusal(request) if opens or path != '/' else None
         if refusal is not None:
+            count_refusal(self._service, 'access')
             return self._response(401, {'detail': str(refusal)}, ('WWW-Authenticate', 'Bearer'))
         if opens:
             if path in _CONVERSATIONS:

@@ -20,7 +20,8 @@ from jina.runtime.access import Access
 from jina.runtime.admission import LimitedService
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.ports import listen
-from jina.runtime.service import RequestService
+from jina.runtime.service import RequestService, count_refusal, waiting
+from jina.runtime.waiting_room import Gate
 from jina.runtime.websocket.bytes_mode import BytesMode
 from jina.runtime.websocket.conversation import Conversation
 from jina.runtime.websocket.json_mode import EndpointCatalog, JsonMode
@@ -28,6 +29,7 @@ from jina.runtime.websocket.mode import Mode
 from jina.runtime.websocket.pages import DRY_RUN_PATH, Pages, path_of
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 _BYTES: Final = Subprotocol('bytes')
@@ -86,8 +88,10 @@ class WebSocketServer:
         access: Access | None = None,
     ) -> None:
         # Clients wait for a place, and aren't read meanwhile: refusing one request would end the others of its connection.
-        self._admission = service.admission if isinstance(service, LimitedService) else None
-        self._service = service.patient() if isinstance(service, LimitedService) else service
+        self._gates: list[Gate] = list(getattr(service, 'waiting_rooms', ()))
+        if isinstance(service, LimitedService):
+            self._gates.append(service.admission)
+        self._service: RequestService = waiting(service.patient() if isinstance(service, LimitedService) else service)
         self._is_worker = is_worker
         self._host = host
         self._port = port
@@ -176,7 +180,7 @@ class WebSocketServer:
             name=self._service.name,
             prefetch=self._prefetch,
             logger=self._logger,
-            admission=self._admission,
+            gates=self._gates,
         )
         self._conversations[conversation] = asyncio.current_task()
         try:
@@ -185,6 +189,8 @@ class WebSocketServer:
             await conversation.run()
         finally:
             del self._conversations[conversation]
+            if _was_too_long(connection):
+                count_refusal(self._service, 'size')
 
     async def _dry_run(self, connection: ServerConnection) -> None:
         mode = self._mode(connection.subprotocol or _JSON)
@@ -196,6 +202,13 @@ class WebSocketServer:
         if subprotocol == _BYTES:
             return BytesMode(self._service, metadata)
         return JsonMode(self._service, self._catalog, is_worker=self._is_worker, metadata=metadata)
+
+
+def _was_too_long(connection: ServerConnection) -> bool:
+    """Whether the server ended a connection since a message was too long."""
+    protocol = connection.protocol
+    sent = protocol.close_sent
+    return sent is not None and sent.code == CloseCode.MESSAGE_TOO_BIG and not protocol.close_rcvd_then_sent
 
 
 def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
