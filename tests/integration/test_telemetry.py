@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
@@ -366,3 +368,24 @@ def test_every_query_of_the_dashboard_and_the_alerts_finds_something(
     _, rules = export_dashboards(tmp_path)
     checked = subprocess.run(['promtool', 'check', 'rules', rules], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+class Restarted(Executor):
+    @requests(on='/pid')
+    def pid(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+        docs.text = [str(os.getpid())] * len(docs)
+        return docs
+
+
+def test_restarts_are_counted_by_the_process_that_was_started_again() -> None:
+    gateway_port, port = free_port(), free_port()
+    flow = Flow(monitoring=True, port_monitoring=gateway_port, restart='on-failure', quiet=True)
+    ours, theirs = (f'jina_restarts_total{{runtime_name="{name}/rep-0"}}' for name in ('gateway', 'one'))
+    with flow.add(uses=Restarted, name='one', port_monitoring=port) as flow:
+        assert (scrape(gateway_port)[ours], scrape(port)[theirs]) == (0, 0)
+        for times in (1, 2):
+            pid = flow.post('/pid', TextDoc(), return_type=DocList[TextDoc])[0].text
+            os.kill(int(pid), signal.SIGKILL)
+            until(lambda times=times: flow['one'].restarts['one/rep-0'] == times and flow['one'].is_ready)
+            assert scrape(port)[theirs] == times
+        assert scrape(gateway_port)[ours] == 0

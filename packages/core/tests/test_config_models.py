@@ -260,6 +260,7 @@ TABLES: dict[type[Options], dict[str, Fact]] = {
         'k8s_namespace': text(),
         'balance': Fact('string', 'client', 'mesh'),
         'nonroot': flag(),
+        'scrape': Fact('string', 'service-monitor', 'annotations'),
         'kustomize': flag(),
     },
     ExportComposeOptions: {**EXPORT, 'network_name': text()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,10 @@ SETTINGS = KubernetesSettings(
 )
 
 
-@pytest.mark.parametrize('settings', [KubernetesSettings(), SETTINGS], ids=['default', 'rich'])
+ANNOTATED = KubernetesSettings(scrape='annotations')
+
+
+@pytest.mark.parametrize('settings', [KubernetesSettings(), SETTINGS, ANNOTATED], ids=['default', 'rich', 'annotated'])
 @pytest.mark.parametrize('subject', [documented, rich])
 def test_every_object_fits_the_schemas_of_kubernetes(subject: Any, settings: KubernetesSettings) -> None:
     objects = [one for group in manifests(subject(), settings).values() for one in group]
@@ -169,7 +174,8 @@ def test_files_gpus_secrets_and_variables() -> None:
 
 
 def test_a_gateway_with_two_protocols_and_replicas() -> None:
-    found = by_kind(rich(), 'gateway/gateway')
+    assert 'PodDisruptionBudget' not in by_kind(rich(), 'gateway/gateway'), 'it may be scaled down to one'
+    found = by_kind(rich(), 'gateway/gateway', KubernetesSettings())
     assert found['Deployment']['spec']['replicas'] == 3
     ports = {port['name']: port['port'] for port in found['Service']['spec']['ports']}
     assert ports == {'http': 8080, 'grpc': 8081, 'metrics': 9100}
@@ -177,6 +183,32 @@ def test_a_gateway_with_two_protocols_and_replicas() -> None:
     assert container['readinessProbe']['httpGet'] == {'path': '/', 'port': 8080}
     assert found['PodDisruptionBudget']['spec']['minAvailable'] == 1
     assert found['ServiceMonitor']['spec']['endpoints'][0]['port'] == 'metrics'
+
+
+def test_an_autoscaler_alone_sets_the_number_of_replicas() -> None:
+    objects = manifests(rich(), SETTINGS)
+    controllers = {path: group[1] for path, group in objects.items()}
+    assert {path for path, one in controllers.items() if 'replicas' not in one['spec']} == {
+        'encoder/encoder',
+        'gateway/gateway',
+    }
+
+
+@pytest.mark.parametrize('scrape', ['service-monitor', 'annotations', 'none'])
+def test_how_prometheus_finds_the_processes(scrape: Any) -> None:
+    settings = KubernetesSettings(scrape=scrape, mesh=False)
+    annotated, monitored = set(), set()
+    for path, group in manifests(rich(), settings).items():
+        annotations = group[1]['spec']['template']['metadata'].get('annotations')
+        if annotations is not None:
+            port = {'name': 'metrics', 'containerPort': int(annotations['prometheus.io/port'])}
+            assert port in group[1]['spec']['template']['spec']['containers'][0]['ports']
+            assert (annotations['prometheus.io/scrape'], annotations['prometheus.io/path']) == ('true', '/metrics')
+            annotated.add(path)
+        monitored |= {path for one in group if one['kind'] == 'ServiceMonitor'}
+    observed = {'encoder/encoder', 'gateway/gateway'}
+    assert annotated == (observed if scrape == 'annotations' else set())
+    assert monitored == (observed if scrape == 'service-monitor' else set())
 
 
 def test_what_stands_after_the_shards() -> None:
@@ -192,10 +224,34 @@ def test_what_stands_after_the_shards() -> None:
 
 
 def test_kustomize(tmp_path: Path) -> None:
-    files = export_kubernetes(documented(), tmp_path, k8s_namespace='space', kustomize=True)
+    files = export_kubernetes(rich(), tmp_path, k8s_namespace='space', settings=SETTINGS, kustomize=True)
     assert files[-1] == tmp_path / 'kustomization.yaml'
     document = yaml.safe_load(files[-1].read_text())
     assert sorted(document['resources']) == sorted(str(file.relative_to(tmp_path)) for file in files[:-1])
+
+
+def test_an_overlay_on_the_kustomize_base(tmp_path: Path) -> None:
+    kubectl = shutil.which('kubectl')
+    if kubectl is None:
+        pytest.skip('needs kubectl')
+    export_kubernetes(rich(), tmp_path / 'base', k8s_namespace='space', settings=SETTINGS, kustomize=True)
+    overlay = {
+        'apiVersion': 'kustomize.config.k8s.io/v1beta1',
+        'kind': 'Kustomization',
+        'resources': ['../base'],
+        'images': [{'name': 'encoder', 'newName': 'registry.example/encoder', 'newTag': '2'}],
+    }
+    (tmp_path / 'overlay').mkdir()
+    (tmp_path / 'overlay' / 'kustomization.yaml').write_text(yaml.safe_dump(overlay))
+    done = subprocess.run([kubectl, 'kustomize', tmp_path / 'overlay'], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    built = {(one['kind'], one['metadata']['name']): one for one in yaml.safe_load_all(done.stdout)}
+    expected = {
+        (one['kind'], one['metadata']['name']) for group in manifests(rich(), SETTINGS).values() for one in group
+    }
+    assert set(built) == expected
+    (container,) = built['StatefulSet', 'encoder']['spec']['template']['spec']['containers']
+    assert container['image'] == 'registry.example/encoder:2'
 
 
 @pytest.mark.parametrize(

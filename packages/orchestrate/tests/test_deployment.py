@@ -269,6 +269,8 @@ def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deployment = Deployment(uses='docker://registry/encoder:1')
     deployment.to_kubernetes_yaml(str(tmp_path))
     assert 'image: registry/encoder:1' in (tmp_path / 'executor' / 'executor.yml').read_text()
+    deployment.to_kubernetes_yaml(tmp_path / 'base', kustomize=True)
+    assert 'executor/executor.yml' in (tmp_path / 'base' / 'kustomization.yaml').read_text()
     deployment.to_docker_compose_yaml(str(tmp_path / 'c.yml'))
     assert 'image: registry/encoder:1' in (tmp_path / 'c.yml').read_text()
     with pytest.raises(ContainerError, match="'BaseExecutor', which is no container image"):

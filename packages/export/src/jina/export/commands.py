@@ -42,6 +42,7 @@ def run_kubernetes(options: ExportKubernetesOptions) -> int:
         namespace=options.k8s_namespace or 'default',
         balance=options.balance,
         nonroot=options.nonroot,
+        scrape=options.scrape,
         **hosting_settings(document),
     )
     return _tell(export_kubernetes(subject, options.outpath, settings=settings, kustomize=options.kustomize))

@@ -56,7 +56,9 @@ class KubernetesSettings:
             ``mesh``: one address for each Service, and a service mesh that shares out.
         nonroot: Run containers as an ordinary user without any privilege.
         disruption_budget: Keep at least one replica while nodes are drained, where there are several.
-        service_monitor: Write ServiceMonitors for the Prometheus operator, for processes with ``monitoring``.
+        scrape: How Prometheus finds processes with ``monitoring``. ``service-monitor``: by ServiceMonitors, which its
+            operator reads. ``annotations``: by ``prometheus.io/...`` of pods, which common scrape configurations read, so
+            that the cluster needs no operator. ``none``: by what you write yourself.
         resources: Requests and limits by name of the Deployment (or ``gateway``), as Kubernetes writes them.
         autoscale: Rules by name of the Deployment or ``gateway``.
         labels: More labels of all objects.
@@ -67,7 +69,7 @@ class KubernetesSettings:
     balance: Literal['client', 'mesh'] = 'client'
     nonroot: bool = False
     disruption_budget: bool = True
-    service_monitor: bool = True
+    scrape: Literal['service-monitor', 'annotations', 'none'] = 'service-monitor'
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     autoscale: Mapping[str, Autoscale] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -161,15 +163,32 @@ def _check_name(name: str) -> None:
 
 def _objects(workload: Workload, settings: KubernetesSettings) -> list[Manifest]:
     objects = [_service(workload, settings), _controller(workload, settings)]
-    autoscale = settings.autoscale.get(workload.deployment) if workload.role != 'head' else None
+    autoscale = _autoscale(workload, settings)
     if autoscale is not None:
         objects.append(_autoscaler(workload, settings, autoscale))
-    several = workload.replicas > 1 or (autoscale is not None and autoscale.minimum > 1)
-    if settings.disruption_budget and several:
+    least = workload.replicas if autoscale is None else autoscale.minimum
+    if settings.disruption_budget and least > 1:  # with a single one, its node could never be drained
         objects.append(_budget(workload, settings))
-    if settings.service_monitor and workload.metrics_port is not None:
+    if settings.scrape == 'service-monitor' and workload.metrics_port is not None:
         objects.append(_monitor(workload, settings))
     return objects
+
+
+def _autoscale(workload: Workload, settings: KubernetesSettings) -> Autoscale | None:
+    return settings.autoscale.get(workload.deployment) if workload.role != 'head' else None
+
+
+def _annotations(workload: Workload, settings: KubernetesSettings) -> dict[str, str]:
+    """What a pod tells Linkerd and Prometheus."""
+    port = None if workload.metrics_port is None else str(workload.metrics_port)
+    found: dict[str, str] = {}
+    if settings.mesh:
+        found['linkerd.io/inject'] = 'enabled'
+        if port is not None:
+            found['config.linkerd.io/skip-inbound-ports'] = port
+    if settings.scrape == 'annotations' and port is not None:
+        found |= {'prometheus.io/scrape': 'true', 'prometheus.io/port': port, 'prometheus.io/path': '/metrics'}
+    return found
 
 
 def _metadata(workload: Workload, settings: KubernetesSettings) -> dict[str, Any]:
@@ -221,18 +240,15 @@ def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
     volumes = _volumes(workload)
     metadata = _metadata(workload, settings)
     template_metadata: dict[str, Any] = {'labels': metadata['labels']}
-    if settings.mesh:
-        template_metadata['annotations'] = {
-            'linkerd.io/inject': 'enabled',
-            'config.linkerd.io/skip-inbound-ports': str(workload.metrics_port or ''),
-        }
-        if workload.metrics_port is None:
-            del template_metadata['annotations']['config.linkerd.io/skip-inbound-ports']
+    if annotations := _annotations(workload, settings):
+        template_metadata['annotations'] = annotations
     spec: dict[str, Any] = {
         'replicas': workload.replicas,
         'selector': {'matchLabels': _selector(workload)},
         'template': {'metadata': template_metadata, 'spec': _pod(workload, settings, volumes)},
     }
+    if _autoscale(workload, settings) is not None:
+        del spec['replicas']  # the autoscaler's: a number here would come back each time that the file is applied
     kind = 'StatefulSet' if volumes else 'Deployment'
     if volumes:
         spec['serviceName'] = workload.name

@@ -34,17 +34,20 @@ def run_exporter(name: str, subject: Any, *arguments: Any, **options: Any) -> An
 class ExportMixin:
     """``to_kubernetes_yaml`` and ``to_docker_compose_yaml`` of Deployment and Flow."""
 
-    def to_kubernetes_yaml(self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None) -> None:
+    def to_kubernetes_yaml(
+        self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None, *, kustomize: bool = False
+    ) -> None:
         """Write Kubernetes manifests.
 
         Args:
             output_base_path: Folder that they are written to.
-            k8s_namespace: Namespace of the objects; the name of the Deployment or Flow by default.
+            k8s_namespace: Namespace of the objects; ``default`` if none is given.
+            kustomize: Write a ``kustomization.yaml`` that lists the files, as a base for overlays.
 
         Raises:
             NotSupportedError: No exporter is installed.
         """
-        run_exporter('kubernetes', self, output_base_path, k8s_namespace=k8s_namespace)
+        run_exporter('kubernetes', self, output_base_path, k8s_namespace=k8s_namespace, kustomize=kustomize)
 
     to_k8s_yaml = to_kubernetes_yaml
 

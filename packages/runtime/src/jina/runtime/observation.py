@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.environment import restarts
 from jina.core.measures import Measures
 from jina.core.telemetry import load_telemetry
 
@@ -66,6 +67,9 @@ def observe(options: ExecutorOptions | GatewayOptions) -> Observation:
     """
     name = options.runtime_name
     measures = Measures({'runtime_name': name}) if options.metrics or options.monitoring else None
+    if measures is not None:
+        started_again = measures.counter('jina_restarts', 'Starts of the process after it had ended by itself')
+        started_again.add(restarts())  # the processes before this one can't tell any more
     telemetry = load_telemetry('process')(options, measures)
     if not options.tracing:
         return Observation(name, None, None, measures, telemetry)

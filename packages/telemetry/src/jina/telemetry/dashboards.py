@@ -134,7 +134,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             'Calls that run or wait in an Executor, and requests under way at each replica.',
         ),
     ),
-    'Batches, streams and the event loop': (
+    'Batches and streams': (
         Panel(
             'Batch size',
             'short',
@@ -157,11 +157,19 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             _quantiles('jina_stream_first_item_seconds', _NAME, '{{runtime_name}}'),
             'How long a reader waits before something appears.',
         ),
+    ),
+    'Processes': (
         Panel(
             'Lag of the event loop',
             's',
             _quantiles('jina_event_loop_lag_seconds', _NAME, '{{runtime_name}}'),
             'An async method that computes, or blocks, holds up everything else in its process.',
+        ),
+        Panel(
+            'Restarts',
+            'short',
+            {'{{runtime_name}}': f'sum by ({_NAME}) (jina_restarts_total{{{_SELECTED}}})'},
+            'How often a process was started again, by its restart policy, after it had ended by itself.',
         ),
     ),
     'Sizes': (
@@ -216,6 +224,14 @@ ALERTS: Final = (
         'warning',
         'The event loop of {{ $labels.runtime_name }} is blocked for half a second at a time',
         'An async method computes or waits without await: make it a def, or move the work to a thread.',
+    ),
+    Alert(
+        'JinaRestarts',
+        'increase(jina_restarts_total[15m]) > 2',
+        '0m',
+        'warning',
+        '{{ $labels.runtime_name }} ended by itself several times in a quarter of an hour',
+        'Its log says how: an exception of exit_on_exceptions, or a signal; SIGKILL comes mostly from a lack of memory.',
     ),
     Alert(
         'JinaDown',

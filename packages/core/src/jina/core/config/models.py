@@ -435,6 +435,8 @@ class ExportKubernetesOptions(ExportOptions):
     """Who shares requests out to replicas: gateways, which follow headless Services, or a service mesh."""
     nonroot: bool = option(False)
     """Run containers as an ordinary user, without any privilege."""
+    scrape: Literal['service-monitor', 'annotations', 'none'] = option('service-monitor')
+    """How Prometheus finds processes with ``monitoring``: ServiceMonitors for its operator, annotations of pods, or neither."""
     kustomize: bool = option(False)
     """Write a ``kustomization.yaml`` that lists the files."""
 
