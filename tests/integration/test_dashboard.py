@@ -144,7 +144,9 @@ def test_the_graph(page: tuple[Browser, str]) -> None:
     opened.find('#ready', text='ready')
     for name in ('gateway', 'crier', 'teller'):
         opened.find(f'#graph [data-node="{name}"]', text=name)
-    edges = opened.run("done([...document.querySelectorAll('#graph .edge')].map((e) => [e.dataset.from, e.dataset.to]))")
+    edges = opened.run(
+        "done([...document.querySelectorAll('#graph .edge')].map((e) => [e.dataset.from, e.dataset.to]))"
+    )
     assert edges == [['gateway', 'crier'], ['crier', 'teller'], ['teller', 'response']]
     assert {urlsplit(asked).netloc for asked in opened.requested()} == {urlsplit(url).netloc}
 

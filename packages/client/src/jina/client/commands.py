@@ -39,7 +39,7 @@ def run_dashboard(options: DashboardOptions) -> int:
     """
     from jina.client.dashboard.server import serve  # noqa: PLC0415 - documents and gRPC are loaded only when it is shown
 
-    serve(options, lambda url: print(f'dashboard of {options.target}: {url}', flush=True))  # noqa: T201 - the output
+    serve(options, lambda url: print(f'the dashboard of {options.target} is ready to serve: {url}', flush=True))  # noqa: T201 - the output
     return 0
 
 

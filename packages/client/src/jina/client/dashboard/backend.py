@@ -165,7 +165,10 @@ class Backend:
         return State(failure, nodes, outputs, silent)
 
     async def _answers(self, text: str) -> bool:
-        parsed = parse_host(text)
+        try:
+            parsed = parse_host(text)
+        except ConfigError:
+            return False
         address = PodAddress(ProtocolType.GRPC, parsed.host, parsed.port or 80, bool(parsed.tls))
         error, _ = await _tried(self._transport(address).check_health(_TRY_S))
         return not error
@@ -180,13 +183,15 @@ async def _tried(asked: Awaitable[_T]) -> tuple[str, _T | None]:
 
 def _graph(facts: dict[str, str]) -> tuple[tuple[Deployed, ...], tuple[str, ...]]:
     """Returns the nodes and the outputs of the graph; of a server that tells none, only itself."""
+    alone = (Deployed('server'),), ()
     text = facts.get(TOPOLOGY_FACT)
     if text is None:
-        return (Deployed('server'),), ()
-    told: dict[str, Any] = json.loads(text)
-    topology = Topology.from_description(told['graph'])
-    nodes = (
-        Deployed(node.name, node.needs, node.floating, tuple(dict.fromkeys(told['replicas'].get(node.name, ()))))
-        for node in topology.nodes
-    )
+        return alone
+    try:
+        told: dict[str, Any] = json.loads(text)
+        topology = Topology.from_description(told['graph'])
+        replicas = {name: tuple(dict.fromkeys(map(str, given))) for name, given in told['replicas'].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, JinaError):  # of another version
+        return alone
+    nodes = (Deployed(node.name, node.needs, node.floating, replicas.get(node.name, ())) for node in topology.nodes)
     return (Deployed(GATEWAY), *nodes), topology.outputs

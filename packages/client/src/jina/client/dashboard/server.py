@@ -67,6 +67,7 @@ class Dashboard:
         self.processes: list[Process] = processes_of(options.metrics)
         self._state = State('it was not asked yet')
         self._closing = threading.Event()
+        self._looked = threading.Event()
         self._server = _listening(options, self)
         self.host = options.host
         shown = f'[{options.host}]' if ':' in options.host else options.host
@@ -80,7 +81,8 @@ class Dashboard:
             thread.start()
 
     def overview(self) -> dict[str, Any]:
-        """What the page shows now."""
+        """What the page shows now; the first time it waits until the server was asked."""
+        self._looked.wait()
         return {'target': self.target, **overview(self._state, self.processes)}
 
     def endpoints(self) -> dict[str, Any]:
@@ -112,6 +114,7 @@ class Dashboard:
     def _follow(self) -> None:
         while not self._closing.is_set():
             self._state = self.backend.look()
+            self._looked.set()
             self._closing.wait(_EVERY_S)
 
     def _scrape(self) -> None:

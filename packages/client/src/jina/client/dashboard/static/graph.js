@@ -1,7 +1,7 @@
 // The graph of Executors as SVG, and lines over time.
 
 const SPACE = 'http://www.w3.org/2000/svg'
-const WIDE = 190, HIGH = 84, GAP = 56, BESIDE = 22
+const WIDE = 190, HIGH = 84, GAP = 56, BESIDE = 22, END = 100, LOW = 40
 
 export function svg(name, attributes = {}, text = null) {
   const made = document.createElementNS(SPACE, name)
@@ -37,8 +37,9 @@ export function drawGraph(place, nodes, outputs) {
     const far = column * along, beside = (row + (most - layer.length) / 2) * across
     spots[node.name] = upright ? { x: beside, y: far } : { x: far, y: beside }
   }))
-  const width = (upright ? most * across - BESIDE : layers.length * along - GAP) + 4
-  const height = (upright ? layers.length * along - GAP : most * across - BESIDE) + 4
+  const less = outputs.length ? (upright ? HIGH - LOW : WIDE - END) : 0
+  const length = layers.length * along - GAP - less + 4, breadth = most * across - BESIDE + 4
+  const [width, height] = upright ? [breadth, length] : [length, breadth]
   const drawing = svg('svg', { viewBox: `-2 -2 ${width} ${height}`, width, height, role: 'img', 'aria-label': 'Graph of Executors' })
   const arrow = svg('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 8, refY: 4, markerWidth: 8, markerHeight: 8, orient: 'auto-start-reverse' })
   arrow.append(svg('path', { d: 'M0 0L8 4L0 8z', class: 'arrow' }))
@@ -48,7 +49,7 @@ export function drawGraph(place, nodes, outputs) {
       const from = spots[need], to = spots[node.name]
       if (from) drawing.append(edge(from, to, upright, node.floating, { 'data-from': need, 'data-to': node.name || 'response' }))
     }
-  for (const node of all) drawing.append(node.end ? drawnEnd(spots[node.name]) : drawnNode(node, spots[node.name]))
+  for (const node of all) drawing.append(node.end ? drawnEnd(spots[node.name], upright) : drawnNode(node, spots[node.name]))
   place.replaceChildren(drawing)
 }
 
@@ -59,10 +60,11 @@ function edge(from, to, upright, floating, data) {
   return svg('path', { class: floating ? 'edge floating' : 'edge', d: `M${a.join(' ')}C${bend} ${b.join(' ')}`, 'marker-end': 'url(#arrow)', ...data })
 }
 
-function drawnEnd({ x, y }) {
-  const group = svg('g', { class: 'node end', transform: `translate(${x} ${y})` })
-  group.append(svg('rect', { width: WIDE, height: HIGH, rx: 8 }))
-  group.append(svg('text', { x: WIDE / 2, y: HIGH / 2 + 4, 'text-anchor': 'middle' }, 'response'))
+function drawnEnd({ x, y }, upright) {
+  const [left, top] = upright ? [x + (WIDE - END) / 2, y] : [x, y + (HIGH - LOW) / 2]
+  const group = svg('g', { class: 'node end', transform: `translate(${left} ${top})` })
+  group.append(svg('rect', { width: END, height: LOW, rx: 8 }))
+  group.append(svg('text', { x: END / 2, y: LOW / 2 + 4, 'text-anchor': 'middle' }, 'response'))
   return group
 }
 
@@ -92,7 +94,9 @@ function drawnNode(node, { x, y }) {
 // Lines over time; a value that isn't known leaves a gap.
 export function drawLines(chart, lines, points) {
   const width = chart.clientWidth || 400, height = 130, left = 36, bottom = 18
-  const top = Math.max(...lines.flat().filter((value) => value !== null), 0) || 1
+  const highest = Math.max(...lines.flat().filter((value) => value !== null), 0) || 1
+  const ten = 10 ** Math.floor(Math.log10(highest))
+  const top = [1, 2, 4, 6, 8, 10].find((step) => step * ten >= highest) * ten
   chart.setAttribute('viewBox', `0 0 ${width} ${height}`)
   const x = (index) => left + (index / (points - 1)) * (width - left - 4)
   const y = (value) => 6 + (1 - value / top) * (height - bottom - 6)
