@@ -109,7 +109,7 @@ def test_commands() -> None:
     visible = {name for name in {path.partition(' ')[0] for path in EXPECTED} | {'help'} if name not in HIDDEN_COMMANDS}
     shown = jina('--help').stdout
     rows = shown.partition('commands:\n')[2].partition('\n\n')[0].splitlines()
-    assert {row.split()[0] for row in rows} == visible | {'check', 'completion'}
+    assert {row.split()[0] for row in rows} == visible | {'check', 'completion', 'dashboard'}
     for name in HIDDEN_COMMANDS - {'client'}:
         assert jina(name, '--help').returncode == 0
     for name, words in {'hub': ['new'], 'auth': ['login'], 'cloud': ['flow', 'list']}.items():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from jina.core.config import (
     ClientOptions,
+    DashboardOptions,
     DeploymentOptions,
     ExecutorOptions,
     ExportComposeOptions,
@@ -242,6 +243,14 @@ PING = {
     'ssl_cafile': text(),
     'ssl_server_name': text(),
 }
+DASHBOARD = {
+    'target': Fact('string', ..., 'grpc://localhost:1'),
+    'host': text('127.0.0.1'),
+    'port': Fact('integer', 8260, 0),
+    'metrics': texts([]),
+    'ssl_cafile': text(),
+    'ssl_server_name': text(),
+}
 NEW = {'name': Fact('string', ..., 'project'), 'type': Fact('string', 'flow', 'deployment')}
 EXPORT = {'config_path': Fact('string', ..., 'flow.yml'), 'outpath': Fact('string', ..., 'out')}
 SCHEMA = {'yaml_path': texts([]), 'json_path': texts([]), 'schema_path': texts([])}
@@ -253,6 +262,7 @@ TABLES: dict[type[Options], dict[str, Fact]] = {
     FlowOptions: FLOW,
     ClientOptions: CLIENT,
     PingOptions: PING,
+    DashboardOptions: DASHBOARD,
     NewOptions: NEW,
     ExportFlowchartOptions: {**EXPORT, 'vertical_layout': flag()},
     ExportKubernetesOptions: {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -225,6 +226,18 @@ async def test_discovery_dry_run_and_status(cluster: Any, kind: str) -> None:
     info = wire.JinaInfoProto.FromString(await channel.unary_unary(wire.STATUS)(b'', timeout=5))
     assert info.jina['jina']
     assert info.envs['JINA_LOG_LEVEL']
+
+
+async def test_a_gateway_tells_its_topology(cluster: Any) -> None:
+    worker = await cluster.worker(Server, 'e1')
+    graph = {'start-gateway': ['e1'], 'e1': ['end-gateway']}
+    gateway = await cluster.gateway(graph, {'e1': [worker.address]})
+    told = [
+        wire.JinaInfoProto.FromString(await cluster.channel(server.address).unary_unary(wire.STATUS)(b'', timeout=5))
+        for server in (gateway, worker)
+    ]
+    assert json.loads(told[0].jina[wire.TOPOLOGY_FACT]) == {'graph': graph, 'replicas': {'e1': [worker.address]}}
+    assert wire.TOPOLOGY_FACT not in told[1].jina
 
 
 async def test_dry_run_of_a_broken_flow_says_what_is_down(cluster: Any) -> None:

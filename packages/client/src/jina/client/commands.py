@@ -1,11 +1,11 @@
-"""The commands ``jina ping`` and ``jina client``."""
+"""The commands ``jina ping``, ``jina client`` and ``jina dashboard``."""
 
 from __future__ import annotations
 
 from jina.core.cli.command import Command
-from jina.core.config import ClientCallOptions, PingOptions
+from jina.core.config import ClientCallOptions, DashboardOptions, PingOptions
 
-__all__ = ['CLIENT', 'PING']
+__all__ = ['CLIENT', 'DASHBOARD', 'PING']
 
 
 def run_ping(options: PingOptions) -> int:
@@ -30,12 +30,31 @@ def run_client(options: ClientCallOptions) -> int:
     return 0
 
 
+def run_dashboard(options: DashboardOptions) -> int:
+    """Serves the dashboard of a server until a signal.
+
+    Raises:
+        ConfigError: The address is no gRPC address, or one of ``metrics`` is no address.
+        PortInUseError: Another process listens on the port.
+    """
+    from jina.client.dashboard.server import serve  # noqa: PLC0415 - documents and gRPC are loaded only when it is shown
+
+    serve(options, lambda url: print(f'the dashboard of {options.target} is ready to serve: {url}', flush=True))  # noqa: T201 - the output
+    return 0
+
+
 CLIENT = Command(
     name='client',
     help='Call an endpoint of a server and print the documents that come back, one JSON object per line.',
     options=ClientCallOptions,
     run=run_client,
     hidden=True,
+)
+DASHBOARD = Command(
+    name='dashboard',
+    help='Show a running Flow or Deployment on a web page, live, with a playground for its endpoints.',
+    options=DashboardOptions,
+    run=run_dashboard,
 )
 PING = Command(
     name='ping',

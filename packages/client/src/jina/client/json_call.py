@@ -19,7 +19,7 @@ from jina.core.errors import InputError
 if TYPE_CHECKING:
     from docarray import BaseDoc
 
-__all__ = ['call', 'documents_of']
+__all__ = ['as_line', 'call', 'documents_of']
 
 
 def call(options: ClientCallOptions) -> Iterator[str]:
@@ -40,7 +40,7 @@ def call(options: ClientCallOptions) -> Iterator[str]:
     with client:
         if options.stream_doc:
             streams = (client.stream_doc(options.on, doc, **_travel(options)) for doc in _documents(options) or ())
-            yield from map(_line, chain.from_iterable(streams))
+            yield from map(as_line, chain.from_iterable(streams))
             return
         docs = client.post(
             options.on,
@@ -49,7 +49,7 @@ def call(options: ClientCallOptions) -> Iterator[str]:
             results_in_order=True,
             **_travel(options),
         )
-        yield from map(_line, docs)
+        yield from map(as_line, docs)
 
 
 async def _gathered(options: ClientCallOptions, own: dict[str, Any]) -> list[str]:
@@ -57,7 +57,7 @@ async def _gathered(options: ClientCallOptions, own: dict[str, Any]) -> list[str
     async with Client(**{**own, 'asyncio': True}) as client:
         if options.stream_doc:
             for doc in _documents(options) or ():
-                lines += [_line(item) async for item in client.stream_doc(options.on, doc, **_travel(options))]
+                lines += [as_line(item) async for item in client.stream_doc(options.on, doc, **_travel(options))]
             return lines
         results = client.post(
             options.on,
@@ -67,7 +67,7 @@ async def _gathered(options: ClientCallOptions, own: dict[str, Any]) -> list[str
             **_travel(options),
         )
         async for docs in results:
-            lines += map(_line, docs)
+            lines += map(as_line, docs)
     return lines
 
 
@@ -135,7 +135,8 @@ def _document_type(fields: frozenset[str]) -> type[BaseDoc]:
     return create_model('Document', __base__=BaseDoc, **own)
 
 
-def _line(doc: BaseDoc) -> str:
+def as_line(doc: BaseDoc) -> str:
+    """Returns a document as JSON on one line."""
     return json.dumps(_plain(doc), ensure_ascii=False)
 
 

@@ -46,6 +46,7 @@ __all__ = [
     'SNAPSHOT_STATUS',
     'STATUS',
     'STREAM_DOC',
+    'TOPOLOGY_FACT',
     'TOTAL_SHARDS_KEY',
     'DataRequestListProto',
     'DataRequestProto',
@@ -74,6 +75,8 @@ CALL: Final = '/jina.JinaRPC/Call'
 ENDPOINT_DISCOVERY: Final = '/jina.JinaDiscoverEndpointsRPC/endpoint_discovery'
 DRY_RUN: Final = '/jina.JinaGatewayDryRunRPC/dry_run'
 STATUS: Final = '/jina.JinaInfoRPC/_status'
+TOPOLOGY_FACT: Final = 'topology'
+"""What gateways add to the facts of ``_status`` over gRPC: their graph and the addresses behind it, as JSON."""
 SNAPSHOT: Final = '/jina.JinaExecutorSnapshot/snapshot'
 SNAPSHOT_STATUS: Final = '/jina.JinaExecutorSnapshotProgress/snapshot_status'
 RESTORE: Final = '/jina.JinaExecutorRestore/restore'

@@ -107,6 +107,7 @@ class GatewayService:
             options.deployments_no_reduce,
             options.graph_merge_order,
         )
+        self._graph = topology.description()
         self._plan = topology.compile()
         settings = replace(_connection_settings(options, open_channel, self._role), make_peer=make_peer)
         self.on_change: Callable[[], object] = lambda: None
@@ -357,6 +358,10 @@ class GatewayService:
         """Names and schemas of the graph's endpoints. Waits until every Executor has answered once."""
         await self._directory.wait()
         return self._directory.proto()
+
+    def topology(self) -> dict[str, Any]:
+        """Returns ``graph`` as ``Topology.description`` gives it, and ``replicas``: the addresses of each Deployment."""
+        return {'graph': self._graph, 'replicas': {name: group.addresses for name, group in self._groups.items()}}
 
     async def dry_run(self) -> None:
         """Contacts every Deployment.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -338,7 +339,11 @@ class GrpcServer:
         return (await dry_run_status(self._service, traceback=True)).to_bytes()
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
-        return wire.JinaInfoProto(jina=system_facts(), envs=environment_facts()).SerializeToString()
+        facts = system_facts()
+        topology = getattr(self._service, 'topology', None)
+        if topology is not None:  # a gateway's
+            facts[wire.TOPOLOGY_FACT] = json.dumps(topology())
+        return wire.JinaInfoProto(jina=facts, envs=environment_facts()).SerializeToString()
 
 
 class _Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]

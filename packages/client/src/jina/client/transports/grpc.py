@@ -223,6 +223,14 @@ class GrpcTransport(Transport):
         if not status.is_ok():
             raise ServerError(f'the server at {self._address} is not ready: {status.proto.description}')
 
+    async def status(self, timeout_s: float | None) -> wire.JinaInfoProto:
+        """Returns the versions and the environment of the server; a gateway also tells its graph."""
+        return wire.JinaInfoProto.FromString(await self._ask(wire.STATUS, timeout_s))
+
+    async def endpoints(self, timeout_s: float | None) -> wire.EndpointsProto:
+        """Returns the names and schemas of the server's endpoints."""
+        return wire.EndpointsProto.FromString(await self._ask(wire.ENDPOINT_DISCOVERY, timeout_s))
+
     async def _ask(self, method: str, timeout_s: float | None) -> bytes:
         """Calls a method with an empty message."""
         try:

@@ -29,6 +29,7 @@ KNOWN = {
     'gateway': KnownCommand('jina-runtime', 'Serve a gateway', hidden=True),
     'client': KnownCommand('jina-client', 'Call an endpoint of a server', hidden=True),
     'ping': KnownCommand('jina-client', 'Check whether a server is ready'),
+    'dashboard': KnownCommand('jina-client', 'Show a running Flow live on a web page'),
     'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
     'new': KnownCommand('jina-core', 'Make the files of a new project'),
     'export': KnownCommand('jina-export', 'Write a flowchart, or the JSON Schema of YAML files'),

@@ -395,6 +395,26 @@ class PingOptions(Options):
     """Name that the certificate of the server must have, if it is not that of ``host``."""
 
 
+class DashboardOptions(Options):
+    """Options of ``jina dashboard``."""
+
+    owner: ClassVar[str] = 'dashboard'
+    command: ClassVar[str] = 'dashboard'
+
+    target: str = option(positional=True)
+    """Address of the gateway or Executor that is shown: ``grpc://host:port``."""
+    host: str = option('127.0.0.1')
+    """Address that the page is served on. Whoever reaches it can send requests with the key of this process."""
+    port: PortNumber = option(8260)
+    """Port that the page is served on; 0 takes a free one."""
+    metrics: TextList = option(list)
+    """Addresses (``host:port``) where processes serve their metrics: the ``port_monitoring`` of gateway and Executors."""
+    ssl_cafile: str | None = option(None)
+    """File with the certificates as PEM that are trusted, instead of those that the system trusts."""
+    ssl_server_name: str | None = option(None)
+    """Name that the certificate of the server must have, if it is not that of ``target``."""
+
+
 class NewOptions(Options):
     """Options of ``jina new``."""
 
