@@ -121,7 +121,7 @@ def docker_arguments(values: Mapping[str, Any] | None, owner: str) -> list[str]:
     for name, value in (values or {}).items():
         writer = _WRITERS.get(name)
         if writer is None:
-            close = get_close_matches(name, _WRITERS, 1)
+            close = get_close_matches(name, _WRITERS, 1, 0.75)
             hint = f'did you mean {close[0]!r}?' if close else f'these are: {", ".join(sorted(_WRITERS))}'
             raise ConfigError(f'{name!r} in docker_kwargs of {owner} is not supported', hint=hint)
         try:
