@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -14,10 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from jina.core.config import ClientOptions, PodAddress
+from jina.core.config import ClientOptions, DeploymentOptions, PodAddress, RestartPolicy
 from jina.core.errors import ContainerError, JinaError, PortInUseError
 from jina.orchestrate.container_plan import METRICS_PORT, START_LABEL, ContainerPlan
 from jina.orchestrate.docker_command import Docker, first_error, last_lines
+from jina.orchestrate.pod import Pod
+from jina.orchestrate.restarts import RestartPlan
 
 if TYPE_CHECKING:
     from jina.orchestrate.podmain import Report
@@ -30,6 +33,27 @@ _STOP_S: Final = 86400
 _TAKEN: Final = ('port is already allocated', 'address already in use')
 _PORT: Final = re.compile(r':(\d+)(?:/tcp)?(?:: bind: address already in use| failed: port is already allocated)')
 _STATE: Final = '{{.State.StartedAt}}|{{.State.OOMKilled}}|{{.State.ExitCode}}|{{.State.Error}}'
+
+
+def container_pod(
+    options: DeploymentOptions, *, owner: str, logger: logging.Logger, on_return: Callable[[], object]
+) -> Pod:
+    """Returns the pod of one container, which isn't started yet.
+
+    Args:
+        options: Options of its Executor; ``uses`` names the image.
+        owner: Who the pod belongs to, as messages name it.
+        logger: Where an unexpected end is reported.
+        on_return: Called when it answers again after a restart.
+
+    Raises:
+        ConfigError: An option is wrong, or a container on this machine can't have it.
+    """
+    plan = ContainerPlan.make(options, options.host[0] if any(options.port) else '127.0.0.1')
+    restart = RestartPlan(
+        RestartPolicy.parse(options.restart), lambda addresses: (plan.at(addresses),), on_return=on_return
+    )
+    return Pod(options.runtime_name, run_container, (plan,), owner=owner, logger=logger, restart=restart)
 
 
 def run_container(report: Report, plan: ContainerPlan) -> int:

@@ -25,8 +25,8 @@ from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, deployment_yaml, launcher
-from jina.orchestrate.container import run_container
-from jina.orchestrate.container_plan import ContainerPlan, check_containers, image_of
+from jina.orchestrate.container import container_pod
+from jina.orchestrate.container_plan import check_containers, image_of
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
@@ -466,7 +466,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if image_of(options.uses) is None:
             pod = self._pod(options, classes, lambda addresses: with_ports(options, addresses))
         else:
-            pod = self._container(ContainerPlan.make(options, options.host[0] if any(options.port) else '127.0.0.1'))
+            pod = container_pod(options, owner=self._title(), logger=self.logger, on_return=self._tell_again)
         pod.start()
         return pod
 
@@ -483,21 +483,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             env=pod_environment(options),
             owner=self._title(),
             logger=self.logger,
-            restart=self._restart(options, lambda addresses: (again(addresses), classes)),
+            restart=RestartPlan(
+                RestartPolicy.parse(options.restart),
+                lambda addresses: (again(addresses), classes),
+                on_return=self._tell_again,
+            ),
         )
-
-    def _container(self, plan: ContainerPlan) -> Pod:
-        return Pod(
-            plan.options.runtime_name,
-            run_container,
-            (plan,),
-            owner=self._title(),
-            logger=self.logger,
-            restart=self._restart(self.options, lambda addresses: (plan.at(addresses),)),
-        )
-
-    def _restart(self, options: Any, again: Callable[[list[PodAddress]], tuple[Any, ...]]) -> RestartPlan:
-        return RestartPlan(RestartPolicy.parse(options.restart), again, on_return=self._tell_again)
 
     @classmethod
     def from_config(cls, loaded: LoadedYaml, overrides: LoadOverrides) -> Deployment:
