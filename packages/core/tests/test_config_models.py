@@ -147,7 +147,7 @@ EXECUTOR = {
     'volumes': texts(),
     'gpus': text(),
     'disable_auto_volume': flag(),
-    'force_network_mode': Fact('string', 'AUTO', 'HOST', 'it comes with containers'),
+    'force_network_mode': Fact('string', 'AUTO', 'HOST', 'it comes with a choice of container networks'),
     'host': texts(['0.0.0.0'], aliases=('host_in',)),
     'install_requirements': flag(),
     'force_update': flag(HUB)._replace(aliases=('force',)),

@@ -56,7 +56,7 @@ def test_wrong_uris_are_refused(uri: str, error: type[Exception], message: str) 
     ('uri', 'message'),
     [
         ('jinaai://jina-ai/Hello', "uses='jinaai://jina-ai/Hello' is an Executor of the hub, which this version can"),
-        ('docker://image', "uses='docker://image' is a container image, which this version can not start; start the"),
+        ('docker://image', "uses='docker://image' is a container image, and no Executor that a process could"),
     ],
 )
 def test_load_config_says_what_such_a_uri_is(uri: str, message: str) -> None:

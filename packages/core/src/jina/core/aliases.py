@@ -185,7 +185,7 @@ ALIASES: dict[str, dict[str, Home]] = {
     'jina.orchestrate.flow.asyncio': {'AsyncFlow': _ASYNC_FLOW},
     'jina.orchestrate.flow.base': {'Flow': 'jina.orchestrate:Flow'},
     'jina.orchestrate.pods': {'Pod': _POD_OPTIONS},
-    'jina.orchestrate.pods.container': {'ContainerPod': Later('Executors in containers')},
+    'jina.orchestrate.pods.container': {'ContainerPod': Internal('use Deployment(uses="docker://<image>")')},
     'jina.orchestrate.pods.factory': {'PodFactory': _POD_OPTIONS},
     'jina.orchestrate.pods.helper': {
         'ConditionalEvent': _POD_OPTIONS,

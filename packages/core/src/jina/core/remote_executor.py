@@ -67,16 +67,26 @@ class RemoteExecutor:
         return cls(uri, 'hub', kind, owner, match['name'], match['tag'] or _DEFAULT_TAG)
 
     @property
+    def image(self) -> str | None:
+        """The image with its tag, if a container engine can be asked for it."""
+        return f'{self.name}:{self.tag}' if self.registry == 'docker' else None
+
+    @property
     def label(self) -> str:
         """Owner, name and tag in one text."""
         return f'{self.owner}/{self.name}:{self.tag}' if self.owner else f'{self.name}:{self.tag}'
 
     def refusal(self) -> NotSupportedError:
-        """Returns the error of a version that can neither start images nor reach the hub."""
+        """Returns the error of a process that is to become such an Executor, and can neither be a container nor reach the hub."""
+        if self.registry == 'docker':
+            return NotSupportedError(
+                f'uses={self.uri!r} is a container image, and no Executor that a process could load',
+                hint='a Deployment or a Flow starts it: jina deployment --uses docker://<image>',
+            )
         if self.form == 'image':
             return NotSupportedError(
-                f'uses={self.uri!r} is a container image, which this version can not start',
-                hint='start the image yourself and add it with external=True, host and port',
+                f'uses={self.uri!r} is a container image of the hub, which this version can not fetch',
+                hint='pull the image and give uses="docker://<image>"',
             )
         return NotSupportedError(
             f'uses={self.uri!r} is an Executor of the hub, which this version can not fetch',

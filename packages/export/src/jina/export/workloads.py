@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -12,9 +12,9 @@ from jina.core.config import (
     ExecutorOptions,
     GatewayOptions,
     PodAddress,
+    container_arguments,
     default_of,
     external_addresses,
-    to_arguments,
 )
 from jina.core.enums import PodRoleType, ProtocolType
 from jina.core.errors import ConfigError, ContainerError
@@ -32,26 +32,6 @@ CONFIG_FILE: Final = 'config.yml'
 """Where the YAML of an Executor or a gateway is expected in its image; an image can't be asked."""
 _GATEWAY: Final = 'gateway'
 Role: TypeAlias = Literal['gateway', 'head', 'executor']
-
-_OUTSIDE: Final = frozenset(
-    {
-        # belongs to the machine that exports, or becomes a setting of the container
-        *(
-            'env',
-            'workspace',
-            'extra_search_paths',
-            'py_modules',
-            'log_config',
-            'host',
-            'reload',
-            'install_requirements',
-        ),
-        *('timeout_ready', 'noblock_on_start', 'replicas', 'needs', 'floating', 'when', 'restart'),
-        *('volumes', 'disable_auto_volume', 'gpus', 'docker_kwargs', 'entrypoint', 'force_network_mode'),
-        *('env_from_secret', 'image_pull_secrets', 'ssl_certfile', 'ssl_keyfile'),
-    }
-)
-"""Options that are not written into command lines."""
 
 
 @dataclass(frozen=True)
@@ -324,14 +304,8 @@ def _metrics_port(options: DeploymentOptions | GatewayOptions) -> int | None:
 
 
 def _arguments(options: Any, kind: type[ExecutorOptions | GatewayOptions], platform: Platform) -> list[str]:
-    left = {name: value for name, value in dict(options).items() if name in kind.model_fields and name not in _OUTSIDE}
-    if platform.namespace:
-        left['k8s_namespace'] = platform.namespace
-    return to_arguments(kind.model_construct(**{**_defaults(kind), **left}))
-
-
-def _defaults(kind: type[ExecutorOptions | GatewayOptions]) -> Mapping[str, Any]:
-    return {name: default_of(kind, name) for name in kind.model_fields}
+    namespace = {'k8s_namespace': platform.namespace} if platform.namespace else {}
+    return container_arguments(options, kind, **namespace)
 
 
 def _image(uses: Any, who: str) -> str:

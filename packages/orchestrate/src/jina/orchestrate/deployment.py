@@ -19,13 +19,14 @@ from jina.core.config import (
     api_keys_of,
     build,
     external_addresses,
-    refuse_container_options,
 )
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, NotStartedError
 from jina.core.logging import JinaLogger
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, deployment_yaml, launcher
+from jina.orchestrate.container import container_pod
+from jina.orchestrate.container_plan import check_containers, image_of
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
@@ -304,7 +305,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         self._shards, self._around, self._head, self._joining = [], {}, None, []
         if self.external:
             return
-        refuse_container_options(self.options)
+        check_containers(self.options, is_public=self._standalone)
         classes = referenced_classes(self.options)
         shares = self._shares_port()
         for shard in range(self.options.shards):
@@ -440,7 +441,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             return False
         if self.external:
             return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
-        return self.options.replicas > 1 and not self._shares_port() and not self.options.needs_head
+        several = self.options.replicas > 1 or image_of(self.options.uses) is not None
+        return several and not self._shares_port() and not self.options.needs_head
 
     def _shares_port(self) -> bool:
         """Whether the replicas listen on the public port themselves."""
@@ -452,6 +454,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if not self._standalone:  # keys are for clients of the Flow
             options = options.model_copy(update={'api_key': []})
         is_public = self._shares_port() or (options.replicas == 1 and not options.needs_head and replicas is None)
+        if self._standalone and image_of(options.uses) is not None:
+            is_public = False
         return replica_options(options, is_public=is_public, shard=shard, replicas=replicas)
 
     def head_options(self) -> DeploymentOptions:
@@ -464,8 +468,11 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         return gateway_options(self.options, gateway_addresses(self))
 
     def launch_replica(self, options: DeploymentOptions, classes: list[type]) -> Pod:
-        """Start one process of an Executor without waiting for it."""
-        pod = self._pod(options, classes, lambda addresses: with_ports(options, addresses))
+        """Start one process of an Executor, or one container, without waiting for it."""
+        if image_of(options.uses) is None:
+            pod = self._pod(options, classes, lambda addresses: with_ports(options, addresses))
+        else:
+            pod = container_pod(options, owner=self._title(), logger=self.logger, on_return=self._tell_again)
         pod.start()
         return pod
 

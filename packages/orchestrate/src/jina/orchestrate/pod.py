@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jina.core.config import PodAddress
-from jina.core.errors import ConfigError, JinaError, LifecycleError, PortInUseError, StartupError, TerminatedError
+from jina.core.errors import (
+    ConfigError,
+    ContainerError,
+    JinaError,
+    LifecycleError,
+    PortInUseError,
+    StartupError,
+    TerminatedError,
+)
 from jina.orchestrate import launcher
 from jina.orchestrate.restarts import NO_RESTART, RestartPlan, Restarts
 
@@ -303,7 +311,7 @@ class Pod:
             return PortInUseError(original.port, f'{self.owner}, process {self.name}')
         text = f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}'
         # A wrong configuration is told by its message; where we found it out helps nobody. What user code raised does.
-        if not isinstance(original, ConfigError) or _CAUSE in failure['traceback']:
+        if not isinstance(original, (ConfigError, ContainerError)) or _CAUSE in failure['traceback']:
             text += f'\n\n{failure["traceback"].rstrip()}'
         error = StartupError(text)
         error.__cause__ = original

@@ -11,6 +11,7 @@ from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
 from jina.core.executor import BaseExecutor
+from jina.core.remote_executor import RemoteExecutor
 from jina.core.yaml import load_yaml, registered_class
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def referenced_classes(options: DeploymentOptions | GatewayOptions) -> list[type
     A script may define a class and load a configuration that only mentions its name; the pod has never run that script.
     """
     uses = options.uses
+    if isinstance(uses, str) and RemoteExecutor.parse(uses) is not None:
+        return []  # it isn't of this process
     name: Any = uses
     if isinstance(uses, (dict, str)):
         try:

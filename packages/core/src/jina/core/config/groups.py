@@ -187,20 +187,20 @@ class ContainerOptions(Options):
     """Containers in which a process may run."""
 
     entrypoint: str | None = option(None)
-    """Command that replaces the ``ENTRYPOINT`` of the image."""
+    """Command that replaces the ``ENTRYPOINT`` of the image; it gets the arguments of ``jina``, ``executor`` first."""
     docker_kwargs: Values | None = option(None)
-    """Arguments passed on to the Docker SDK when the container starts."""
+    """Settings of the container, named as in the Docker SDK for Python: ``mem_limit``, ``shm_size``, ``user``, ``cap_add`` and others."""
 
 
 class VolumeOptions(Options):
     """Files, devices and network of an Executor's container."""
 
     volumes: TextList | None = option(None)
-    """Paths on the host that are mounted in the container, each ``HOST_PATH`` or ``HOST_PATH:CONTAINER_PATH``."""
+    """Paths on the host that are mounted in the container, each ``HOST_PATH``, ``HOST_PATH:CONTAINER_PATH``, or with ``:ro`` behind it."""
     gpus: str | None = option(None)
-    """GPUs that the container sees: ``all``, a number, or ``device=ID``."""
+    """GPUs that the container sees: ``all``, a number, or ``device=ID,ID``."""
     disable_auto_volume: bool = option(False)
-    """Don't mount the workspace of the Executor in the container."""
+    """Don't mount the folder of the workspace in the container."""
 
 
 class StatefulOptions(Options):

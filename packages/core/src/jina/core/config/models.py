@@ -147,7 +147,9 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Type that the tensors of the output are converted to."""
     raft_configuration: Values | None = option(None, planned='stateful Executors')
     """Settings of the consensus."""
-    force_network_mode: NetworkMode = option(DockerNetworkMode.AUTO, hidden=True, planned='containers')
+    force_network_mode: NetworkMode = option(
+        DockerNetworkMode.AUTO, hidden=True, planned='a choice of container networks'
+    )
     """Network of the container: AUTO, HOST, BRIDGE or NONE."""
     install_requirements: bool = option(False)
     """Install the ``requirements.txt`` beside the Executor, if there is one, before it is loaded. It takes pip or uv."""
