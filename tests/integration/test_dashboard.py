@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from docarray import BaseDoc, DocList
-from jina import Client, Executor, Flow, requests
+from jina import Client, Deployment, Executor, Flow, requests
+from jina.client.dashboard.scraping import Process
 from jina.core.errors import RemoteError
 from pydantic import BaseModel
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.browser import WAIT_S, Browser, browser
@@ -64,10 +68,11 @@ class Teller(Executor):
 
 
 @contextlib.contextmanager
-def shown(*arguments: str) -> Iterator[str]:
-    """Runs ``jina dashboard``; gives the URL that it prints."""
+def shown(*arguments: str, key: str | None = None) -> Iterator[str]:
+    """Runs ``jina dashboard``, with a key for the server; gives the URL that it prints."""
     command = [str(JINA), 'dashboard', *arguments, '--port', '0']
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, **({} if key is None else {'JINA_API_KEY': key})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -129,6 +134,17 @@ def load(flow: Flow) -> Iterator[None]:
         thread.join()
 
 
+def overviews(url: str, number: int) -> None:
+    """Returns when the dashboard has asked the processes so many times again."""
+    told: list[Any] = []
+    while len(told) <= number:
+        with urllib.request.urlopen(f'{url}api/overview', timeout=30) as answer:
+            asked = json.load(answer)['asked']
+        if asked not in told:
+            told.append(asked)
+        time.sleep(0.05)
+
+
 def choose(opened: Browser, endpoint: str) -> None:
     opened.click(f'#endpoint option[value="{endpoint}"]')
 
@@ -141,7 +157,7 @@ def fill(opened: Browser, selector: str, text: str) -> None:
 
 def test_the_graph(page: tuple[Browser, str]) -> None:
     opened, url = page
-    opened.find('#ready', text='ready')
+    opened.find('#ready.good', text='ready')
     for name in ('gateway', 'crier', 'teller'):
         opened.find(f'#graph [data-node="{name}"]', text=name)
     edges = opened.run(
@@ -235,11 +251,53 @@ def test_other_origins_are_refused(page: tuple[Browser, str], headers: dict[str,
     assert ('"A!"' in text) == (status == 200)
 
 
+def test_watching_makes_no_requests(flow: Flow, ports: list[int], page: tuple[Browser, str]) -> None:
+    seen = Process(f'127.0.0.1:{ports[2]}')
+    for _ in range(2):
+        seen.scrape()
+        overviews(page[1], 3)
+    seen.scrape()
+    assert seen.window.latest('jina_successful_requests_total')
+    assert seen.window.growth('jina_successful_requests_total', 60) == 0
+
+
 def test_without_metrics_the_page_says_what_to_switch_on(flow: Flow, page: tuple[Browser, str]) -> None:
     with shown(f'grpc://127.0.0.1:{flow.port}') as url:
         page[0].open(url)
         page[0].find('#notes', text='monitoring=True')
         page[0].find('#graph [data-node="teller"]', text='teller')
+
+
+def test_an_executor_that_is_gone(page: tuple[Browser, str]) -> None:
+    opened, _ = page
+    with Deployment(uses=Teller, quiet=True) as far:
+        flow = Flow(quiet=True).add(name='far', host=f'grpc://127.0.0.1:{far.port}', external=True)
+        with flow, shown(f'grpc://127.0.0.1:{flow.port}') as url:
+            opened.open(url)
+            opened.find('#ready.good')
+            far.close()
+            opened.find('#ready.bad', text='not ready')
+            opened.find('#failure', text='far')
+            opened.find('#graph .node.failing', text='far')
+            opened.find('#executors [data-node="far"]', text='down')
+
+
+def test_an_executor_without_a_gateway(page: tuple[Browser, str]) -> None:
+    opened, _ = page
+    port = free_port()
+    with (
+        Deployment(
+            uses=Teller, quiet=True, monitoring=True, port_monitoring=port, api_key='a-key-of-the-server'
+        ) as alone,
+        shown(f'grpc://127.0.0.1:{alone.port}', '--metrics', f'localhost:{port}', key='a-key-of-the-server') as url,
+    ):
+        opened.open(url)
+        opened.find('#ready.good')
+        fill(opened, '#doc-text', 'hum')
+        opened.click('#send')
+        opened.find('#answer', text='hum')
+        assert len(opened.driver.find_elements(By.CSS_SELECTOR, '#graph .node')) == 1
+        opened.find('#executors [data-node="server"]', text='executor/rep-0')
 
 
 def test_a_server_that_is_gone(page: tuple[Browser, str]) -> None:

@@ -21,6 +21,7 @@ from jina.core.errors import (
     NotStartedError,
     NotSupportedError,
     StartupError,
+    TransportError,
 )
 
 Texts = DocList[TextDoc]
@@ -214,11 +215,67 @@ def test_what_can_not_be_scaled() -> None:
         flow.scale('enc', 1)
     with pytest.raises(NotStartedError, match="Deployment 'enc' is not started"):
         flow.scale('enc', 2)
-    with (
-        Deployment(uses=Pid, replicas=2, include_gateway=False, quiet=True) as deployment,
-        pytest.raises(NotSupportedError, match='start it without include_gateway=False'),
-    ):
-        deployment.scale(3)
+
+
+class Visitors:
+    """Clients in threads that open a connection for each request."""
+
+    def __init__(self, port: int, protocol: str) -> None:
+        self.failures: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self._stop = threading.Event()
+        self._address = {'port': port, 'protocol': protocol}
+        self._threads = [threading.Thread(target=self._run) for _ in range(3)]
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with Client(**self._address) as client:
+                    docs = client.post('/', TextDoc(text='x'), return_type=Texts)
+                self.seen[docs[0].text.split(':')[1]] += 1
+            except TransportError as error:
+                self.failures.append(repr(error))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+    def wait_until_seen(self, wanted: set[str]) -> None:
+        before = Counter(self.seen)
+        deadline = time.monotonic() + 60
+        while not set(self.seen - before) >= wanted:
+            assert time.monotonic() < deadline, self.failures
+            time.sleep(0.005)
+
+
+@pytest.mark.parametrize('protocol', ['grpc', 'http'])
+def test_replicas_that_share_a_port(protocol: str) -> None:
+    with Deployment(
+        name='enc', uses=Pid, quiet=True, replicas=2, include_gateway=False, protocol=protocol
+    ) as deployment:
+        port = deployment.port
+        for replicas in (3, 1, 2):
+            leaves = replicas < deployment.replicas
+            visitors = Visitors(port, protocol)
+            with visitors.running():
+                deployment.scale(replicas)
+                assert (deployment.num_pods, deployment.port) == (replicas, port)
+                visitors.wait_until_seen(pids(deployment))
+            assert leaves or not visitors.failures  # connections to those that leave end
+
+
+def test_a_lone_replica_without_a_gateway_shares_its_work() -> None:
+    with Deployment(name='enc', uses=Pid, quiet=True, include_gateway=False) as deployment:
+        deployment.scale(2)
+        docs = deployment.post('/', Texts([TextDoc(text='x') for _ in range(60)]), request_size=1, return_type=Texts)
+        assert {doc.text.split(':')[1] for doc in docs} == pids(deployment)
 
 
 def test_close_while_it_scales(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         self._gateway: Pod | None = None
         self._joining: list[Pod] = []
         self._scale_lock = threading.Lock()
+        self._started_shared: bool | None = None
         self._gateways: Callable[[], list[Pod]] = lambda: [self._gateway] if self._gateway else []
 
     @cached_property
@@ -303,11 +304,12 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             ConfigError: The Executor class can't be sent to another process.
         """
         self._shards, self._around, self._head, self._joining = [], {}, None, []
+        self._started_shared = None
         if self.external:
             return
         check_containers(self.options, is_public=self._standalone)
         classes = referenced_classes(self.options)
-        shares = self._shares_port()
+        shares = self._started_shared = self._shares_port()
         for shard in range(self.options.shards):
             options = self.replica_options(shard)
             self._shards.append(
@@ -347,7 +349,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     @property
     def _sharer(self) -> Pod | None:
         """The replica that clients call itself, and that shares requests out to the others when there are more."""
-        fronts = self._gateway or self._head or self.options.shares_port
+        fronts = self._gateway or self._head or self._shares_port()
         return self._shards[0][0] if self._standalone and self._shards and not fronts else None
 
     def _tell_again(self) -> None:
@@ -445,7 +447,9 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         return several and not self._shares_port() and not self.options.needs_head
 
     def _shares_port(self) -> bool:
-        """Whether the replicas listen on the public port themselves."""
+        """Whether the replicas listen on the public port themselves; their number may change, this doesn't."""
+        if self._started_shared is not None:
+            return self._started_shared
         return self._standalone and not self.external and self.options.shares_port
 
     def replica_options(self, shard: int = 0, replicas: range | None = None) -> list[DeploymentOptions]:

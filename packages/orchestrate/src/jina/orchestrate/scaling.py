@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from jina.core.errors import ConfigError, JinaError, LifecycleError, NotStartedError, NotSupportedError
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod_options import with_ports
 from jina.orchestrate.server import referenced_classes
 
 if TYPE_CHECKING:
+    from jina.core.config import DeploymentOptions
     from jina.orchestrate.deployment import Deployment
 
 _ANSWER_MARGIN_S = 10.0
@@ -27,7 +29,9 @@ class ScalingMixin:
 
         New replicas get requests as soon as they are ready, that is, after ``__init__`` and ``warm_up``. Replicas that leave,
         those with the highest numbers, get no new requests, answer those they have, and are closed. No request is lost.
-        It returns when all of that is done. ``runtime_args.replicas`` of Executors that run already stays as it was.
+        With ``include_gateway=False``, where clients have connections to the replicas themselves, those to replicas that leave end, and what
+        a client sends at that moment fails. It returns when all of that is done. ``runtime_args.replicas`` of Executors that run already
+        stays as it was.
 
         Args:
             replicas: How many there are to be, at least one.
@@ -36,7 +40,7 @@ class ScalingMixin:
         Raises:
             ConfigError: ``replicas`` is no number of replicas.
             NotStartedError: The Deployment doesn't run.
-            NotSupportedError: It is external, or nothing stands in front of its replicas.
+            NotSupportedError: It is external.
             StartupError: A new replica failed to start; the others go on as before.
             LifecycleError: The process in front of the replicas can't be told.
         """
@@ -67,11 +71,6 @@ def _scale(deployment: Deployment, replicas: int, grace: float) -> None:
     if replicas == before:
         return
     fronts = deployment.told_of_replicas()
-    if not fronts:
-        raise NotSupportedError(
-            f'Deployment {deployment.name!r} has no gateway that could share requests out to other replicas',
-            hint='start it without include_gateway=False',
-        )
     if replicas > before:
         _grow(deployment, range(before, replicas), fronts, grace)
     else:
@@ -89,7 +88,7 @@ def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: 
         for shard in range(options.shards):
             pods: list[Pod] = []
             added.append(pods)
-            for option in deployment.replica_options(shard, numbers):
+            for option in _new_options(deployment, shard, numbers):
                 pods.append(deployment.launch_replica(option, classes))
                 deployment._joining.append(pods[-1])  # closed with the Deployment, should it be closed meanwhile
         wait_ready(deployment._joining, deployment.ready_timeout)
@@ -107,6 +106,12 @@ def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: 
             tell(deployment, fronts, 0.0)
         close_pods(failed, grace)
         raise
+
+
+def _new_options(deployment: Deployment, shard: int, numbers: range) -> list[DeploymentOptions]:
+    """Options of replicas that join those that run, at their port if they listen on the public one themselves."""
+    found = deployment.replica_options(shard, numbers)
+    return [with_ports(option, deployment.public_addresses) for option in found] if deployment._shares_port() else found
 
 
 def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace: float) -> None:

@@ -154,14 +154,19 @@ class Backend:
     async def _look(self) -> State:
         server = self._transport(self.address)
         (error, info), (failure, _) = await asyncio.gather(
-            _tried(server.status(_TRY_S)), _tried(server.dry_run(_TRY_S))
+            _tried(server.status(_TRY_S)), _tried(server.check_health(_TRY_S))
         )
-        if info is None:
-            return State(error, self._state.nodes, self._state.outputs, self._state.silent)
+        if info is None or failure:
+            return State(error or failure, self._state.nodes, self._state.outputs, self._state.silent)
         nodes, outputs = _graph(dict(info.jina))
         replicas = {address for node in nodes for address in node.replicas}
         alive = await asyncio.gather(*(self._answers(address) for address in replicas))
         silent = frozenset(address for address, answered in zip(replicas, alive, strict=True) if not answered)
+        lost = [node for node in nodes if node.replicas and silent.issuperset(node.replicas)]
+        if lost:  # only then, as a dry run counts as a request
+            failure, _ = await _tried(server.dry_run(_TRY_S))
+            if not failure:  # the gateway reaches what can't be reached from here
+                silent = silent.difference(*(node.replicas for node in lost))
         return State(failure, nodes, outputs, silent)
 
     async def _answers(self, text: str) -> bool:

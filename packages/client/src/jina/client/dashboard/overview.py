@@ -43,7 +43,8 @@ def _processes_of(node: Deployed, state: State, processes: Sequence[Process]) ->
 
 
 def _node(node: Deployed, state: State, own: Sequence[Process], gateways: Sequence[Process]) -> dict[str, Any]:
-    requests = _figures(own, _RECEIVING, {})
+    heads = [process for process in own if '/head' in process.name]  # what goes to shards comes through them
+    requests = _figures(heads or own, _RECEIVING, {})
     if not any(process.name for process in own):
         requests = _figures(gateways, _SENDING, {'deployment': node.name})
     gauge = 'jina_number_of_pending_requests' if not node.needs else 'jina_queue_length'

@@ -68,6 +68,7 @@ class Dashboard:
         self._state = State('it was not asked yet')
         self._closing = threading.Event()
         self._looked = threading.Event()
+        self._times = 0
         self._server = _listening(options, self)
         self.host = options.host
         shown = f'[{options.host}]' if ':' in options.host else options.host
@@ -83,7 +84,7 @@ class Dashboard:
     def overview(self) -> dict[str, Any]:
         """What the page shows now; the first time it waits until the server was asked."""
         self._looked.wait()
-        return {'target': self.target, **overview(self._state, self.processes)}
+        return {'target': self.target, 'asked': self._times, **overview(self._state, self.processes)}
 
     def endpoints(self) -> dict[str, Any]:
         """The endpoints for the playground."""
@@ -114,6 +115,7 @@ class Dashboard:
     def _follow(self) -> None:
         while not self._closing.is_set():
             self._state = self.backend.look()
+            self._times += 1
             self._looked.set()
             self._closing.wait(_EVERY_S)
 

@@ -88,7 +88,10 @@ function form(title, schema, prefix) {
   box.append(legend)
   const required = new Set(known.required ?? [])
   const fields = {}
-  for (const [name, value] of Object.entries(known.properties ?? {})) {
+  // the order of fields gets lost on the way: those that must be there come first
+  const sorted = Object.entries(known.properties ?? {}).sort(
+    ([a], [b]) => required.has(b) - required.has(a) || a.localeCompare(b))
+  for (const [name, value] of sorted) {
     if (name === 'id' && !required.has('id')) continue
     fields[name] = field(name, value, root, required.has(name), prefix)
     box.append(fields[name].box)
