@@ -433,7 +433,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if not self._standalone:
             return False
         if self.external:
-            return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
+            addresses = external_addresses(self.options)
+            return len(addresses) > 1 or addresses[0].followed or bool(self.options.grpc_metadata)
         return self.options.replicas > 1 and not self._shares_port() and not self.options.needs_head
 
     def _shares_port(self) -> bool:
@@ -577,8 +578,8 @@ def check_protection(options: PodOptions) -> None:
 
 
 def gateway_addresses(deployment: Deployment) -> list[str]:
-    """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted."""
-    return [str(address) if address.tls else address.target for address in deployment.entry_addresses]
+    """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted or a name is followed."""
+    return [address.dialled for address in deployment.entry_addresses]
 
 
 def _single(values: list[Any]) -> Any:
