@@ -197,6 +197,29 @@ def test_yaml_and_round_trip(log: Path, tmp_path: Path) -> None:
         assert set(found.split(',')) == {'a@shop/shard-0', 'a@shop/shard-1'}
 
 
+FOLLOWED = """
+jtype: Flow
+executors:
+  - {name: shop, external: true, host: 'dns://localhost:PORT'}
+"""
+
+
+@pytest.mark.parametrize('way', ['flow', 'deployment', 'yaml'])
+def test_an_external_executor_is_found_by_a_name_that_is_followed(log: Path, way: str) -> None:
+    with Deployment(name='one', uses=Shop, uses_with={'log': str(log)}) as shop:
+        orchestrator: Flow | Deployment
+        if way == 'flow':
+            orchestrator = Flow().add(name='shop', external=True, host='dns://localhost', port=shop.port)
+        elif way == 'deployment':
+            orchestrator = Deployment(name='shop', external=True, host=f'dns://localhost:{shop.port}')
+        else:
+            orchestrator = Flow.load_config(FOLLOWED.replace('PORT', str(shop.port)))
+        with orchestrator:
+            orchestrator.post('/index', TextDoc(text='a'))
+            found = orchestrator.post('/search', Query(text='a'), return_type=DocList[Query])
+            assert found[0].matches.text == ['a']
+
+
 def test_a_dead_shard_is_named_and_a_dead_replica_is_not_noticed(log: Path) -> None:
     options = {'uses_with': {'log': str(log)}, 'polling': 'ALL', 'shards': 2, 'replicas': 2}
     with make('Flow', **options) as flow:

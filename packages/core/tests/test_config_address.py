@@ -58,6 +58,9 @@ def test_pod_address_as_text() -> None:
     assert str(PodAddress(HTTP, '::1', 80, tls=True)) == 'https://[::1]:80'
     assert str(PodAddress(WEBSOCKET, 'a', 80, tls=True)) == 'wss://a:80'
     assert PodAddress(GRPC, '::1', 80).target == '[::1]:80'
+    assert PodAddress(GRPC, 'a', 80).dialled == 'a:80'
+    assert PodAddress(GRPC, 'a', 80, tls=True).dialled == 'grpcs://a:80'
+    assert PodAddress(GRPC, 'a', 80, followed=True).dialled == 'dns://a:80'
 
 
 @pytest.mark.parametrize(
@@ -71,6 +74,8 @@ def test_pod_address_as_text() -> None:
         ({'host': ['a:1', 'b:2']}, ['grpc://a:1', 'grpc://b:2']),
         ({'host': ['a', 'b'], 'port': 1}, ['grpc://a:1', 'grpc://b:1']),
         ({'host': 'a', 'port': [1, 2]}, ['grpc://a:1', 'grpc://a:2']),
+        ({'host': 'dns://a:1'}, ['dns://a:1']),
+        ({'host': ['dns://a', 'b'], 'port': 1}, ['dns://a:1', 'grpc://b:1']),
     ],
 )
 def test_external_addresses(values: dict[str, Any], addresses: list[str]) -> None:
@@ -89,7 +94,18 @@ def test_external_addresses(values: dict[str, Any], addresses: list[str]) -> Non
         ),
         (
             {'host': 'http://a:1'},
-            "external Executor 'x' is given as 'http://a:1', but Executors are called by gRPC; use grpc:// or grpcs://",
+            "external Executor 'x' is given as 'http://a:1', but Executors are called by gRPC; "
+            'use grpc://, grpcs:// or dns://',
+        ),
+        ({'host': 'dns://a'}, "external Executor 'x' has no port for host 'dns://a'; give port, or host as HOST:PORT"),
+        (
+            {'host': 'dns://grpc://a:1'},
+            "external Executor 'x' is given as 'dns://grpc://a:1', with two schemes; write dns://NAME:PORT",
+        ),
+        (
+            {'host': 'dns://a:1', 'tls': True},
+            "external Executor 'x' is given as 'dns://a:1', whose addresses are called without TLS; "
+            'leave tls out, or give each replica as grpcs://HOST:PORT',
         ),
     ],
 )

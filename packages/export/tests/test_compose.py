@@ -105,13 +105,14 @@ def test_external_executors_are_only_called() -> None:
     flow = chain(
         deployment(name='encoder', uses='docker://encoder'),
         deployment(name='other', external=True, host=['10.0.0.1:5', '10.0.0.2:6'], tls=True),
+        deployment(name='third', external=True, host=['grpcs://10.0.0.1:7', 'dns://third:8']),
     )
     document = compose_document(flow)
     assert list(document['services']) == ['encoder', 'gateway']
     command = document['services']['gateway']['command']
-    assert (
-        '"other": ["grpcs://10.0.0.1:5", "grpcs://10.0.0.2:6"]' in command[command.index('--deployments-addresses') + 1]
-    )
+    addresses = command[command.index('--deployments-addresses') + 1]
+    assert '"other": ["grpcs://10.0.0.1:5", "grpcs://10.0.0.2:6"]' in addresses
+    assert '"third": ["grpcs://10.0.0.1:7", "dns://third:8"]' in addresses
 
 
 @pytest.mark.parametrize(

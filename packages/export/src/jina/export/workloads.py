@@ -272,8 +272,7 @@ def _entry(options: DeploymentOptions, platform: Platform) -> list[str]:
     """Where a gateway finds a Deployment."""
     name = options.name or 'executor'
     if options.external:
-        scheme = 'grpcs://' if options.tls else ''
-        return [f'{scheme}{address.target}' for address in external_addresses(options)]
+        return [address.dialled for address in external_addresses(options)]
     if options.needs_head:
         return [platform.address(f'{name}-head')]
     return _targets(options, platform, name)

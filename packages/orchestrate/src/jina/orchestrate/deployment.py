@@ -442,7 +442,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if not self._standalone:
             return False
         if self.external:
-            return len(external_addresses(self.options)) > 1 or bool(self.options.grpc_metadata)
+            addresses = external_addresses(self.options)
+            return len(addresses) > 1 or addresses[0].followed or bool(self.options.grpc_metadata)
         several = self.options.replicas > 1 or image_of(self.options.uses) is not None
         return several and not self._shares_port() and not self.options.needs_head
 
@@ -594,8 +595,8 @@ def check_protection(options: PodOptions) -> None:
 
 
 def gateway_addresses(deployment: Deployment) -> list[str]:
-    """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted."""
-    return [str(address) if address.tls else address.target for address in deployment.entry_addresses]
+    """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted or a name is followed."""
+    return [address.dialled for address in deployment.entry_addresses]
 
 
 def _single(values: list[Any]) -> Any:

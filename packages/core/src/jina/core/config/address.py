@@ -22,6 +22,7 @@ _SCHEMES = {
     'websocket': (ProtocolType.WEBSOCKET, False),
     'websockets': (ProtocolType.WEBSOCKET, True),
 }
+_FOLLOWED = 'dns://'
 _HIGHEST_PORT = 65535
 
 
@@ -33,13 +34,22 @@ class PodAddress:
     host: str
     port: int
     tls: bool = False
+    followed: bool = False
+    """Whether the host is a name that stands for several replicas, at all the addresses that it resolves to."""
 
     @property
     def target(self) -> str:
         """``host:port``, with brackets around an IPv6 number."""
         return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
 
+    @property
+    def dialled(self) -> str:
+        """As a gateway is given it: ``host:port``, with a scheme only where one is needed."""
+        return str(self) if self.tls or self.followed else self.target
+
     def __str__(self) -> str:
+        if self.followed:
+            return f'{_FOLLOWED}{self.target}'
         scheme = {ProtocolType.GRPC: 'grpc', ProtocolType.HTTP: 'http', ProtocolType.WEBSOCKET: 'ws'}[self.protocol]
         return f'{scheme}{"s" if self.tls else ""}://{self.target}'
 
@@ -100,6 +110,7 @@ def external_addresses(options: DeploymentOptions) -> list[PodAddress]:
     """The addresses of an external Executor, one for each of its replicas.
 
     Hosts and ports are paired by position; one host with several ports, or several hosts with one port, is repeated.
+    ``dns://NAME`` is a name whose addresses are followed: all of them are replicas.
 
     Raises:
         ConfigError: A host has no port, has two, isn't a gRPC server, or hosts and ports don't pair up.
@@ -116,14 +127,22 @@ def external_addresses(options: DeploymentOptions) -> list[PodAddress]:
 
 
 def _external_address(where: str, host: str, port: int | None, tls: bool) -> PodAddress:
-    parsed = parse_host(host)
+    followed = host.lower().startswith(_FOLLOWED)
+    if followed and tls:
+        raise ConfigError(
+            f'{where} is given as {host!r}, whose addresses are called without TLS',
+            hint='leave tls out, or give each replica as grpcs://HOST:PORT',
+        )
+    parsed = parse_host(host[len(_FOLLOWED) :] if followed else host)
+    if followed and parsed.protocol is not None:
+        raise ConfigError(f'{where} is given as {host!r}, with two schemes', hint='write dns://NAME:PORT')
     if parsed.protocol not in (None, ProtocolType.GRPC):
         raise ConfigError(
-            f'{where} is given as {host!r}, but Executors are called by gRPC', hint='use grpc:// or grpcs://'
+            f'{where} is given as {host!r}, but Executors are called by gRPC', hint='use grpc://, grpcs:// or dns://'
         )
     if parsed.port is not None and port is not None:
         raise ConfigError(f'{where} has a port in host {host!r} and in port {port}', hint='give it once')
     found = parsed.port if port is None else port
     if not found:
         raise ConfigError(f'{where} has no port for host {host!r}', hint='give port, or host as HOST:PORT')
-    return PodAddress(ProtocolType.GRPC, parsed.host, found, tls or bool(parsed.tls))
+    return PodAddress(ProtocolType.GRPC, parsed.host, found, tls or bool(parsed.tls), followed)

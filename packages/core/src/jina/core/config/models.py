@@ -128,7 +128,7 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     py_modules: TextList | None = option(None)
     """Python files or packages that are imported before the Executor is loaded."""
     host: HostList = option(lambda: [default_host()], aliases=('host_in',), compact=True)
-    """Address to listen on; of an external Executor, the addresses of its replicas. ``JINA_DEFAULT_HOST`` changes the default."""
+    """Address to listen on; of an external Executor, the addresses of its replicas, or ``dns://NAME`` for all that a name resolves to. ``JINA_DEFAULT_HOST`` changes the default."""
     replicas: Annotated[int, Field(ge=1)] = option(1)
     """Number of processes that share the requests, of each shard if there are several."""
     shards: Annotated[int, Field(ge=1)] = option(1)
