@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -108,10 +110,10 @@ def test_a_local_flow_runs_its_images(local: Engine, tmp_path: Path, capfd: pyte
             env={'GREETING': 'hello'},
             docker_kwargs={'hostname': 'visitor', 'mem_limit': '512m'},
         )
-        .add(name='indexer', uses='docker://indexer', shards=2, polling='ALL')
+        .add(name='indexer', uses='docker://indexer', shards=2, polling='ALL', uses_before='docker://indexer')
     )
     with flow:
-        assert len(local.run('docker', 'ps', '--quiet').split()) == 4
+        assert len(local.run('docker', 'ps', '--quiet').split()) == 5
         (doc,) = flow.post('/look', Visit(text='this'), return_type=DocList[Visit])
         assert doc.text == 'hello world'
         (doc,) = flow.post('/visit', Visit(), return_type=DocList[Visit])
@@ -123,20 +125,30 @@ def test_a_local_flow_runs_its_images(local: Engine, tmp_path: Path, capfd: pyte
     assert not local.run('docker', 'ps', '--all', '--quiet').strip()
 
 
-def test_a_local_deployment_scales_and_replaces_a_lost_container(local: Engine) -> None:
+def visited(deployment: Deployment) -> set[str]:
+    """The containers that answer."""
+    answers = [deployment.post('/', Visit(), return_type=DocList[Visit])[0] for _ in range(20)]
+    return {encoder for answer in answers for encoder in answer.encoders or ()}
+
+
+def test_a_local_deployment_scales_and_replaces_lost_containers(local: Engine) -> None:
     with Deployment(uses='docker://visitor', protocol='http', restart='on-failure', timeout_ready=60000) as deployment:
         (first,) = local.run('docker', 'ps', '--quiet').split()
         deployment.scale(replicas=2)
-        answers = {deployment.post('/', Visit(), return_type=DocList[Visit])[0].encoders[0] for _ in range(20)}
+        answers = visited(deployment)
         assert len(answers) == 2
         assert first in answers
         local.run('docker', 'kill', first)
+        (pod,) = [pod for pod in deployment.pods if pod.name == 'executor/rep-1']
+        os.kill(pod.pid or 0, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while deployment.restarts['executor/rep-0'] != 1 or not deployment.is_ready:
+        while min(deployment.restarts[f'executor/rep-{number}'] for number in (0, 1)) < 1 or not deployment.is_ready:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        answers = {deployment.post('/', Visit(), return_type=DocList[Visit])[0].encoders[0] for _ in range(20)}
-        assert first not in answers
+        after = visited(deployment)
+        assert len(after) == 2
+        assert not after & answers
+        assert len(local.run('docker', 'ps', '--all', '--quiet').split()) == 2
 
 
 def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path) -> None:
@@ -144,7 +156,7 @@ def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path)
     (tmp_path / 'flow.yml').write_text(
         f'jtype: Flow\nwith: {{port: {port}}}\nexecutors: [{{uses: docker://indexer, replicas: 2}}]\n'
     )
-    command = [Path(sys.executable).with_name('jina'), 'flow', '--uses', str(tmp_path / 'flow.yml')]
+    command = [str(Path(sys.executable).with_name('jina')), 'flow', '--uses', str(tmp_path / 'flow.yml')]
     process = subprocess.Popen(command, env=local.variables, start_new_session=True)
     try:
         client = Client(host='127.0.0.1', port=port)
