@@ -29,13 +29,12 @@ from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
 from jina.orchestrate.deployment import (
     Deployment,
     check_protection,
-    client_arguments,
     gateway_addresses,
-    make_client,
 )
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
+from jina.orchestrate.own_client import client_arguments, make_client
 from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
