@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,13 @@ from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import MissingDeploymentError, NotStartedError, NotSupportedError, StartupError
 
-from tests.support.processes import free_port
-
 Texts = DocList[TextDoc]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return int(probe.getsockname()[1])
 
 
 class Edition(Executor):
