@@ -149,6 +149,11 @@ def test_a_local_deployment_scales_and_replaces_lost_containers(local: Engine) -
         assert len(after) == 2
         assert not after & answers
         assert len(local.run('docker', 'ps', '--all', '--quiet').split()) == 2
+        deployment.restart()
+        fresh = visited(deployment)
+        assert len(fresh) == 2
+        assert not fresh & after
+        assert len(local.run('docker', 'ps', '--all', '--quiet').split()) == 2
 
 
 def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class ContainerPlan:
     """
 
     image: str
-    options: ExecutorOptions
+    options: DeploymentOptions
     host: str
     key: str
     launcher: int

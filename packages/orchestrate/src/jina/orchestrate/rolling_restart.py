@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import JinaError, MissingDeploymentError, NotStartedError, NotSupportedError
+from jina.orchestrate.container_plan import ContainerPlan
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.scaling import tell
@@ -107,7 +108,8 @@ def _restart(deployment: Deployment, grace: float) -> None:
 
 
 def _options_of(deployment: Deployment, pod: Pod) -> DeploymentOptions:
-    options: DeploymentOptions = pod.arguments[0]
+    given = pod.arguments[0]
+    options: DeploymentOptions = given.options if isinstance(given, ContainerPlan) else given
     return options.model_copy(update={'replicas': deployment.options.replicas})
 
 
