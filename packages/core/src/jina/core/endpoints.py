@@ -285,7 +285,7 @@ class Endpoint:
         """
         if result is None:
             return docs, None
-        if type(result) is type(docs):  # what most return
+        if type(result) is type(docs) and isinstance(result, list):  # a DocList, which most return; no DocVec
             return result, None
         from docarray import BaseDoc, DocList, DocVec  # noqa: PLC0415 - docarray is heavy
 
