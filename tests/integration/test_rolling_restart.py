@@ -1,29 +1,22 @@
+"""Replicas that are replaced one after another by fresh processes while requests are answered."""
+
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import MissingDeploymentError, NotStartedError, NotSupportedError, StartupError
 
-Texts = DocList[TextDoc]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
+from packages.orchestrate.tests.callers import Callers, Texts
+from tests.support.processes import free_port
 
 
 class Edition(Executor):
@@ -41,41 +34,23 @@ class Edition(Executor):
         return docs
 
 
-class Traffic:
-    """Clients in threads that always have requests in flight."""
+class Traffic(Callers):
+    """Clients that always have requests in flight, and give up at a failure."""
 
     def __init__(self, port: int, protocol: str, size: int = 60) -> None:
-        self.failures: list[str] = []
+        super().__init__(port, protocol)
         self.rounds = 0
-        self._stop = threading.Event()
-        self._address = {'port': port, 'protocol': protocol}
         self._size = size
-        self._threads = [threading.Thread(target=self._run) for _ in range(3)]
 
     def _run(self) -> None:
         with Client(**self._address) as client:
             while not self._stop.is_set():
-                inputs = Texts([TextDoc(text=str(number)) for number in range(self._size)])
                 try:
-                    docs = client.post('/', inputs, request_size=1, return_type=Texts)
+                    self._ask_for_all(client, self._size)
                 except Exception as error:
                     self.failures.append(repr(error))
                     return
-                numbers = sorted(int(doc.text.split(':')[0]) for doc in docs)
-                if numbers != list(range(self._size)):
-                    self.failures.append(f'got {numbers}')
                 self.rounds += 1
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
 
 
 def workers(orchestrator: Any) -> list[Any]:

@@ -6,13 +6,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import (
@@ -24,7 +22,7 @@ from jina.core.errors import (
     TransportError,
 )
 
-Texts = DocList[TextDoc]
+from .callers import Callers, Texts
 
 
 class Pid(Executor):
@@ -54,31 +52,24 @@ class Pid(Executor):
             yield TextDoc(text=f'{os.getpid()}')
 
 
-class Load:
-    """Clients in threads that always have requests in flight."""
+class Load(Callers):
+    """Clients that always have requests in flight."""
 
     def __init__(self, port: int, protocol: str) -> None:
-        self.failures: list[str] = []
+        super().__init__(port, protocol)
         self.answers: Counter[str] = Counter()
         self.sent = 0
-        self._stop = threading.Event()
-        self._address = {'port': port, 'protocol': protocol}
         self._size = 700 if protocol == 'GRPC' else 100  # that many are in flight, of each client
-        self._threads = [threading.Thread(target=self._run) for _ in range(3)]
 
     def _run(self) -> None:
         with Client(**self._address) as client:
             while not self._stop.is_set():
-                inputs = Texts([TextDoc(text=str(number)) for number in range(self._size)])
                 try:
-                    docs = client.post('/', inputs, request_size=1, return_type=Texts)
+                    docs = self._ask_for_all(client, self._size)
                 except Exception as error:
                     self.failures.append(repr(error))
                     continue
-                self.sent += len(inputs)
-                numbers = sorted(int(doc.text.split(':')[0]) for doc in docs)
-                if numbers != list(range(self._size)):
-                    self.failures.append(f'got {numbers}')
+                self.sent += self._size
                 self.answers.update(doc.text.split(':')[1] for doc in docs)
 
     def wait_until(self, condition: Callable[[Counter[str]], bool]) -> None:
@@ -89,17 +80,6 @@ class Load:
             assert time.monotonic() < deadline
             assert not self.failures, self.failures[0]
             time.sleep(0.005)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
 
 
 def pids(deployment: Deployment) -> set[str]:
@@ -217,15 +197,12 @@ def test_what_can_not_be_scaled() -> None:
         flow.scale('enc', 2)
 
 
-class Visitors:
-    """Clients in threads that open a connection for each request."""
+class Visitors(Callers):
+    """Clients that open a connection for each request."""
 
     def __init__(self, port: int, protocol: str) -> None:
-        self.failures: list[str] = []
+        super().__init__(port, protocol)
         self.seen: Counter[str] = Counter()
-        self._stop = threading.Event()
-        self._address = {'port': port, 'protocol': protocol}
-        self._threads = [threading.Thread(target=self._run) for _ in range(3)]
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -235,17 +212,6 @@ class Visitors:
                 self.seen[docs[0].text.split(':')[1]] += 1
             except TransportError as error:
                 self.failures.append(repr(error))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
 
     def wait_until_seen(self, wanted: set[str]) -> None:
         before = Counter(self.seen)

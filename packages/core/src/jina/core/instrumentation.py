@@ -117,10 +117,10 @@ class _Recorder:
         self.name = endpoint.name
         self.tracer = executor.tracer
         self.follows_callers = getattr(executor.runtime_args, 'traces_follow_callers', False)
-        self.seconds = recorded_seconds(
+        seconds = recorded_seconds(
             executor, 'process_request_seconds', 'Time spent calling the method of an endpoint', endpoint.name
         )
-        self._seconds: Record = self.seconds or _forget
+        self.seconds: Record = seconds or _forget
         self.attributes = attributes_of(executor, endpoint.name)
         self._documents = None
         measures = measures_of(executor)
@@ -162,7 +162,7 @@ class _Recorder:
         try:
             return self._function(**arguments)
         finally:
-            self._seconds(time.perf_counter() - began)
+            self.seconds(time.perf_counter() - began)
             current_endpoint.reset(named)
 
     async def _time_async(self, **arguments: Any) -> Any:
@@ -172,7 +172,7 @@ class _Recorder:
         try:
             return await self._function(**arguments)
         finally:
-            self._seconds(time.perf_counter() - began)
+            self.seconds(time.perf_counter() - began)
             current_endpoint.reset(named)
 
     def _begin(self, arguments: dict[str, Any]) -> _Call:
@@ -275,8 +275,7 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._recorder.seconds is not None:
-            self._recorder.seconds(time.perf_counter() - self._start)
+        self._recorder.seconds(time.perf_counter() - self._start)
         if self._span is None:
             return
         if isinstance(error, Exception):

@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from jina.core.config import ClientOptions, DeploymentOptions, PodAddress, RestartPolicy
@@ -225,12 +226,13 @@ class _Container:
         """Reports that the Executor is ready, if it is."""
         if not ports:
             return
-        host = self._plan.host
-        protocols = self._plan.options.protocol
-        given = [(protocol, port) for protocol, port in zip(protocols, ports.values(), strict=False)]
-        if all(_answers(PodAddress(protocol, _reachable(host), port)) for protocol, port in given):
+        host, protocols = self._plan.host, self._plan.options.protocol
+        addresses = [
+            PodAddress(protocol, host, port) for protocol, port in zip(protocols, ports.values(), strict=False)
+        ]
+        if all(_answers(replace(address, host=address.near_host)) for address in addresses):
             self._ready = True
-            self._report([PodAddress(protocol, host, port) for protocol, port in given])
+            self._report(addresses)
             if METRICS_PORT in ports and self._plan.options.monitoring:
                 sys.stderr.write(f'{self._plan.options.runtime_name}: metrics at port {ports[METRICS_PORT]}\n')
 
@@ -268,10 +270,6 @@ class _Container:
             if gpus
             else 'check volumes, entrypoint and docker_kwargs',
         )
-
-
-def _reachable(host: str) -> str:
-    return '127.0.0.1' if host in ('0.0.0.0', '::', '') else host
 
 
 def _answers(address: PodAddress) -> bool:

@@ -37,8 +37,7 @@ def client_arguments(orchestrator: Any, addresses: list[PodAddress], ports: list
         }
     if addresses:
         first = addresses[0]
-        host = '127.0.0.1' if first.host in ('0.0.0.0', '::', '') else first.host
-        return {'host': host, 'port': first.port, 'protocol': first.protocol, 'tls': first.tls, **settings}
+        return {'host': first.near_host, 'port': first.port, 'protocol': first.protocol, 'tls': first.tls, **settings}
     if not ports or not ports[0]:
         name = orchestrator.kind
         raise NotStartedError(

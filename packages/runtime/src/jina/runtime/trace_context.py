@@ -36,7 +36,6 @@ Trace: TypeAlias = 'Sequence[tuple[str, str]]'
 _PARENT: Final = 'traceparent'
 _PROPAGATOR: Final = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _PARENT_FORM: Final = re.compile(r'00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})')
-_NOT_RECORDED: Final = re.compile(r'00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]')
 
 
 def context_of(trace: Trace) -> Context | None:
@@ -81,7 +80,8 @@ class Spans:
         """
         if self._follows_callers:
             for key, value in trace:
-                if key == _PARENT and _NOT_RECORDED.fullmatch(value) is not None:
+                form = _PARENT_FORM.fullmatch(value) if key == _PARENT else None
+                if form is not None and not int(form[3], 16) & TraceFlags.SAMPLED:
                     return None, trace
         # An empty context, not the current one: what runs on the event loop at this moment is another request.
         context: Any = context_of(trace) or {}

@@ -47,37 +47,37 @@ def _node(node: Deployed, state: State, own: Sequence[Process], gateways: Sequen
     requests = _figures(heads or own, _RECEIVING, {})
     if not any(process.name for process in own):
         requests = _figures(gateways, _SENDING, {'deployment': node.name})
-    gauge = 'jina_number_of_pending_requests' if not node.needs else 'jina_queue_length'
-    queue = [sample.value for process in own for sample in _live(process, gauge)]
-    if not queue and not node.needs:
-        queue = [sample.value for process in own for sample in _live(process, 'jina_queue_length')]
+    queue = None if node.needs else _now(own, 'jina_number_of_pending_requests', {})
+    if queue is None:
+        queue = _now(own, 'jina_queue_length', {})
     return {
         'name': node.name,
         'needs': list(node.needs),
         'floating': node.floating,
         'figures': requests,
-        'queue': sum(queue) if queue else None,
+        'queue': queue,
         'processes': [{'name': one.name, 'address': one.address, 'up': one.error is None} for one in own],
         'replicas': [_replica(node.name, address, state, gateways) for address in node.replicas],
     }
 
 
-def _live(process: Process, name: str) -> list[Any]:
-    return process.window.latest(name) if process.error is None else []
+def _now(processes: Iterable[Process], gauge: str, labels: dict[str, str]) -> float | None:
+    """The sum of a gauge over the processes that answer; None if none of them has it."""
+    found = [
+        sample.value
+        for process in processes
+        if process.error is None
+        for sample in process.window.latest(gauge, **labels)
+    ]
+    return sum(found) if found else None
 
 
 def _replica(name: str, address: str, state: State, gateways: Sequence[Process]) -> dict[str, Any]:
     labels = {'deployment': name, 'address': address}
-    in_flight = [
-        sample.value
-        for process in gateways
-        if process.error is None
-        for sample in process.window.latest('jina_replica_requests_in_flight', **labels)
-    ]
     return {
         'address': address,
         'up': address not in state.silent,
-        'in_flight': sum(in_flight) if in_flight else None,
+        'in_flight': _now(gateways, 'jina_replica_requests_in_flight', labels),
         'rate': _rate(gateways, f'{_SENDING}_count', labels),
     }
 

@@ -43,6 +43,11 @@ class PodAddress:
         return f'[{self.host}]:{self.port}' if ':' in self.host else f'{self.host}:{self.port}'
 
     @property
+    def near_host(self) -> str:
+        """The host as this machine reaches it, where a server that listens on all its addresses runs here."""
+        return '127.0.0.1' if self.host in ('0.0.0.0', '::', '') else self.host
+
+    @property
     def dialled(self) -> str:
         """As a gateway is given it: ``host:port``, with a scheme only where one is needed."""
         return str(self) if self.tls or self.followed else self.target

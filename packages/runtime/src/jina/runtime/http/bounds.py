@@ -23,7 +23,7 @@ BODY: Final = 2
 """What a connection receives: nothing, request line and headers, or a body."""
 RATE: Final = 500
 """Bytes of a body for which its client gets one second more."""
-LINGER_S: Final = 2.0
+_LINGER_S: Final = 2.0
 """Seconds that a client which still sends has to read why it was refused."""
 _SWEEP_S: Final = 1.0
 
@@ -59,6 +59,14 @@ class Bounds:
         """Seconds between two looks for slow clients; None if there is nothing to look for."""
         limits = [limit for limit in (self.head_s, self.body_s) if limit is not None]
         return min(_SWEEP_S, *(limit / 4 for limit in limits)) if limits else None
+
+
+def end_after_answer(connection: Any) -> None:
+    """Ends a connection of uvicorn's whose client may still send: it has some time to read why it was refused."""
+    connection.flow.resume_reading()
+    if connection.transport.can_write_eof():
+        connection.transport.write_eof()
+    connection.loop.call_later(_LINGER_S, connection.transport.close)
 
 
 class _Refused:
@@ -208,10 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not (begun and is_over):
             self._answer_refused(status, detail)
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.close)
+        end_after_answer(self)
 
     def _answer_refused(self, status: int, detail: str) -> None:
         body = orjson.dumps({'detail': detail})

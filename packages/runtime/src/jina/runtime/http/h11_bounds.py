@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import h11
 import orjson
-from jina.runtime.http.bounds import BODY, HEAD, LINGER_S, RATE, WORKING, Bounds
+from jina.runtime.http.bounds import BODY, HEAD, RATE, WORKING, Bounds, end_after_answer
 from jina.runtime.service import count_refusal
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -116,7 +116,4 @@ class BoundedH11Protocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b'')
-        self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(LINGER_S, self.transport.close)
+        end_after_answer(self)
