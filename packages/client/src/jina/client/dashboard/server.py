@@ -256,7 +256,10 @@ def _listening(options: DashboardOptions, dashboard: Dashboard) -> _Server:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(options.port, 'jina dashboard') from error
-        raise StartupError(f'the dashboard can not be served on {options.host!r}: {error}') from error
+        raise StartupError(
+            f'the dashboard can not be served on {options.host!r}: {error.strerror}',
+            hint='give --host an address of this machine; the default is for this machine alone',
+        ) from error
     server.dashboard = dashboard
     return server
 
