@@ -82,6 +82,7 @@ RATES = (
 PEER_RATES = (
     Row('HTTP echo, 64 connections', 'http-echo-peers', 64),
     Row('HTTP, pipeline of two', 'http-flow-peers', 64),
+    Row('HTTP, batching', 'http-batching-peers', 64),
 )
 LATENCIES = (
     Row('gRPC echo', 'grpc-echo', 1),

@@ -99,9 +99,9 @@ def _bare_http(*arguments: str) -> Contender:
     return Contender(BARE, 'servers/bare_http.py', arguments, 'http')
 
 
-def _peers(*names: str, length: int = 1) -> tuple[Contender, ...]:
+def _peers(*names: str, length: int = 1, batching: bool = False) -> tuple[Contender, ...]:
     """Other frameworks; the length of the pipeline is an option of those programs that have one."""
-    arguments = ('--length', str(length)) if length > 1 else ()
+    arguments = ('--length', str(length)) if length > 1 else ('--batching',) if batching else ()
     return tuple(
         Contender(side, f'servers/peer_{side.name}.py', arguments, 'http') for side in PEERS if side.name in names
     )
@@ -227,6 +227,18 @@ LOADS = (
             _bare_http('--length', '2'),
             *_peers('mosec', 'bentoml', 'ray', length=2),
         ),
+        level_name='connections',
+    ),
+    LoadScenario(
+        'http-batching-peers',
+        'HTTP, dynamic batching of the same call, 32 docs a batch, beside other frameworks: ideal 4,850/s',
+        'http',
+        (
+            _framework('deployment', '--executor', 'Batched', '--protocol', 'http', payload='http')[0],
+            Contender(BARE, 'servers/bare_batcher.py', (), 'http'),
+            *_peers('mosec', 'litserve', 'bentoml', 'ray', batching=True),
+        ),
+        levels=(64,),
         level_name='connections',
     ),
     LoadScenario(

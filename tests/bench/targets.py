@@ -154,6 +154,11 @@ TARGETS = (
     _against('server-sent events @16 vs bare FastAPI', 'http-stream', 16, 0.6),
     *(_against(f'http echo @64 vs {side.name}', 'http-echo-peers', 64, 1.0, side.name) for side in PEERS),
     Target(
+        'http batching @64, nine tenths of the ideal', Figure('http-batching', 'jina', 64), 0.9 * 4850, unit='req/s'
+    ),
+    _against('http batching @64 vs a batcher by hand', 'http-batching', 64, 1.0),
+    *(_against(f'http batching @64 vs {side.name}', 'http-batching-peers', 64, 1.0, side.name) for side in PEERS),
+    Target(
         'start of a Flow of three vs original',
         Figure('start', 'jina', name='start'),
         0.6,

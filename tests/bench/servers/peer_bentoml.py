@@ -1,5 +1,7 @@
 """A peer of the HTTP rows: BentoML's production server, one worker per service, access log and tracing off.
 
+With ``--batching`` it puts up to 32 requests into one call of the model; how long they wait is up to its own estimate.
+
 The program is also the module of services that the server loads.
 """
 
@@ -7,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import bentoml
@@ -27,6 +30,14 @@ class Echo:
         return data
 
 
+@bentoml.service(workers=1, logging=QUIET, traffic={'concurrency': 64})
+class Model:
+    @bentoml.api(route='/echo', batchable=True, max_batch_size=32)
+    def echo(self, data: list[Doc]) -> list[Doc]:
+        time.sleep(0.005 + 0.00005 * len(data))
+        return data
+
+
 @bentoml.service(workers=1, logging=QUIET)
 class Pipeline:
     first = bentoml.depends(Echo)
@@ -40,8 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('--port', required=True)
     parser.add_argument('--length', type=int, default=1, choices=[1, 2])
+    parser.add_argument('--batching', action='store_true')
     options = parser.parse_args()
-    service = f'{Path(__file__).stem}:{"Echo" if options.length == 1 else "Pipeline"}'
+    name = 'Model' if options.batching else {1: 'Echo', 2: 'Pipeline'}[options.length]
+    service = f'{Path(__file__).stem}:{name}'
     print(json.dumps({'port': int(options.port)}), flush=True)
     os.dup2(2, 1)  # nobody reads what is logged after this line
     command = ['-m', 'bentoml', 'serve', service, '--host', '127.0.0.1', '--port', options.port]

@@ -23,6 +23,7 @@ from docarray.base_doc.mixins import IOMixin
 from docarray.proto import DocProto, NodeProto
 from pydantic import BaseModel
 
+from jina.core.assignment import quicken_assignments
 from jina.core.node_readers import MAX_DEPTH, locator, read_raw, typed_reader
 from jina.core.protobuf_bytes import UNUSUAL, entries, items, payload, read_varint, whole
 from jina.core.skeletons import Skeletons
@@ -204,6 +205,7 @@ def _compile(kind: Any) -> _Plan:
     if not _reads_as_docarray(kind):
         return _Plan()
     if _is_direct(kind):
+        quicken_assignments(kind)
         annotations = {name: info.annotation for name, info in kind.model_fields.items()}
         readers = {name: typed_reader(kind, nested=_typed_nested) for name, kind in annotations.items()}
         known = {name: read for name, read in readers.items() if read is not None}

@@ -60,7 +60,7 @@ def tensor_reader(kind: Any) -> Reader | None:
         kind, AbstractTensor, '__get_pydantic_core_schema__'
     ):
         return None
-    target, shape = _native_target(kind)
+    target, shape = native_target(kind)
 
     def read_tensor(data: bytes, position: int, stop: int, depth: int) -> Any:
         frame = _frames.get(stop - position)
@@ -81,7 +81,7 @@ def tensor_reader(kind: Any) -> Reader | None:
 
 def tensor_locator(kind: Any) -> Locate | None:
     """Returns what finds the content of an array for a field of a tensor class; None if it takes more to make the value."""
-    target, shape = _native_target(kind)
+    target, shape = native_target(kind)
     if target is None:
         return None
 
@@ -99,7 +99,7 @@ def tensor_locator(kind: Any) -> Locate | None:
     return locate_tensor
 
 
-def _native_target(kind: Any) -> tuple[Any, tuple[int, ...] | None]:
+def native_target(kind: Any) -> tuple[Any, tuple[int, ...] | None]:
     """Returns the class that a field makes of any numpy array by a mere view, and the shape that it must have, if any."""
     # NdArray takes an array as a view of its class, whatever docarray's class of it was.
     target = next((numpy_kind for union, numpy_kind in _UNIONS if kind is union), None)
