@@ -64,7 +64,7 @@ class ObservedService:
     ) -> Callable[[], object] | None:
         """Starts to answer a serialised request."""
         endpoint = _endpoint_of(raw, many=many) if self.is_worker else ''
-        visit = self._visit(self._names[many], endpoint, metadata, len(raw))
+        visit = Visit(self._figures, self._places, self._names[many], endpoint, metadata, len(raw))
         visit.finish = finish
         cancel = self._service.begin(raw, visit, many=many, metadata=visit.trace, timeout=timeout)
         if cancel is None:
