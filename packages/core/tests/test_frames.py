@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,3 +183,21 @@ def test_who_sends_more_than_the_hello_allowed_is_cut_off() -> None:
     with pytest.raises(RequestTypeError, match='a payload is longer than 100000 bytes'):
         while (frame := writer.take()) is not None:
             reader.read(frame)
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        f'00-{"4b" * 16}-{"0f" * 8}-01',
+        f'00-{"4b" * 16}-{"0f" * 8}-01x',
+        f'00-{"4b" * 16}-{"0f" * 8}-0"',
+        '-' * 55,
+        '',
+    ],
+)
+def test_the_place_in_a_trace_is_written_as_all_metadata_are(value: str) -> None:
+    metadata = [('traceparent', value)]
+    _, prefix = request_prefix(None, metadata)
+    _, alike = request_prefix(None, [*metadata, ('a', 'b')])
+    assert json.loads(prefix[4:]) == json.loads(alike[4:])[:1] == [['traceparent', value]]
+    assert decode_request(4, prefix + b'raw')[1:] == (tuple(metadata), b'raw')

@@ -9,7 +9,7 @@ from bisect import bisect_left
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jina.core.measures import BYTES, ITEMS, SECONDS, Distribution, Measures
+from jina.core.measures import BYTES, ITEMS, SECONDS, Distribution, Ledger, Measures
 
 
 def counted(values: list[float], bounds: tuple[float, ...]) -> list[int]:
@@ -61,3 +61,45 @@ def test_threads_lose_nothing() -> None:
     reader.join()
     assert sum(distribution.read()[0]) == counter.value == 80_000
     assert seen == sorted(seen)
+
+
+def test_a_row_of_a_ledger_is_shared_out_when_any_of_its_series_is_read() -> None:
+    measures = Measures()
+    sizes, documents = measures.distribution('a', 'b', bounds=BYTES), measures.counter('c', 'd')
+    rows = measures.counter('e', 'f')
+    ledger = Ledger(sizes, documents, rows=rows)
+    for size in range(3000):
+        ledger.record((size, 2))
+    sizes.record(7)
+    assert documents.value == 6000
+    assert rows.value == 3000
+    counts, total, lowest, highest = sizes.read()
+    assert (sum(counts), total, lowest, highest) == (3001, sum(range(3000)) + 7, 0, 2999)
+    ledger.record((1, 1))
+    assert (rows.value, documents.value, sum(sizes.read()[0])) == (3001, 6001, 3002)
+
+
+def test_threads_lose_no_row_and_mix_none() -> None:
+    measures = Measures()
+    small, large = measures.distribution('a', 'b', bounds=(0.5,)), measures.distribution('c', 'd', bounds=(0.5,))
+    rows = measures.counter('e', 'f')
+    ledger = Ledger(small, large, rows=rows)
+    over = threading.Event()
+
+    def record() -> None:
+        for _ in range(20_000):
+            ledger.record((0.25, 0.75))
+
+    def read() -> None:
+        while not over.is_set():
+            small.read(), rows.value
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=record) for _ in range(4)]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    over.set()
+    reader.join()
+    assert (small.read()[0], large.read()[0], rows.value) == ([80_000, 0], [0, 80_000], 80_000)

@@ -13,7 +13,7 @@ from docarray.documents import TextDoc
 from jina.core.endpoints import dynamic_batching, monitor, requests
 from jina.core.executor import Executor
 from jina.telemetry import set_up_telemetry
-from opentelemetry.trace import Status, StatusCode, get_current_span
+from opentelemetry.trace import Status, StatusCode, get_current_span, set_span_in_context
 
 from .otlp_receiver import Receiver, attributes
 
@@ -82,6 +82,14 @@ class Worked(Executor):
                 yield doc
         finally:
             self.seen.append(get_current_span().is_recording())
+
+    @requests(on='/plain')
+    def plain(self, docs: DocList[TextDoc]) -> DocList[TextDoc]:
+        return docs
+
+    @requests(on='/plain-async')
+    async def plain_async(self, docs: DocList[TextDoc]) -> DocList[TextDoc]:
+        return docs
 
     @dynamic_batching(preferred_batch_size=2)
     @requests(on='/batch')
@@ -227,10 +235,25 @@ def test_the_other_facts_of_an_endpoint_stay(make: Make) -> None:
         other = recorded.lookup(endpoint.name)
         assert (other.schema, other.accepts, other.mode, other.is_async, other.is_generator, other.batching) == (
             endpoint.schema,
-            endpoint.accepts,
+            endpoint.accepts and endpoint.accepts | {'tracing_context'},
             endpoint.mode,
             endpoint.is_async,
             endpoint.is_generator,
             endpoint.batching,
         )
         assert other.function.__qualname__ == endpoint.function.__qualname__
+
+
+@pytest.mark.parametrize(('endpoint', 'name'), [('/plain', 'plain'), ('/plain-async', 'plain_async')])
+async def test_the_span_of_a_method_that_wants_no_context_has_its_parent(
+    make: Make, receiver: Receiver, endpoint: str, name: str
+) -> None:
+    executor = make(traces=True, metrics=True)
+    assert executor.tracer is not None
+    with executor.tracer.start_as_current_span('outer') as outer:
+        context = set_span_in_context(outer)
+    returned = call(executor, endpoint, docs=TEXTS, tracing_context=context)
+    assert (await returned if asyncio.iscoroutine(returned) else returned) is TEXTS
+    executor.close()
+    spans = {span.name: span for span in receiver.spans()}
+    assert spans[name].parent_span_id == spans['outer'].span_id

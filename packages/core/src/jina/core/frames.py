@@ -10,6 +10,7 @@ Ids are chosen by the client, one per request. Both directions use the same reco
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from jina.core.errors import RequestTypeError
 from jina.core.memory_file import FileId, MappedMessage, open_file
 from jina.core.payloads import Assembly, Payload, Spliced, without_front
+from jina.core.trace_headers import PARENT
 from jina.core.wire import MESSAGE_BYTES
 
 __all__ = [
@@ -102,6 +104,11 @@ _LENGTH: Final = Struct('<I')
 _FILE: Final = Struct('<IQQQ')
 """Number of the file in its process, its inode and its size, and where the message goes on in it."""
 _LONGEST_MS: Final = 0xFFFFFFFF
+_PARENT: Final = re.compile(r'[0-9a-f-]{55}')
+_PARENT_BLOCK: Final = re.compile(rb'\[\["traceparent","([0-9a-f-]{55})"\]\]')
+_PARENT_HEAD: Final = _LENGTH.pack(75) + b'[["traceparent","'
+"""What stands before the value of a ``traceparent`` that is all the metadata of a request."""
+_PARENT_TAIL: Final = b'"]]'
 
 Record: TypeAlias = 'tuple[int, int, int, Any]'
 """Kind, id, flags, payload. The payload of a record that was cut into chunks is whole again."""
@@ -440,8 +447,24 @@ def request_prefix(timeout: float | None, metadata: Sequence[tuple[str, str]]) -
         prefix = _LENGTH.pack(min(max(int(timeout * 1000), 0), _LONGEST_MS))
     if metadata:
         flags |= _METADATA
-        prefix += _metadata_block(tuple(metadata))
+        prefix += _trace_block(metadata) or _metadata_block(tuple(metadata))
     return flags, prefix
+
+
+def _trace_block(metadata: Sequence[tuple[str, str]]) -> bytes:
+    """Returns the block of what most metadata are, the place of a request in its trace: another one for each request."""
+    if len(metadata) != 1:
+        return b''
+    ((key, value),) = metadata
+    if key != PARENT or _PARENT.fullmatch(value) is None:
+        return b''
+    return _PARENT_HEAD + value.encode() + _PARENT_TAIL
+
+
+def _read_trace(block: bytes) -> tuple[tuple[str, str], ...]:
+    """Reads what ``_trace_block`` wrote; returns nothing if it is something else."""
+    found = _PARENT_BLOCK.fullmatch(block)
+    return () if found is None else ((PARENT, str(found[1], 'ascii')),)
 
 
 @lru_cache(maxsize=1000)
@@ -469,7 +492,7 @@ def decode_request(flags: int, payload: Payload) -> tuple[float | None, Sequence
         if flags & _METADATA:
             start = position + _LENGTH.size
             position = start + _LENGTH.unpack_from(front, position)[0]
-            metadata = _read_metadata(front[start:position])
+            metadata = _read_trace(front[start:position]) or _read_metadata(front[start:position])
     except Exception as error:
         raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
     return timeout, metadata, without_front(payload, position)

@@ -14,12 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jina.core.endpoints import Endpoint, EndpointTable
-from jina.core.measures import SECONDS
+from jina.core.measures import SECONDS, Ledger
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from opentelemetry.context import Context
+    from opentelemetry.trace import Span
     from typing_extensions import Self
 
     from jina.core.executor import BaseExecutor
@@ -106,8 +107,59 @@ def recorded(
     return None
 
 
-def _forget(_: float) -> None:
-    """Where times go that nobody asked for."""
+_Begin: TypeAlias = 'Callable[[Context | None], tuple[Span | None, Context | None]]'
+"""Takes the context of the caller; returns the span of a call and the context for its method, see ``SpanRecorder``."""
+
+
+def _row_record(executor: BaseExecutor, endpoint: str) -> Callable[[tuple[float, int]], object]:
+    """Returns what records seconds and documents of a call."""
+    description = 'Time spent calling the method of an endpoint'
+    measures = measures_of(executor)
+    if measures is not None:
+        attributes = attributes_of(executor, endpoint)
+        seconds = measures.distribution(f'{PREFIX}process_request_seconds', description, attributes, unit='s')
+        documents = measures.counter(
+            f'{PREFIX}document_processed', 'Documents given to the method of an endpoint', attributes
+        )
+        return Ledger(seconds, documents).record
+    record = recorded_seconds(executor, 'process_request_seconds', description, endpoint)
+    return _forget if record is None else lambda row: record(row[0])
+
+
+def _forget(_: tuple[float, int]) -> None:
+    """Where rows go that nobody asked for."""
+
+
+def _begin_function(executor: BaseExecutor, name: str, endpoint: str) -> _Begin:
+    """Returns what begins the spans of calls: the tracer itself, if it is one that does so at little cost."""
+    from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context  # noqa: PLC0415 - with a tracer only
+
+    from jina.core.span_recording import SpanRecorder  # noqa: PLC0415 - with a tracer only
+
+    tracer, attributes = executor.tracer, attributes_of(executor, endpoint)
+    assert tracer is not None
+    if isinstance(tracer, SpanRecorder):
+        return functools.partial(tracer.begin_inside, tracer.form(name, SpanKind.INTERNAL, attributes))
+    follows_callers = getattr(executor.runtime_args, 'traces_follow_callers', False)
+
+    def begin(context: Context | None) -> tuple[Span | None, Context | None]:
+        if follows_callers and context is not None:
+            caller = get_current_span(context).get_span_context()
+            if caller.is_valid and not caller.trace_flags.sampled:
+                return None, context
+        span = tracer.start_span(name, context=context, attributes=attributes)
+        return span, set_span_in_context(span, context)
+
+    return begin
+
+
+def _begin_nothing(context: Context | None) -> tuple[None, Context | None]:
+    return None, context
+
+
+def _number_of_documents(arguments: dict[str, Any]) -> int:
+    docs = arguments.get('docs')
+    return 1 if docs is None else len(docs)
 
 
 class _Recorder:
@@ -115,84 +167,113 @@ class _Recorder:
 
     def __init__(self, endpoint: Endpoint, executor: BaseExecutor) -> None:
         self.name = endpoint.name
-        self.tracer = executor.tracer
-        self.follows_callers = getattr(executor.runtime_args, 'traces_follow_callers', False)
-        seconds = recorded_seconds(
-            executor, 'process_request_seconds', 'Time spent calling the method of an endpoint', endpoint.name
-        )
-        self.seconds: Record = seconds or _forget
-        self.attributes = attributes_of(executor, endpoint.name)
-        self._documents = None
-        measures = measures_of(executor)
-        if measures is not None:
-            self._documents = measures.counter(
-                f'{PREFIX}document_processed', 'Documents given to the method of an endpoint', self.attributes
-            )
+        self.record = _row_record(executor, endpoint.name)
+        self.begin: _Begin = _begin_nothing
+        self._traces = executor.tracer is not None
         self._endpoint = endpoint
         self._function = endpoint.function
         self._gives_context = endpoint.accepts is None or 'tracing_context' in endpoint.accepts
-
-    @property
-    def span_name(self) -> str:
-        """The name of the method."""
-        return str(getattr(self._function, '__name__', self.name))
+        if self._traces:
+            method = str(getattr(self._function, '__name__', self.name))
+            self.begin = _begin_function(executor, method, endpoint.name)
 
     def endpoint(self) -> Endpoint:
         """Returns the endpoint whose calls are recorded."""
         wrapper: Callable[..., Any]
         if self._endpoint.is_generator:
-            wrapper = self._generate_async if self._endpoint.is_async else self._generate
-        elif self.tracer is None:
-            wrapper = self._time_async if self._endpoint.is_async else self._time
+            wrapper = functools.partial(self._generate_async if self._endpoint.is_async else self._generate)
+        elif self._traces:
+            wrapper = self._traced_async() if self._endpoint.is_async else self._traced()
         else:
-            wrapper = self._call_async if self._endpoint.is_async else self._call
+            wrapper = self._timed_async() if self._endpoint.is_async else self._timed()
+        accepts = self._endpoint.accepts
+        if self._traces and accepts is not None:
+            accepts |= {'tracing_context'}  # it says where the span belongs, whether the method wants to know or not
         # under the name of the method, for the messages of errors
-        return replace(self._endpoint, function=functools.update_wrapper(functools.partial(wrapper), self._function))
+        function = functools.update_wrapper(wrapper, self._function)
+        return replace(self._endpoint, function=function, accepts=accepts)
 
-    def _count(self, arguments: dict[str, Any]) -> None:
-        if self._documents is not None:
-            docs = arguments.get('docs')
-            self._documents.add(1 if docs is None else len(docs))
-
-    def _time(self, **arguments: Any) -> Any:
+    def _timed(self) -> Callable[..., Any]:
         """A call without a span, which needs no more than two looks at the clock."""
-        self._count(arguments)
-        named = current_endpoint.set(self.name)
-        began = time.perf_counter()
-        try:
-            return self._function(**arguments)
-        finally:
-            self.seconds(time.perf_counter() - began)
-            current_endpoint.reset(named)
+        function, name, record = self._function, self.name, self.record
+        clock, enter, leave = time.perf_counter, current_endpoint.set, current_endpoint.reset
 
-    async def _time_async(self, **arguments: Any) -> Any:
-        self._count(arguments)
-        named = current_endpoint.set(self.name)
-        began = time.perf_counter()
-        try:
-            return await self._function(**arguments)
-        finally:
-            self.seconds(time.perf_counter() - began)
-            current_endpoint.reset(named)
+        def timed(**arguments: Any) -> Any:
+            docs = arguments.get('docs')
+            count = 1 if docs is None else len(docs)
+            named = enter(name)
+            began = clock()
+            try:
+                return function(**arguments)
+            finally:
+                record((clock() - began, count))
+                leave(named)
 
-    def _begin(self, arguments: dict[str, Any]) -> _Call:
-        self._count(arguments)
-        call = _Call(self, arguments.get('tracing_context'))
+        return timed
+
+    def _timed_async(self) -> Callable[..., Any]:
+        async def timed(**arguments: Any) -> Any:
+            count = _number_of_documents(arguments)
+            named = current_endpoint.set(self.name)
+            began = time.perf_counter()
+            try:
+                return await self._function(**arguments)
+            finally:
+                self.record((time.perf_counter() - began, count))
+                current_endpoint.reset(named)
+
+        return timed
+
+    def _traced(self) -> Callable[..., Any]:
+        """The same as a ``_Call``, which costs as much again for a context manager or two."""
+        from opentelemetry.context import attach, detach  # noqa: PLC0415 - loaded with the tracer
+
+        function, name, record, begin, given = self._function, self.name, self.record, self.begin, self._gives_context
+        clock, enter, leave = time.perf_counter, current_endpoint.set, current_endpoint.reset
+
+        def traced(**arguments: Any) -> Any:
+            docs = arguments.get('docs')
+            count = 1 if docs is None else len(docs)
+            began = clock()
+            span, context = begin(arguments.get('tracing_context') if given else arguments.pop('tracing_context', None))
+            if given:
+                arguments['tracing_context'] = context
+            named = enter(name)
+            token = None if context is None else attach(context)
+            try:
+                return function(**arguments)
+            except Exception as error:
+                if span is not None:
+                    _fail(span, error)
+                raise
+            finally:
+                record((clock() - began, count))
+                if token is not None:
+                    detach(token)
+                leave(named)
+                if span is not None:
+                    span.end()
+
+        return traced
+
+    def _traced_async(self) -> Callable[..., Any]:
+        async def traced(**arguments: Any) -> Any:
+            with self._start(arguments) as call, call.current():
+                return await self._function(**arguments)
+
+        return traced
+
+    def _start(self, arguments: dict[str, Any]) -> _Call:
+        """Begins a call, and gives the method the context if it wants it."""
+        count = _number_of_documents(arguments)
+        call = _Call(self, arguments.pop('tracing_context', None), count)
         if self._gives_context:
             arguments['tracing_context'] = call.context
         return call
 
-    def _call(self, **arguments: Any) -> Any:
-        with self._begin(arguments) as call, call.current():
-            return self._function(**arguments)
-
-    async def _call_async(self, **arguments: Any) -> Any:
-        with self._begin(arguments) as call, call.current():
-            return await self._function(**arguments)
-
     def _generate(self, **arguments: Any) -> Iterator[Any]:
         # Each step may run in another thread, and the consumer between two of them isn't part of the method.
-        with self._begin(arguments) as call:
+        with self._start(arguments) as call:
             with call.current():
                 items = self._function(**arguments)
             try:
@@ -209,7 +290,7 @@ class _Recorder:
                         close()
 
     async def _generate_async(self, **arguments: Any) -> AsyncIterator[Any]:
-        with self._begin(arguments) as call:
+        with self._start(arguments) as call:
             with call.current():
                 items = self._function(**arguments)
             try:
@@ -226,30 +307,23 @@ class _Recorder:
                         await close()
 
 
-def _is_left_out(parent: Context | None) -> bool:
-    """Whether the caller has a trace, and doesn't record it."""
-    if parent is None:
-        return False
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - for Executors with a tracer only
+def _fail(span: Span, error: Exception) -> None:
+    """Says in a span that its method raised an exception."""
+    from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - loaded with the tracer
 
-    context = get_current_span(parent).get_span_context()
-    return context.is_valid and not context.trace_flags.sampled
+    span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, f'{type(error).__name__}: {error}'))
 
 
 class _Call:
     """One call: its span from beginning to end, and its time. Use as a context manager."""
 
-    def __init__(self, recorder: _Recorder, parent: Context | None) -> None:
+    def __init__(self, recorder: _Recorder, parent: Context | None, documents: int) -> None:
         self._recorder = recorder
+        self._documents = documents
         self._start = time.perf_counter()
-        self._span = None
-        self.context = parent
+        self._span, self.context = recorder.begin(parent)
         """What new spans of the method take as their parent."""
-        if recorder.tracer is not None and not (recorder.follows_callers and _is_left_out(parent)):
-            from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - for Executors with a tracer only
-
-            self._span = recorder.tracer.start_span(recorder.span_name, context=parent, attributes=recorder.attributes)
-            self.context = set_span_in_context(self._span, parent)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -275,12 +349,9 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._recorder.seconds(time.perf_counter() - self._start)
+        self._recorder.record((time.perf_counter() - self._start, self._documents))
         if self._span is None:
             return
         if isinstance(error, Exception):
-            from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - loaded with the tracer
-
-            self._span.record_exception(error)
-            self._span.set_status(Status(StatusCode.ERROR, f'{type(error).__name__}: {error}'))
+            _fail(self._span, error)
         self._span.end()

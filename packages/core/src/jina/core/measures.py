@@ -22,6 +22,7 @@ __all__ = [
     'Distribution',
     'Family',
     'Gauge',
+    'Ledger',
     'Measures',
     'Series',
 ]
@@ -47,16 +48,29 @@ _AT_ONCE: Final = 1024
 class Counter:
     """A number that only grows."""
 
-    __slots__ = ('_lock', 'value')
+    __slots__ = ('_lock', '_value', 'sources')
 
     def __init__(self) -> None:
-        self.value = 0
+        self._value = 0
         self._lock = threading.Lock()
+        self.sources: list[Callable[[], object]] = []
+        """Called before it is read: they may have something to add."""
+
+    @property
+    def value(self) -> int:
+        """The number now."""
+        for bring in self.sources:
+            bring()
+        return self._value
 
     def add(self, number: int = 1) -> None:
         """Adds to the number."""
         with self._lock:
-            self.value += number
+            self._value += number
+
+    def take(self, values: Sequence[float]) -> None:
+        """Adds all values of a column of a ledger."""
+        self.add(int(sum(values)))
 
 
 class Gauge:
@@ -96,7 +110,7 @@ class Distribution:
         bounds: Upper bounds of the buckets, rising; above the last one there is one more bucket.
     """
 
-    __slots__ = ('_counts', '_highest', '_lock', '_lowest', '_total', '_uncounted', 'bounds')
+    __slots__ = ('_counts', '_highest', '_lock', '_lowest', '_total', '_uncounted', 'bounds', 'sources')
 
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
         self.bounds = tuple(bounds)
@@ -106,6 +120,8 @@ class Distribution:
         self._highest = float('-inf')
         self._uncounted: list[float] = []
         self._lock = threading.Lock()
+        self.sources: list[Callable[[], object]] = []
+        """Called before it is read: they may have something to add."""
 
     def record(self, value: float) -> None:
         """Counts a value."""
@@ -115,8 +131,17 @@ class Distribution:
             with self._lock:
                 self._count()
 
+    def take(self, values: Sequence[float]) -> None:
+        """Counts all values of a column of a ledger."""
+        self._uncounted += values
+        if len(self._uncounted) >= _AT_ONCE:
+            with self._lock:
+                self._count()
+
     def read(self) -> tuple[list[int], float, float, float]:
         """Returns the counts of all buckets, the sum, the lowest and the highest value, all of one moment."""
+        for bring in self.sources:
+            bring()
         with self._lock:
             self._count()
             return list(self._counts), self._total, self._lowest, self._highest
@@ -137,6 +162,47 @@ class Distribution:
         self._total += sum(values)
         self._lowest = min(self._lowest, values[0])
         self._highest = max(self._highest, values[-1])
+
+
+class Ledger:
+    """Values of several series that are recorded in one step, as a row, and shared out among the series later.
+
+    Args:
+        series: The series of each column: a distribution, or a counter that gets the sum.
+        rows: Counts the rows.
+    """
+
+    __slots__ = ('_limit', '_lock', '_rows', '_series', '_values')
+
+    def __init__(self, *series: Distribution | Counter, rows: Counter | None = None) -> None:
+        self._series = series
+        self._rows = rows
+        self._values: list[float] = []
+        self._limit = _AT_ONCE * len(series)
+        self._lock = threading.Lock()
+        for one in (*series, *([] if rows is None else [rows])):
+            one.sources.append(self.share_out)
+
+    def record(self, row: tuple[float, ...]) -> None:
+        """Records a row: one value for each series."""
+        values = self._values
+        values += row  # one step of the interpreter: threads need no lock for it
+        if len(values) >= self._limit:
+            self.share_out()
+
+    def share_out(self) -> None:
+        """Gives the series what was recorded."""
+        with self._lock:
+            number = len(self._values)
+            if not number:  # another thread was faster
+                return
+            values = self._values[:number]
+            del self._values[:number]  # what others have put behind them stays
+            width = len(self._series)
+            for column, series in enumerate(self._series):
+                series.take(values[column::width])
+            if self._rows is not None:
+                self._rows.add(number // width)
 
 
 Series: TypeAlias = Counter | Gauge | Distribution

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ['TRACE_KEYS', 'trace_of_headers']
+__all__ = ['PARENT', 'TRACE_KEYS', 'trace_of_headers']
 
-TRACE_KEYS: Final = frozenset({'traceparent', 'tracestate', 'baggage'})
+PARENT: Final = 'traceparent'
+"""What names the trace and the span that called."""
+TRACE_KEYS: Final = frozenset({PARENT, 'tracestate', 'baggage'})
 _HEADERS: Final = {key.encode(): key for key in TRACE_KEYS}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ['Observation', 'observe', 'watch_loop']
 
 _LAG_INTERVAL_S: Final = 0.25
+_YOUNG_OBJECTS: Final = 4000
+"""What is noted of each request under way makes some more objects than there are else. By the interpreter's own measure a
+few requests at once were enough for a search for garbage, in which nothing is ever found: that cost more than all notes."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def observe(options: ExecutorOptions | GatewayOptions) -> Observation:
         MissingExtraError: ``jina-telemetry`` isn't installed.
         PortInUseError: Another process listens on the port for Prometheus.
     """
+    _search_less_for_garbage()
     name = options.runtime_name
     measures = Measures({'runtime_name': name}) if options.metrics or options.monitoring else None
     if measures is not None:
@@ -77,6 +82,12 @@ def observe(options: ExecutorOptions | GatewayOptions) -> Observation:
 
     tracer = telemetry.tracer()
     return Observation(name, tracer, Spans(tracer, follows_callers=telemetry.follows_callers), measures, telemetry)
+
+
+def _search_less_for_garbage() -> None:
+    young, *older = gc.get_threshold()
+    if young:  # not switched off
+        gc.set_threshold(max(young, _YOUNG_OBJECTS), *older)
 
 
 def watch_loop(measures: Measures) -> asyncio.Task[None]:

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import grpc.aio
 from jina.core.lane import Done, LaneError
-from jina.core.measures import BYTES, Measures
+from jina.core.measures import BYTES, Ledger, Measures
 from jina.core.payloads import Payload
+from jina.core.span_recording import OpenSpan
 from jina.core.wire import PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC
 from jina.runtime.connections import ConnectionSettings, Peer
 from jina.runtime.group import Metadata
 from jina.runtime.observation import Observation
-from jina.runtime.trace_context import Spans, end_span
+from jina.runtime.trace_context import Place, Spans
 from opentelemetry.trace import SpanKind
 
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -44,7 +45,11 @@ class ObservedPeer(Peer):
     ) -> None:
         super().__init__(address, settings, on_return, metadata)
         self._spans = observation.spans
+        self._places: dict[str, Place] = {}
         self._labels = {'deployment': deployment, 'address': self.address}
+        if self._spans is not None:
+            for method in (PROCESS_SINGLE_DATA, PROCESS_DATA, STREAM_DOC):
+                self._places[method] = self._spans.place(method, SpanKind.CLIENT, self._labels)
         self._measures = observation.measures
         self._figures = None if self._measures is None else _Figures(self._measures, self._labels, self)
         self._open_stream = self.stream_doc
@@ -107,6 +112,7 @@ class _Figures:
         self.received = measures.distribution(
             'jina_received_response_bytes', 'Size of an answer that was received', labels, unit='By', bounds=BYTES
         )
+        self.answered = Ledger(self.sent, self.seconds, self.received)
         measures.gauge(self.IN_FLIGHT, 'Requests under way at a replica', labels, read=lambda: float(peer.in_flight))
 
 
@@ -122,13 +128,13 @@ class _Call:
     def __init__(self, peer: ObservedPeer, method: str, size: int, metadata: Metadata) -> None:
         self._figures = peer._figures
         self._over = False
-        self._span = None
+        self._span: OpenSpan | None = None
         self.metadata = metadata
         """What is sent with it."""
         self._began = perf_counter()
         spans: Spans | None = peer._spans
         if spans is not None:
-            self._span, sent = spans.begin(method, SpanKind.CLIENT, metadata, peer._labels)
+            self._span, sent = spans.begin(peer._places[method], metadata)
             self.metadata = tuple(sent)
         self._size = size
 
@@ -153,12 +159,12 @@ class _Call:
         self._over = True
         figures = self._figures
         if figures is not None:
-            figures.sent.record(self._size)
-            if received is not None:
-                figures.seconds.record(perf_counter() - self._began)
-                figures.received.record(received)
+            if received is None:
+                figures.sent.record(self._size)
+            else:
+                figures.answered.record((self._size, perf_counter() - self._began, received))
         if self._span is not None:
-            end_span(self._span, '' if received is not None else repr(failure) if failure else 'cancelled')
+            self._span.end('' if received is not None else repr(failure) if failure else 'cancelled')
 
 
 class _Stream:

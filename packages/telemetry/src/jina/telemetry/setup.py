@@ -12,13 +12,15 @@ from jina.core.version import __version__
 from jina.telemetry.measured import MeasuredMetrics
 from jina.telemetry.prometheus import PrometheusServer
 from jina.telemetry.pushing import MetricsPusher
+from jina.telemetry.recording import ChosenIds, RecordingTracer, sampled_below
+from jina.telemetry.span_export import SpanExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased
@@ -71,6 +73,7 @@ class Telemetry:
     Args:
         runtime_name: Name of the runtime, and of its tracer and meter.
         tracer_provider: Records spans.
+        tracer: The tracer of the runtime.
         meter_provider: Records what instruments of OpenTelemetry measure.
         pusher: Sends metrics.
         prometheus: Serves metrics.
@@ -80,6 +83,7 @@ class Telemetry:
         self,
         runtime_name: str,
         tracer_provider: TracerProvider | None = None,
+        tracer: Tracer | None = None,
         meter_provider: MeterProvider | None = None,
         *,
         pusher: MetricsPusher | None = None,
@@ -87,6 +91,7 @@ class Telemetry:
     ) -> None:
         self.runtime_name = runtime_name
         self.tracer_provider = tracer_provider
+        self._tracer = tracer
         self.meter_provider = meter_provider
         self._pusher = pusher
         self._prometheus = prometheus
@@ -104,7 +109,7 @@ class Telemetry:
 
     def tracer(self) -> Tracer:
         """The tracer of the runtime, named after it; one that records nothing without tracing."""
-        return self.tracer_provider.get_tracer(self.runtime_name) if self.tracer_provider else NoOpTracer()
+        return self._tracer or NoOpTracer()
 
     def meter(self) -> Meter:
         """The meter of the runtime, named after it; one that records nothing without metrics."""
@@ -174,9 +179,9 @@ def set_up_telemetry(
     if metrics_interval_s <= 0:
         raise ConfigError(f'metrics_interval_s={metrics_interval_s!r} is not positive')
     resource = resource_of(runtime_name)
-    tracer_provider = _tracer_provider(traces, resource) if traces is not None else None
+    provider, tracer = (None, None) if traces is None else _tracing(traces, resource, runtime_name)
     if metrics is None and prometheus is None:
-        return Telemetry(runtime_name, tracer_provider)
+        return Telemetry(runtime_name, provider, tracer)
     reader = InMemoryMetricReader()
     meter_provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False, views=[_SECONDS_VIEW])
     own = MeasuredMetrics(measures or Measures(), resource, runtime_name)
@@ -191,15 +196,22 @@ def set_up_telemetry(
     if metrics is not None:
         exporter = OTLPMetricExporter(endpoint=metrics.endpoint, insecure=True if metrics.host else None)
         pusher = MetricsPusher(exporter, read, interval_s=metrics_interval_s)
-    return Telemetry(runtime_name, tracer_provider, meter_provider, pusher=pusher, prometheus=server)
+    return Telemetry(runtime_name, provider, tracer, meter_provider, pusher=pusher, prometheus=server)
 
 
-def _tracer_provider(traces: Collector, resource: Resource) -> TracerProvider:
+def _tracing(traces: Collector, resource: Resource, runtime_name: str) -> tuple[TracerProvider, Tracer]:
+    """Returns what records spans, and the tracer of the runtime."""
     # our exporters never speak TLS to a collector that is given by host and port, as documented
-    exporter = OTLPSpanExporter(endpoint=traces.endpoint, insecure=True if traces.host else None)
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider
+    insecure = True if traces.host else None
+    exporter = SpanExporter(resource, runtime_name, endpoint=traces.endpoint, insecure=insecure)
+    processor, ids = BatchSpanProcessor(exporter), ChosenIds()
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer(runtime_name)
+    below = sampled_below(provider)
+    if below is None or not isinstance(tracer, SdkTracer):  # another one if the SDK is disabled
+        return provider, tracer
+    return provider, RecordingTracer(tracer, processor, ids, below)
 
 
 def resource_of(runtime_name: str, variables: Mapping[str, str] | None = None) -> Resource:
