@@ -135,12 +135,15 @@ def test_a_shard_with_room_gets_a_request_once(tmp_path: Path) -> None:
     class Counting(Barrier):
         """Counts what each shard gets in a file, and waits in one of them only."""
 
+        def note(self, text: str) -> None:
+            with open(tmp_path / f'tally{self.runtime_args.shard_id}', 'a') as file:
+                file.write(text)
+
         @requests
         async def pass_on(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
             if self.runtime_args.shard_id == 0 and docs[0].text == 'held':
                 await self.opened()
-            with open(tmp_path / f'tally{self.runtime_args.shard_id}', 'a') as file:
-                file.write(f'{docs[0].text} ')
+            self.note(f'{docs[0].text} ')
             return docs
 
     busy = Deployment(
@@ -153,6 +156,7 @@ def test_a_shard_with_room_gets_a_request_once(tmp_path: Path) -> None:
         max_queue=0,
         quiet=True,
     )
+
     def tally(shard: int) -> str:
         file = tmp_path / f'tally{shard}'
         return file.read_text() if file.exists() else ''
