@@ -17,6 +17,7 @@ from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Flow
 from jina.core import wire
+from jina.core.errors import TransportError
 from jina.core.request import DataRequest
 
 from tests.support.replica import Replica
@@ -106,3 +107,34 @@ def test_through_a_deployment() -> None:
         check(*asyncio.run(by_client(deployment.port, 3.5)))
         for killer in killers:
             killer.join()
+
+
+@pytest.mark.parametrize('way', ['lane', 'unary'])
+def test_a_replica_that_comes_back_is_used_at_once(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way == 'unary':
+        monkeypatch.setenv('JINA_DISABLE_FAST_LANE', '1')
+    replicas = ReplicaSet(1)
+    try:
+        served = Flow(quiet=True).add(name='replica', external=True, host='127.0.0.1', port=replicas.ports[0])
+        with served as flow, Client(port=flow.port) as client:
+            assert len(client.post('/pid', TextDoc(), return_type=Texts)) == 1
+            for _ in range(3):
+                replicas.kill(0)
+                pauses_grow_until = time.monotonic() + 2.5
+                while time.monotonic() < pauses_grow_until:
+                    with pytest.raises(TransportError):
+                        client.post('/pid', TextDoc())
+                replicas.start(0)
+                back_at = time.monotonic()
+                while not is_answered(client):
+                    assert time.monotonic() - back_at < 1.0
+    finally:
+        replicas.close()
+
+
+def is_answered(client: Client) -> bool:
+    try:
+        client.post('/pid', TextDoc())
+    except TransportError:
+        return False
+    return True

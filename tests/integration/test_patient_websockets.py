@@ -26,6 +26,7 @@ class Barrier(Executor):
 
     async def opened(self) -> None:
         (self.folder / 'entered').touch()
+        (self.folder / f'shard{self.runtime_args.shard_id}').touch()
         while not (self.folder / 'open').exists():  # noqa: ASYNC110 - who makes it is another process
             await asyncio.sleep(0.02)
 
@@ -89,6 +90,87 @@ def test_load_from_elsewhere(replicas: int, tmp_path: Path) -> None:
         assert [call.result(60).text for call in waiting] == [[str(number)] for number in range(6)]
         assert [call.result(60) for call in streams] == [['a', 'b']] * 2
         assert all(len(call.result(60)) == 1 for call in full)
+
+
+@pytest.mark.parametrize('polling', ['ANY', 'ALL'])
+def test_shards_without_a_gateway(polling: str, tmp_path: Path) -> None:
+    busy = Deployment(
+        uses=Barrier,
+        uses_with={'folder': str(tmp_path)},
+        shards=2,
+        polling=polling,
+        protocol=['grpc', 'websocket'],
+        max_concurrency=1,
+        max_queue=0,
+        quiet=True,
+    )
+    with busy, ThreadPoolExecutor(16) as threads, opened_at_last(tmp_path):
+        direct = Client(port=busy.port[0])
+        held = [TextDoc(text=str(number)) for number in range(2 if polling == 'ANY' else 1)]
+        full = threads.submit(direct.post, '/', held, request_size=1, return_type=DocList[TextDoc])
+        until(lambda: all((tmp_path / f'shard{number}').exists() for number in range(2)))
+        with pytest.raises(OverloadError):
+            direct.post('/', TextDoc())
+        client = Client(port=busy.port[1], protocol='websocket')
+        waiting = [
+            threads.submit(client.post, '/', TextDoc(text=str(number)), return_type=DocList[TextDoc])
+            for number in range(6)
+        ]
+        streams = [
+            threads.submit(
+                lambda: [doc.text for doc in client.stream_doc('/words', TextDoc(text='a b'), return_type=TextDoc)]
+            )
+            for _ in range(2 if polling == 'ANY' else 0)  # a stream comes from one shard
+        ]
+        assert not wait([*waiting, *streams], timeout=1.5).done
+        (tmp_path / 'open').touch()
+        assert [call.result(60).text for call in waiting] == [[str(number)] for number in range(6)]
+        assert [call.result(60) for call in streams] == [['a', 'b']] * len(streams)
+        assert len(full.result(60)) == len(held)
+
+
+def test_a_shard_with_room_gets_a_request_once(tmp_path: Path) -> None:
+    """One shard is at its limit and the other one isn't: that one answers, and isn't asked again."""
+
+    class Counting(Barrier):
+        """Counts what each shard gets in a file, and waits in one of them only."""
+
+        def note(self, text: str) -> None:
+            with open(tmp_path / f'tally{self.runtime_args.shard_id}', 'a') as file:
+                file.write(text)
+
+        @requests
+        async def pass_on(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+            if self.runtime_args.shard_id == 0 and docs[0].text == 'held':
+                await self.opened()
+            self.note(f'{docs[0].text} ')
+            return docs
+
+    busy = Deployment(
+        uses=Counting,
+        uses_with={'folder': str(tmp_path)},
+        shards=2,
+        polling='ALL',
+        protocol='websocket',
+        max_concurrency=1,
+        max_queue=0,
+        quiet=True,
+    )
+
+    def tally(shard: int) -> str:
+        file = tmp_path / f'tally{shard}'
+        return file.read_text() if file.exists() else ''
+
+    with busy, ThreadPoolExecutor(4) as threads, opened_at_last(tmp_path):
+        client = Client(port=busy.port, protocol='websocket')
+        held = threads.submit(client.post, '/', TextDoc(text='held'), return_type=DocList[TextDoc])
+        until((tmp_path / 'entered').exists)
+        other = threads.submit(client.post, '/', TextDoc(text='other'), return_type=DocList[TextDoc])
+        until(lambda: 'other' in tally(1))
+        assert not wait([held, other], timeout=1).done
+        (tmp_path / 'open').touch()
+        assert [call.result(60).text for call in (held, other)] == [['held'], ['other']]
+        assert [tally(shard) for shard in range(2)] == ['held other '] * 2
 
 
 def is_full(client: Client) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import urllib.error
@@ -75,6 +76,76 @@ def test_keys(uses: Any) -> None:
         request = urllib.request.Request(f'{url}/', headers={'origin': 'http://here'})
         with urllib.request.urlopen(request) as answer:
             assert answer.headers['access-control-allow-origin'] == 'http://here'
+
+
+def with_password(app: Any) -> Any:
+    """Adds a path that asks for a password of its own."""
+    from fastapi import Depends
+    from fastapi.security import HTTPBasic
+
+    @app.get('/own', dependencies=[Depends(HTTPBasic())])
+    def own() -> str:
+        return 'own'
+
+    return app
+
+
+class Described(Page):
+    @property
+    def app(self) -> Any:
+        return with_password(super().app)
+
+
+class DescribedBuiltIn(Greeting):
+    @property
+    def app(self) -> Any:
+        return with_password(super().app)
+
+
+@pytest.mark.parametrize('uses', [Described, DescribedBuiltIn])
+@pytest.mark.parametrize('root', ['', '/sub'])
+def test_openapi_asks_for_the_key(uses: Any, root: str) -> None:
+    settings = {'root_path': root} if root else {}
+    with Flow(api_key='secret-of-test').config_gateway(uses=uses, uvicorn_kwargs=settings).add(uses=Upper) as flow:
+        url = f'http://127.0.0.1:{flow.port}'
+        status, described = get(f'{url}/openapi.json')
+        assert status == 200
+        assert described['security'] == [{'bearer': []}, {'apiKey': []}]
+        assert described['components']['securitySchemes'] == {
+            'HTTPBasic': {'type': 'http', 'scheme': 'basic'},
+            'bearer': {'type': 'http', 'scheme': 'bearer'},
+            'apiKey': {'type': 'apiKey', 'in': 'header', 'name': 'X-API-Key'},
+        }
+        asked = described['paths']['/own']['get']['security']
+        assert asked == [{'bearer': [], 'HTTPBasic': []}, {'apiKey': [], 'HTTPBasic': []}]
+        for page in ('/docs', '/redoc'):
+            assert b'openapi.json' in urllib.request.urlopen(f'{url}{page}').read()
+        assert get(f'{url}/own')[0] == 401
+        key = {'x-api-key': 'secret-of-test', 'authorization': 'Basic ' + base64.b64encode(b'a:b').decode()}
+        assert get(f'{url}/own', **key) == (200, 'own')
+
+
+class Undescribed(FastAPIBaseGateway):
+    """What FastAPI doesn't make is no description, whatever its path."""
+
+    @property
+    def app(self) -> Any:
+        from fastapi import FastAPI
+
+        app = FastAPI(openapi_url=None)
+
+        @app.get('/docs')
+        def docs() -> str:
+            return 'secrets'
+
+        return app
+
+
+def test_pages_of_the_user_ask_for_the_key() -> None:
+    with Flow(api_key='secret-of-test').config_gateway(uses=Undescribed).add() as flow:
+        url = f'http://127.0.0.1:{flow.port}'
+        assert get(f'{url}/docs')[0] == 401
+        assert get(f'{url}/docs', authorization='Bearer secret-of-test') == (200, 'secrets')
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
+from jina.core import wire
 from jina.core.errors import AccessError, JinaError, OverloadError
+from jina.core.request import DataRequest
 
 from tests.support.processes import free_port
 
@@ -109,6 +112,41 @@ def test_keys_and_sizes() -> None:
 
             assert grows('size', send_much) == 1
         assert grows('timeout', lambda: send_half_a_head(flow.port[1])) == 1
+
+
+def request_with(text: str) -> bytes:
+    request = DataRequest()
+    request.exec_endpoint = '/'
+    request.docs = DocList[TextDoc]([TextDoc(text=text)])
+    return request.to_bytes()
+
+
+def test_sizes_over_grpc() -> None:
+    """Requests up to twice the limit are counted, whatever they are sent by; longer ones gRPC refuses itself."""
+    port, most = free_port(), 100_000
+    served = Flow(monitoring=True, port_monitoring=port, max_request_bytes=most, quiet=True).add()
+    with served as flow, grpc.insecure_channel(f'localhost:{flow.port}') as channel:
+        small, longer, longest = request_with('y' * 50_000), request_with('y' * most), request_with('y' * 3 * most)
+        call: Any = channel.stream_stream(wire.CALL)
+        ways: list[Callable[[bytes], Any]] = [
+            lambda raw: channel.unary_unary(wire.PROCESS_SINGLE_DATA)(raw, timeout=60),
+            lambda raw: channel.unary_unary(wire.ENDPOINT_DISCOVERY)(raw, timeout=60),
+            lambda raw: list(channel.unary_stream(wire.STREAM_DOC)(raw, timeout=60)),
+            lambda raw: list(call(iter([small, raw]), timeout=60)),
+        ]
+        for counted, send in enumerate(ways, 1):
+            with pytest.raises(grpc.RpcError) as caught:
+                send(longer)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert f'longer than the {most} bytes that max_request_bytes allows' in caught.value.details()
+            assert refusals(port)['size'] == counted
+            with pytest.raises(grpc.RpcError) as caught:
+                send(longest)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert refusals(port)['size'] == counted
+        assert len(DataRequest.from_bytes(ways[0](small)).docs) == 1
+        assert len(ways[3](small)) == 2
+        assert refusals(port) == {'overload': 0, 'access': 0, 'size': len(ways), 'timeout': 0}
 
 
 def send_half_a_head(port: int) -> None:

@@ -80,8 +80,16 @@ class ReplicaSet:
     def kill_next(self) -> None:
         """Kills the replicas in turn with SIGKILL; the one that takes its place answers when this returns."""
         index = self.killed % len(self.ports)
+        self.kill(index)
+        self.start(index)
+
+    def kill(self, index: int) -> None:
+        """Kills a replica with SIGKILL."""
         os.kill(self._pids[index], signal.SIGKILL)
         self.killed += 1
+
+    def start(self, index: int) -> None:
+        """Starts another one in its place, and returns when it answers."""
         self._pids[index] = self._nurseries[index].start(self.ports[index])
 
     @contextlib.contextmanager

@@ -223,6 +223,18 @@ def test_what_stands_after_the_shards() -> None:
     assert head[head.index('--uses-after-address') + 1] == 'dns://indexer-uses-after.space.svc:8080'
 
 
+def test_the_load_of_shards_is_limited_in_their_replicas() -> None:
+    flow = chain(deployment(name='indexer', uses='docker://indexer', shards=2, max_concurrency=3, max_queue=4))
+    objects = manifests(flow, SETTINGS)
+    args = {
+        name: objects[f'indexer/indexer-{name}'][1]['spec']['template']['spec']['containers'][0]['args']
+        for name in ('head', '0', '1')
+    }
+    for option, value in (('--max-concurrency', '3'), ('--max-queue', '4')):
+        assert option not in args['head']
+        assert all(args[shard][args[shard].index(option) + 1] == value for shard in ('0', '1'))
+
+
 def test_kustomize(tmp_path: Path) -> None:
     files = export_kubernetes(rich(), tmp_path, k8s_namespace='space', settings=SETTINGS, kustomize=True)
     assert files[-1] == tmp_path / 'kustomization.yaml'

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from docarray import BaseDoc, DocList
 from jina import Executor, requests
-from jina.core import lane, wire
+from jina.core import frames, lane, wire
 from jina.core.errors import TransportError
 from jina.core.lane import Lane, LaneError, SharedLane
 from jina.core.request import DataRequest
@@ -100,6 +100,28 @@ async def test_frames_keep_within_a_limit(cluster: Any, connect: Connect, reques
     raw = request_of('/echo', 'y' * 20_000).to_bytes()  # a hundred of them wait when the first frame is packed
     answers = await asyncio.gather(*(group.process(raw, '/echo') for _ in range(100)))
     assert all(len(answer) > 20_000 for answer in answers)
+
+
+async def test_a_peer_that_sends_more_than_the_server_takes(cluster: Any, request_of: Make) -> None:
+    worker = await cluster.worker(Stretch, max_request_bytes=LIMIT)
+    call = cluster.channel(worker.address).stream_stream(wire.FAST_LANE)()
+    writer, reader = frames.FrameWriter(), frames.FrameReader()
+    writer.add(frames.HELLO, 0, frames.Hello().to_bytes())
+    for number, size in ((1, LIMIT // 2 + 1000), (2, 10)):
+        writer.add(frames.REQUEST, number, request_of('/echo', 'y' * size).to_bytes())
+    frame = writer.take()
+    assert frame is not None and len(frame) > LIMIT and not writer
+    await call.write(frame)
+    answers: dict[int, tuple[int, bytes]] = {}
+    while len(answers) < 2:
+        for kind, number, _, payload in reader.read(await asyncio.wait_for(call.read(), 20)):
+            if kind in (frames.ERROR, frames.RESPONSE):
+                answers[number] = kind, payload
+    assert answers[1][0] == frames.ERROR
+    code, message = frames.decode_error(answers[1][1])
+    assert code == 'RESOURCE_EXHAUSTED' and f'the {LIMIT} bytes that max_request_bytes allows' in message
+    assert answers[2][0] == frames.RESPONSE
+    call.cancel()
 
 
 async def test_four_gigabytes_are_refused_before_anything_is_copied(

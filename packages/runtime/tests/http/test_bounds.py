@@ -49,9 +49,10 @@ def message(length: int) -> bytes:
     return HEAD + b'content-length: %d\r\n\r\n' % length
 
 
+@PARSERS
 @pytest.mark.parametrize('path', [b'/echo', b'/echo?x=1'], ids=['direct', 'asgi'])
-async def test_a_long_body_is_refused_before_it_is_read(sites: Any, path: bytes) -> None:
-    site = await sites.deployment(Echo, max_request_bytes=1000)
+async def test_a_long_body_is_refused_before_it_is_read(sites: Any, path: bytes, parser: str) -> None:
+    site = await sites.deployment(Echo, max_request_bytes=1000, uvicorn_kwargs={'http': parser})
     text = 'y' * (1000 - len(b'{"data":[{"text":""}]}'))
     body = json.dumps({'data': [{'text': text}]}, separators=(',', ':'))
     assert len(body) == 1000
@@ -68,8 +69,9 @@ async def test_a_long_body_is_refused_before_it_is_read(sites: Any, path: bytes)
     assert (await site.post('/echo', BODY)).status == 200
 
 
-async def test_a_refused_request_ends_those_behind_it(sites: Any) -> None:
-    site = await sites.deployment(Echo, max_request_bytes=1000)
+@PARSERS
+async def test_a_refused_request_ends_those_behind_it(sites: Any, parser: str) -> None:
+    site = await sites.deployment(Echo, max_request_bytes=1000, uvicorn_kwargs={'http': parser})
     good = message(len(BODY)) + BODY
     answer = await talk(site, good, message(2000) + b'x' * 2000 + good + good, pause_s=0.5)
     assert answer.count(b'HTTP/1.1 200') == 1 and answer.count(b'HTTP/1.1 413') == 1 and answer.count(b'HTTP/') == 2
@@ -143,20 +145,38 @@ async def test_slow_work_is_no_slow_client(sites: Any, parser: str) -> None:
     assert (await site.post('/echo?x=1', BODY)).status == 200
 
 
+@PARSERS
+async def test_a_body_behind_its_answer(sites: Any, parser: str) -> None:
+    """The answer has gone out before the body is found too long, or too slow: there is no second one."""
+    limits = {'max_request_bytes': 1000, 'timeout_body': 400}
+    site = await sites.deployment(Echo, uvicorn_kwargs={'http': parser}, **limits)
+    nowhere = HEAD.replace(b'/echo', b'/nowhere')
+    chunk = b'200\r\n' + b'z' * 512 + b'\r\n'
+    long, slow = await asyncio.gather(
+        talk(site, nowhere + b'transfer-encoding: chunked\r\n\r\n', *[chunk] * 8, pause_s=0.1),
+        talk(site, nowhere + b'content-length: 900\r\n\r\n', *[b'x'] * 30, pause_s=0.1),
+    )
+    for answer in (long, slow):
+        assert answer.startswith(b'HTTP/1.1 404 ') and answer.count(b'HTTP/1.1') == 1
+    assert (await talk(site, message(500), pause_s=0.1)).startswith(b'HTTP/1.1 408 ')  # the check goes on
+    assert (await site.post('/echo', BODY)).status == 200
+
+
+@PARSERS
+async def test_a_refused_head_request_has_no_body(sites: Any, parser: str) -> None:
+    site = await sites.deployment(Echo, max_request_bytes=1000, uvicorn_kwargs={'http': parser})
+    answer = await talk(site, message(2000).replace(b'POST', b'HEAD'))
+    assert answer.startswith(b'HTTP/1.1 413 ') and answer.endswith(b'\r\n\r\n')
+
+
 def test_defaults_are_on() -> None:
     assert Bounds.of(DeploymentOptions()) == Bounds(65536, None, 20.0, 20.0)
     assert Bounds.of(DeploymentOptions(timeout_headers=-1, timeout_body=-1)).sweep_s is None
 
 
-async def test_another_parser_has_no_limit_for_bodies() -> None:
-    options = DeploymentOptions(uses=Echo, protocol='http', max_request_bytes=10, uvicorn_kwargs={'http': 'h11'})
-    with pytest.raises(ConfigError, match="http is 'h11', for which max_request_bytes means nothing"):
-        await PodServer(options).start()
-
-
 async def test_a_parser_of_the_user_has_no_limits() -> None:
     own = 'uvicorn.protocols.http.h11_impl:H11Protocol'
-    for name in ('max_header_bytes', 'timeout_headers', 'timeout_body'):
+    for name in ('max_request_bytes', 'max_header_bytes', 'timeout_headers', 'timeout_body'):
         options = DeploymentOptions(uses=Echo, protocol='http', uvicorn_kwargs={'http': own}, **{name: 1234})
         with pytest.raises(ConfigError, match=f'for which {name} means nothing'):
             await PodServer(options).start()

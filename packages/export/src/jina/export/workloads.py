@@ -226,6 +226,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
             **dict.fromkeys(('uses_before', 'uses_after', 'uses_with', 'uses_metas', 'uses_requests')),
             'uses': default_of(ExecutorOptions, 'uses'),
             'uses_dynamic_batching': None,
+            **dict.fromkeys(('max_concurrency', 'max_queue')),  # which count in each replica
             **around,
             **_monitoring(options),
         }

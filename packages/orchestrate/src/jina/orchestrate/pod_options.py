@@ -33,6 +33,8 @@ _PUBLIC_ONLY: dict[str, Any] = {
     'uvicorn_kwargs': None,
 }
 """Options of the public server that processes behind it don't have."""
+_UNLIMITED: dict[str, Any] = {'max_concurrency': None, 'max_queue': None}
+"""A head shares requests out: what limits the load of a Deployment counts in each of its replicas."""
 _HIDDEN: dict[str, Any] = {**_PUBLIC_ONLY, 'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
 """Replicas behind a gateway or a head: nobody else calls them."""
 _OF_SHARDS: dict[str, Any] = {
@@ -120,6 +122,7 @@ def head_options(
         update={
             **entry,
             'pod_role': PodRoleType.HEAD,
+            **_UNLIMITED,
             'connection_list': {str(number): list(addresses) for number, addresses in enumerate(shards)},
             **given,
         }

@@ -89,10 +89,12 @@ class Protection:
     Attributes:
         access: Who may call it; None for everybody.
         pair: Key and certificates as PEM; None without TLS.
+        request_bytes: Bytes that a request may have; None for what gRPC allows.
     """
 
     access: Access | None = None
     pair: tuple[bytes, bytes] | None = None
+    request_bytes: int | None = None
 
     @classmethod
     def of(cls, options: PodOptions) -> Protection:
@@ -107,7 +109,7 @@ class Protection:
             from jina.core.tls import server_pair  # noqa: PLC0415 - most servers need no ssl module
 
             pair = server_pair(options.ssl_certfile, options.ssl_keyfile)
-        return cls(Access(keys) if keys else None, pair)
+        return cls(Access(keys) if keys else None, pair, options.max_request_bytes)
 
     @property
     def is_open(self) -> bool:

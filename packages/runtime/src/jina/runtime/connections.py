@@ -60,9 +60,10 @@ _RECONNECT_PAUSE_S: Final = 0.1
 _NOTICE_S: Final = 0.1
 PROXY_OPTION: Final = 'grpc.enable_http_proxy'
 _CHANNEL_OPTIONS: Final[dict[str, object]] = {
-    # A replica that comes back should be used again at once, not after gRPC's default of up to two minutes.
+    # A replica that comes back should be used again at once, not after gRPC's default of up to two minutes: the retries of one
+    # call last longer than the pause between two attempts to connect.
     'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 1000,
+    'grpc.max_reconnect_backoff_ms': 200,
     # Without this, channels of one process to one address share their back-off.
     'grpc.use_local_subchannel_pool': 1,
     # Proxies of the environment are for the internet, Executors are neighbours.

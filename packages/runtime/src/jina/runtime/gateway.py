@@ -156,17 +156,15 @@ class GatewayService:
         return group
 
     def waiting(self) -> Self:
-        """Returns the same service for requests that wait where the replicas of an Executor are all at their limits.
-
-        What goes to several shards at once can't wait: some of them would get it twice.
-        """
-        groups: dict[str, Group] = {
-            name: PatientGroup(group) if isinstance(group, PeerGroup) else group for name, group in self._groups.items()
-        }
+        """Returns the same service for requests that wait where the replicas of an Executor are all at their limits."""
+        groups = {name: self._patient(group) for name, group in self._groups.items()}
         twin = copy.copy(self)
         twin._walker = self._walker.among(groups)
         twin._streams = self._streams.among(groups)
         return twin
+
+    def _patient(self, group: Group) -> Group:
+        return PatientGroup(group) if isinstance(group, PeerGroup) else group
 
     @property
     def waiting_rooms(self) -> list[WaitingRoom]:

@@ -32,6 +32,7 @@ from jina.runtime.dry_run import dry_run_status
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.local_door import LocalDoor
+from jina.runtime.request_size import RECEIVE_OPTION, RequestSize
 from jina.runtime.service import RequestService
 from jina.runtime.stream_writer import StreamWriter
 
@@ -73,7 +74,7 @@ class GrpcServer:
         options: gRPC server options of the user.
         compression: Compression of responses.
         prefetch: Requests of one ``Call`` that may be under way, unless the client asks for another number; 0: no limit.
-        protection: Encryption and keys.
+        protection: Encryption, keys, and the length of requests, for which the options of the user count if they say one.
     """
 
     def __init__(
@@ -103,8 +104,15 @@ class GrpcServer:
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
-        merged = wire.merge_grpc_options({**_SERVER_OPTIONS, **(options or {})})
+        self._size: RequestSize | None = None
+        own = _SERVER_OPTIONS
+        if protection.request_bytes is not None and RECEIVE_OPTION not in (options or {}):
+            self._size = RequestSize(protection.request_bytes, service)
+            own = {**own, RECEIVE_OPTION: self._size.received}
+        merged = wire.merge_grpc_options({**own, **(options or {})})
         self._limits = wire.message_limits(merged)
+        if self._size is not None:
+            self._limits = self._limits._replace(receive=min(self._size.most, self._limits.receive))
         self._server = grpc.aio.server(options=merged, compression=compression)
         self.handlers: tuple[Any, ...] = (
             *self._handlers(),
@@ -177,16 +185,17 @@ class GrpcServer:
         await asyncio.gather(self._door.close(grace), self._server.stop(grace))
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+        checked: Callable[[Any], Any] = (lambda answer: answer) if self._size is None else self._size.checked
         methods: dict[str, Any] = {
-            wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(self._process_single),
+            wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(checked(self._process_single)),
             wire.CALL: grpc.stream_stream_rpc_method_handler(self._call),
-            wire.STREAM_DOC: grpc.unary_stream_rpc_method_handler(self._stream_doc),
-            wire.ENDPOINT_DISCOVERY: grpc.unary_unary_rpc_method_handler(self._discover),
-            wire.DRY_RUN: grpc.unary_unary_rpc_method_handler(self._dry_run),
-            wire.STATUS: grpc.unary_unary_rpc_method_handler(self._status),
+            wire.STREAM_DOC: grpc.unary_stream_rpc_method_handler(checked(self._stream_doc)),
+            wire.ENDPOINT_DISCOVERY: grpc.unary_unary_rpc_method_handler(checked(self._discover)),
+            wire.DRY_RUN: grpc.unary_unary_rpc_method_handler(checked(self._dry_run)),
+            wire.STATUS: grpc.unary_unary_rpc_method_handler(checked(self._status)),
         }
         if isinstance(self._service, JoiningService):
-            methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(self._process_many)
+            methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(checked(self._process_many))
         if not fast_lane_disabled():
             methods[wire.FAST_LANE] = grpc.stream_stream_rpc_method_handler(self._connect)
         handlers = []
@@ -256,8 +265,9 @@ class GrpcServer:
             await self._serve_lane(stream, '')
 
     async def _serve_lane(self, context: Any, door: str) -> None:
+        begin: Begin = self._begin_directly or self._begin_task
         lane = LaneServer(
-            self._begin_directly or self._begin_task,
+            begin if self._size is None else self._size.beginning(begin),
             context,
             name=self._service.name,
             window=self._prefetch,
@@ -278,6 +288,8 @@ class GrpcServer:
 
         async def answer(raw: bytes) -> bytes:
             nonlocal any_failed, service
+            if self._size is not None:
+                self._size.check(len(raw))
             first, service = service, self._patient
             response = await first.process(
                 DataRequest.from_bytes(raw), metadata=metadata, timeout=context.time_remaining()

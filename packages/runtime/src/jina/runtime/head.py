@@ -21,6 +21,7 @@ from jina.runtime.gateway import GatewayService
 from jina.runtime.group import Group
 from jina.runtime.polling import PollingPlan
 from jina.runtime.shard_group import ShardGroup
+from jina.runtime.waiting_room import WaitingRoom
 from jina.runtime.walker import State, merge_states
 
 _SHARED: Final = (
@@ -78,6 +79,14 @@ class HeadService(GatewayService):
         joiner = connect(f'{name}/uses_after', [own.uses_after_address]) if own.uses_after_address else None
         self._shards = ShardGroup(name, shards, PollingPlan(own.polling), joiner=joiner)
         return self._shards
+
+    def _patient(self, group: Group) -> Group:
+        return group.patient() if isinstance(group, ShardGroup) else super()._patient(group)
+
+    @property
+    def waiting_rooms(self) -> list[WaitingRoom]:
+        """Where requests wait that came by ``waiting``."""
+        return [*super().waiting_rooms, *(self._shards.rooms if self._shards is not None else ())]
 
     async def endpoints(self) -> EndpointsProto:
         """Names and schemas of the endpoints, in the form that an Executor gives, for whom a gateway takes the head."""

@@ -32,6 +32,11 @@ class PatientGroup:
         """``host:port`` of each replica."""
         return self._group.addresses
 
+    @property
+    def is_down(self) -> bool:
+        """Whether no replica is known to be up."""
+        return self._group.is_down
+
     async def process(
         self, raw: Payload, endpoint: str, *, metadata: Metadata = (), timeout: float | None = None, many: bool = False
     ) -> bytes:

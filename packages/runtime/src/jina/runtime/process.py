@@ -17,7 +17,6 @@ from jina.core.enums import ProtocolType
 from jina.core.environment import random_port_range, uvloop_disabled
 from jina.core.errors import MissingExtraError, NotSupportedError
 from jina.core.logging.logger import JinaLogger
-from jina.core.wire import MESSAGE_BYTES
 from jina.runtime.access import OPEN, Protection
 from jina.runtime.admission import Admission, admission_of, limited
 from jina.runtime.connections import OpenChannel
@@ -360,8 +359,6 @@ class PodServer:
 def _grpc_server_options(options: ExecutorOptions | GatewayOptions) -> dict[str, object]:
     """Returns what differs from the defaults; what ``grpc_server_options`` says wins."""
     found: dict[str, object] = dict(_SHARED_PORT) if options.shares_port else {}
-    if options.max_request_bytes is not None:
-        found['grpc.max_receive_message_length'] = min(options.max_request_bytes, MESSAGE_BYTES)
     if options.timeout_headers > 0:
         found['grpc.server_handshake_timeout_ms'] = options.timeout_headers
     return {**found, **(options.grpc_server_options or {})}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import ConnectError, NotSupportedError, TransportError
 from jina.core.payloads import Payload
@@ -18,9 +19,14 @@ from jina.core.wire import DEFAULT_ENDPOINT, DRY_RUN_ENDPOINT, DataRequestListPr
 from jina.runtime.connections import PeerGroup
 from jina.runtime.discovery import check_pair
 from jina.runtime.group import GroupDone, Metadata
+from jina.runtime.patient_group import PatientGroup
 from jina.runtime.polling import PollingPlan
 from jina.runtime.stream_items import failed_item
+from jina.runtime.waiting_room import WaitingRoom
 from jina.runtime.walker import State, merge_states
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class ShardGroup:
@@ -42,11 +48,25 @@ class ShardGroup:
         joiner: PeerGroup | None = None,
     ) -> None:
         self.name = name
-        self._shards = list(shards)
+        self._groups = list(shards)
+        self._shards: list[PeerGroup | PatientGroup] = [*shards]
         self._polling = polling
-        self._joiner = joiner
+        self._joiner: PeerGroup | PatientGroup | None = joiner
         self._joined: dict[str, RemoteEndpoint] | None = None
         self._last = -1
+        self._original = self
+        self.rooms: list[WaitingRoom] = [group.room for group in (*shards, *([joiner] if joiner else []))]
+        """Where requests wait that came by ``patient``."""
+
+    def patient(self) -> Self:
+        """Returns the same shards for requests that wait for each of them whose replicas are all at their limits.
+
+        The others get such a request only once.
+        """
+        twin = copy.copy(self)
+        twin._shards = [PatientGroup(group) for group in self._groups]
+        twin._joiner = PatientGroup(self._joiner) if isinstance(self._joiner, PeerGroup) else self._joiner
+        return twin
 
     @property
     def addresses(self) -> list[str]:
@@ -60,7 +80,7 @@ class ShardGroup:
             shards: The addresses of each shard; their number stays.
             grace: Seconds to wait for the answers of replicas that leave.
         """
-        pairs = zip(self._shards, shards, strict=True)
+        pairs = zip(self._groups, shards, strict=True)
         await asyncio.gather(*(shard.update(addresses, grace) for shard, addresses in pairs))
 
     async def process(
@@ -191,12 +211,12 @@ class ShardGroup:
         """Whether the Executor behind the shards gets the results. True as long as its endpoints aren't known."""
         if self._joiner is None:
             return False
-        table = self._joined
+        table = self._original._joined  # who asks for endpoints asks the original
         return table is None or endpoint in table or DEFAULT_ENDPOINT in table
 
     def _send(
         self,
-        shard: PeerGroup,
+        shard: PeerGroup | PatientGroup,
         raw: Payload,
         endpoint: str,
         metadata: Metadata,

@@ -22,7 +22,7 @@ from jina.runtime.dry_run import dry_run_status
 from jina.runtime.endpoint_types import endpoint_types, missing_endpoint
 from jina.runtime.http.any_endpoint import AnyEndpointHandler
 from jina.runtime.http.events import StreamHandler
-from jina.runtime.http.guard import Guard, with_security
+from jina.runtime.http.guard import Guard, route_path, with_security
 from jina.runtime.http.openapi_models import HealthModel, InfoModel, StatusModel
 from jina.runtime.http.rendering import render_error, to_json
 from jina.runtime.http.route_table import RouteTable
@@ -166,8 +166,8 @@ class Application:
 
     def _is_public(self, scope: Scope) -> bool:
         """Tells whether a request needs no key: health, and the pages that ask for one."""
-        method, path = scope['method'], scope['path']
-        if method not in ('GET', 'HEAD') or self._is_endpoint(path):
+        path = route_path(scope)
+        if scope['method'] not in ('GET', 'HEAD') or self._is_endpoint(path) or self._is_endpoint(scope['path']):
             return False
         return path in _PUBLIC_PATHS or path.startswith(f'{_ASSETS_PATH}/')
 

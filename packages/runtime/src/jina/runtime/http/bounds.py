@@ -61,6 +61,11 @@ class Bounds:
         return min(_SWEEP_S, *(limit / 4 for limit in limits)) if limits else None
 
 
+def body_too_long(most: int) -> str:
+    """Returns what is said of a request that is longer than it may be."""
+    return f'the request is longer than the {most} bytes that max_request_bytes allows'
+
+
 def end_after_answer(connection: Any) -> None:
     """Ends a connection of uvicorn's whose client may still send: it has some time to read why it was refused."""
     connection.flow.resume_reading()
@@ -192,8 +197,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return 0
 
     def _refuse_body(self, most: int, *, begun: bool) -> None:
-        detail = f'the request is longer than the {most} bytes that max_request_bytes allows'
-        self.refuse(413, detail, begun=begun)
+        self.refuse(413, body_too_long(most), begun=begun)
 
     def refuse(self, status: int, detail: str, *, begun: bool = False) -> None:
         """Answers a request that isn't read to its end, and ends the connection.
@@ -222,7 +226,8 @@ class BoundedProtocol(HttpToolsProtocol):
         body = orjson.dumps({'detail': detail})
         lines = b''.join(name + b': ' + value + b'\r\n' for name, value in self.server_state.default_headers)
         head = b'%b%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n'
-        self.transport.write(head % (STATUS_LINE[status], lines, len(body)) + body)
+        shown = b'' if self.phase == BODY and self.parser.get_method() == b'HEAD' else body
+        self.transport.write(head % (STATUS_LINE[status], lines, len(body)) + shown)
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from jina.core.config.groups import HttpServerOptions
 from jina.core.errors import JinaError, RemoteError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.access import Access
-from jina.runtime.http.guard import Guard
+from jina.runtime.http.guard import Guard, route_path, with_security
 from jina.runtime.http.rendering import render_error
 from jina.runtime.http.routes import PostHandler
 from jina.runtime.service import count_refusal
@@ -34,7 +35,7 @@ class GivenApplication:
         app: The application. Of one that isn't made by FastAPI or Starlette only CORS is added.
         options: Of the HTTP server; ``cors``, ``title`` and ``description`` are used.
         logger: Logger of the process.
-        access: Who may call; None for everybody. Health checks are for everybody.
+        access: Who may call; None for everybody. Health checks and the pages that FastAPI makes of a description are for everybody.
         served: Counts those who may not.
     """
 
@@ -54,8 +55,10 @@ class GivenApplication:
         if isinstance(app, FastAPI):
             app.title = http.title or app.title
             app.description = http.description or app.description
+            if access is not None:
+                _describe_key(app)
         self._access = access
-        self._entry = app if access is None else Guard(app, access, _is_health_check, served)
+        self._entry = app if access is None else Guard(app, access, _needs_no_key(app), served)
         origins: list[str] = getattr(options, 'allow_origins', None) or []
         if http.cors or origins:
             everybody = not origins or '*' in origins
@@ -99,8 +102,27 @@ class GivenApplication:
         )
 
 
-def _is_health_check(scope: Scope) -> bool:
-    return scope['method'] in ('GET', 'HEAD') and scope['path'] == '/'
+def _needs_no_key(app: ASGIApp) -> Callable[[Scope], bool]:
+    """Returns what tells whether a request needs no key: health, and the pages of FastAPI, which ask for one."""
+    paths = {'/'}
+    if isinstance(app, FastAPI) and app.openapi_url:
+        redirect = app.swagger_ui_oauth2_redirect_url if app.docs_url else None
+        paths.update(page for page in (app.openapi_url, app.docs_url, app.redoc_url, redirect) if page)
+
+    def is_open(scope: Scope) -> bool:
+        return scope['method'] in ('GET', 'HEAD') and route_path(scope) in paths
+
+    return is_open
+
+
+def _describe_key(app: FastAPI) -> None:
+    """Has the description of an application say how to send the key, beside what it says itself."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return with_security(describe())
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _may_speak_websocket(app: ASGIApp) -> bool:

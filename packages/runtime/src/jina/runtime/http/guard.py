@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jina.runtime.access import Access
@@ -46,7 +46,67 @@ class Guard:
         await send({'type': 'http.response.body', 'body': body})
 
 
-def with_security(schema: dict[str, Any]) -> dict[str, Any]:
-    """Returns an OpenAPI description that says how to send the key; Swagger UI then asks for it."""
-    components = {**schema.get('components', {}), 'securitySchemes': _SCHEMES}
-    return {**schema, 'components': components, 'security': [{name: []} for name in _SCHEMES]}
+def route_path(scope: Scope) -> str:
+    """Returns the path of a request as routes have it: without the ``root_path`` of the server."""
+    path: str = scope['path']
+    root = scope.get('root_path', '').rstrip('/')
+    return path[len(root) :] if root and path.startswith(f'{root}/') else path
+
+
+def with_security(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an OpenAPI description that says how to send the key; Swagger UI then asks for it.
+
+    What the description declares itself stays: its schemes keep their names, and where it asks for one of them the key is asked
+    for beside it.
+    """
+    components = schema.get('components') or {}
+    declared = components.get('securitySchemes') or {}
+    ours = _named(declared)
+    described = {
+        **schema,
+        'components': {**components, 'securitySchemes': {**ours, **declared}},
+        'security': _beside(schema.get('security'), list(ours)),
+    }
+    if schema.get('paths'):
+        described['paths'] = {path: _asking(item, list(ours)) for path, item in schema['paths'].items()}
+    return described
+
+
+def _named(declared: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Returns our schemes by the names of the same ones that are declared, or by names that nothing else has."""
+    found = {}
+    for wanted, scheme in _SCHEMES.items():
+        name = next((other for other, given in declared.items() if _is_same(given, scheme)), wanted)
+        while name in declared and not _is_same(declared[name], scheme):
+            name = f'server{name[0].upper()}{name[1:]}'
+        found[name] = scheme
+    return found
+
+
+def _is_same(given: Any, scheme: Mapping[str, str]) -> bool:
+    return isinstance(given, dict) and all(
+        str(given.get(field)).lower() == value.lower() for field, value in scheme.items()
+    )
+
+
+def _asking(item: Any, ours: Sequence[str]) -> Any:
+    """Returns a path whose operations that ask for something ask for the key too."""
+    if not isinstance(item, dict):
+        return item
+    return {
+        method: {**operation, 'security': _beside(operation['security'], ours)}
+        if isinstance(operation, dict) and 'security' in operation
+        else operation
+        for method, operation in item.items()
+    }
+
+
+def _beside(required: Sequence[Mapping[str, Any]] | None, ours: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns requirements, of which one has to be met, with the key in each."""
+    found: list[dict[str, Any]] = []
+    for alternative in required or ({},):
+        for name in ours:
+            both = {name: [], **alternative}
+            if both not in found:
+                found.append(both)
+    return found

@@ -93,13 +93,13 @@ def uvicorn_config(
     settings.update(wanted)
     if settings.get('http', 'auto') in ('auto', 'httptools'):
         settings['http'] = partial(DirectProtocol, routes)
+    elif settings['http'] == 'h11':
+        from jina.runtime.http.h11_bounds import BoundedH11Protocol  # noqa: PLC0415 - few choose this parser
+
+        settings['http'] = partial(BoundedH11Protocol, routes.bounds, routes.served)
+        settings.setdefault('h11_max_incomplete_event_size', options.max_header_bytes)
     else:
         _check_limits(settings['http'], options)
-        if settings['http'] == 'h11':
-            from jina.runtime.http.h11_bounds import BoundedH11Protocol  # noqa: PLC0415 - few choose this parser
-
-            settings['http'] = partial(BoundedH11Protocol, routes.bounds, routes.served)
-            settings.setdefault('h11_max_incomplete_event_size', options.max_header_bytes)
     try:
         config = uvicorn.Config(application, **settings)
         config.load()
@@ -112,11 +112,9 @@ def uvicorn_config(
 
 
 def _check_limits(parser: Any, options: PodOptions) -> None:
-    """Refuses limits that a parser which isn't the default one doesn't have."""
-    wanted = ['max_request_bytes'] if options.max_request_bytes is not None else []
-    if parser != 'h11':
-        names = ('max_header_bytes', 'timeout_headers', 'timeout_body')
-        wanted += [name for name in names if getattr(options, name) != default_of(type(options), name)]
+    """Refuses limits that a parser of the user doesn't have."""
+    names = ('max_request_bytes', 'max_header_bytes', 'timeout_headers', 'timeout_body')
+    wanted = [name for name in names if getattr(options, name) != default_of(type(options), name)]
     if wanted:
         raise ConfigError(
             f'uvicorn_kwargs: http is {parser!r}, for which {" and ".join(wanted)} means nothing',
