@@ -321,7 +321,7 @@ async def test_close_closes_the_executor_even_if_it_is_a_coroutine(make_worker: 
     closed = []
 
     class Closing(Executor):
-        async def close(self) -> None:  # type: ignore[override]
+        async def close(self) -> None:
             closed.append(True)
 
     await make_worker(Closing).close()

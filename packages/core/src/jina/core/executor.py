@@ -13,6 +13,7 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from jina.core import loader
+from jina.core.closing import close_executor
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
 from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented, measures_of
@@ -176,8 +177,9 @@ class BaseExecutor(YamlObject, StandaloneMixin):
         """
         return None
 
-    def close(self) -> None:
-        """Called once when the Executor ends. Override it to save state or free resources."""
+    def close(self) -> Awaitable[None] | None:
+        """Called once when the Executor ends; ``def`` or ``async def``. Override it to save state or free resources."""
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +187,7 @@ class BaseExecutor(YamlObject, StandaloneMixin):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        close_executor(self)
 
     def __repr__(self) -> str:
         name = self.metas.name if 'metas' in self.__dict__ else type(self).__name__

@@ -359,7 +359,7 @@ class WorkerService:
         if self._sharing is not None:
             await self._sharing.close()
         self._threads.close()
-        result: Any = self.executor.close()  # type: ignore[func-returns-value]
+        result: Any = self.executor.close()
         if inspect.isawaitable(result):
             await result
 
