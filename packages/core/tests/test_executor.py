@@ -79,6 +79,13 @@ def test_an_asynchronous_close_runs_when_an_endpoint_is_wrong() -> None:
     assert Wrong.closed == 1
 
 
+def test_a_workspace_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    executor = Greeter(workspace=tmp_path / 'file')
+    with pytest.raises(ConfigError, match=r'the workspace of Greeter can not be made: .*file.*; give a folder'):
+        _ = executor.workspace
+
+
 def test_metas_and_runtime_args_are_attributes() -> None:
     executor = Greeter(metas={'name': 'n', 'url': 'u'}, runtime_args={'name': 'n/rep-0', 'shards': 1})
     assert (executor.metas.name, executor.metas.url, executor.metas.description) == ('n', 'u', '')

@@ -116,7 +116,11 @@ def test_a_flag_for_the_advanced_questions(folder: Path, monkeypatch: pytest.Mon
         ),
         (['--name', '3d'], [], "'3d' can not be the name of an Executor class; take a name such as 'My3d'"),
         ([], ['Fine', '', 'maybe'], "'maybe' is no answer; answer y or n"),
-        ([], ['Fine', '', 'y', '', '', '', 'y', 'tpu'], "jina hub new: dockerfile: 'tpu' is not valid; give one of 'cpu'"),
+        (
+            [],
+            ['Fine', '', 'y', '', '', '', 'y', 'tpu'],
+            "jina hub new: dockerfile: 'tpu' is not valid; give one of 'cpu'",
+        ),
         (['--name', 'There'], [], "'There' exists already; choose another name, or remove it"),
     ],
 )

@@ -133,7 +133,11 @@ class BaseExecutor(YamlObject, StandaloneMixin):
 
     @property
     def workspace(self) -> str:
-        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``. It is made when it doesn't exist."""
+        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``. It is made when it doesn't exist.
+
+        Raises:
+            ConfigError: It can't be made.
+        """
         base = (
             getattr(self.runtime_args, 'workspace', None)
             or self._workspace
@@ -145,7 +149,13 @@ class BaseExecutor(YamlObject, StandaloneMixin):
         shard_id = getattr(self.runtime_args, 'shard_id', None)
         if shard_id is not None and shard_id != -1:
             folder /= str(shard_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f'the workspace of {self.metas.name} can not be made: {error}',
+                hint='give a folder that may be written to as workspace',
+            ) from error
         return str(folder)
 
     @contextmanager

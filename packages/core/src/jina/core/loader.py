@@ -117,7 +117,10 @@ def load_executor(
     try:
         _ = executor.endpoints
     except BaseException:
-        close_executor(executor)
+        try:
+            close_executor(executor)
+        except Exception as error:  # it must not hide what is wrong
+            executor.logger.error(f'{executor!r} failed to close: {error!r}', exc_info=error)
         raise
     return executor
 
