@@ -47,6 +47,7 @@ EXPECTED = {
     ),
     'ping': '--timeout --attempts --min-successful-attempts',
     'new': '--type',
+    'hub new': '--name --path --advance-configuration --description --keywords --url --dockerfile',
     'export flowchart': '--vertical-layout',
     'export kubernetes': '--k8s-namespace',
     'export docker-compose': '--network-name',
@@ -112,7 +113,7 @@ def test_commands() -> None:
     assert {row.split()[0] for row in rows} == visible | {'check', 'completion', 'dashboard'}
     for name in HIDDEN_COMMANDS - {'client'}:
         assert jina(name, '--help').returncode == 0
-    for name, words in {'hub': ['new'], 'auth': ['login'], 'cloud': ['flow', 'list']}.items():
+    for name, words in {'hub': ['push', '.'], 'auth': ['login'], 'cloud': ['flow', 'list']}.items():
         done = jina(name, *words)
         assert done.returncode == 1
         assert 'which this framework does not use' in done.stderr

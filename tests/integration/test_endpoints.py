@@ -90,6 +90,10 @@ class Everything(Executor):
     def nonsense(self, docs: DocList[Text], **kwargs: Any) -> DocList[Text]:
         return 'text'  # type: ignore[return-value]
 
+    @requests(on='/unsendable')
+    def unsendable(self, **kwargs: Any) -> dict[str, Any]:
+        return {'when': {1}}
+
     @requests(on='/doc')
     async def one_at_a_time(self, doc: Text, **kwargs: Any) -> Union[Vector, Dict[str, Any], None]:  # noqa: UP006, UP007
         if doc.text == 'dict':
@@ -209,6 +213,11 @@ def test_what_a_method_returns(deployment: Deployment) -> None:
     assert texts(deployment, '/single', 'a', 'b') == ['alone']
     with pytest.raises(RemoteError, match=r"endpoint '/nonsense' .* returned 'text' \(str\); return a DocList"):
         texts(deployment, '/nonsense', 'a')
+    with pytest.raises(
+        RemoteError, match=r"parameters\['__results__'\]\['all/rep-0'\]\['when'\] has a value of type set"
+    ) as caught:
+        result(deployment, '/unsendable')
+    assert caught.value.executor == 'Everything'
 
 
 def test_one_document_at_a_time(deployment: Deployment) -> None:

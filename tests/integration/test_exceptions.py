@@ -232,3 +232,35 @@ def test_the_log_has_the_lines_of_the_script_unless_it_is_quiet(tmp_path: Path, 
     assert "why: NotImplementedError('No time for it')" in said
     details = [f'File "{script}", line 7, in foo', '# this very line', 'add "--quiet-error" to suppress']
     assert [text in said for text in details] == [not quiet] * 3
+
+
+CLOSES = """
+from jina import Deployment, Executor
+from jina.excepts import RuntimeFailToStart
+
+class Clumsy(Executor):
+    def close(self):
+        raise RuntimeError('no disk')
+
+class Cold(Clumsy):
+    def warm_up(self):
+        raise ValueError('no model here')
+
+with Deployment(uses=Clumsy):
+    pass
+try:
+    Deployment(uses=Cold).start()
+except RuntimeFailToStart as error:
+    print('why:', str(error).splitlines()[0])
+"""
+
+
+def test_a_close_that_raises_is_told_and_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / 'toy.py').write_text(CLOSES)
+    done = subprocess.run(
+        [sys.executable, 'toy.py'], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    said = done.stdout + done.stderr
+    assert said.count("was not closed in good order: RuntimeError('no disk')") == 2
+    assert 'line 7, in close' in said
+    assert "why: Deployment 'executor' failed to start: ValueError: no model here" in said

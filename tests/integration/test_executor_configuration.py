@@ -299,6 +299,7 @@ def test_the_start_names_file_and_key_of_what_is_wrong(folder: Path, case: str) 
     with pytest.raises(StartupError) as caught:
         Deployment(quiet=True, uses='wrong.yml').start()
     assert message in str(caught.value)
+    assert ('Traceback' in str(caught.value)) == (case == 'a file that fails')
 
 
 @pytest.mark.parametrize(

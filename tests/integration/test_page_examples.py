@@ -287,6 +287,87 @@ with dep:
 """
 )
 
+STREAMING = (
+    PREAMBLE
+    + """
+import asyncio
+
+class MyDocument(BaseDoc):
+    text: str
+
+class MyExecutor(Executor):
+    @requests(on='/hello')
+    async def task(self, doc: MyDocument, **kwargs) -> MyDocument:
+        for i in range(3):
+            yield MyDocument(text=f'{doc.text} {i}')
+
+async def main(protocol, port):
+    client = Client(port=port, cors=True, asyncio=True, protocol=protocol)
+    async for doc in client.stream_doc(on='/hello', inputs=MyDocument(text='hello world'), return_type=MyDocument):
+        print(protocol, doc.text)
+
+for protocol in ('grpc', 'http'):
+    with Deployment(uses=MyExecutor, port_expose=PORT, cors=True, protocol=protocol) as dep:
+        asyncio.run(main(protocol, PORT))
+"""
+)
+
+SIGNATURES = (
+    PREAMBLE
+    + """
+from typing import Dict, Optional, TypeVar, Union
+from pydantic import BaseModel
+
+T_input = TypeVar('T_input', bound='BaseDoc')
+T_output = TypeVar('T_output', bound='BaseDoc')
+
+class One(Executor):
+    @requests
+    async def foo(self, doc: T_input, **kwargs) -> Union[T_output, Dict, None]:
+        pass
+class Many(Executor):
+    @requests
+    async def foo(self, docs: DocList[T_input], parameters: Union[Dict, BaseModel], **kwargs) -> Union[DocList[T_output], Dict, None]:
+        pass
+class Traced(Executor):
+    @requests
+    async def foo(self, tracing_context: Optional['Context'], **kwargs) -> Union[DocList[T_output], Dict, None]:
+        print('context', tracing_context)
+
+with Flow().add(uses=One).add(uses=Many).add(uses=Traced) as f:
+    print(len(f.post('/', [BaseDoc(), BaseDoc()], parameters={'a': 1}, return_type=DocList[BaseDoc])), 'documents')
+"""
+)
+
+DESCRIBED = (
+    PREAMBLE
+    + """
+import json, urllib.request
+from pydantic import BaseModel, Field
+
+class Prompt(BaseDoc):
+    '''Prompt Document to be input to a Language Model'''
+    text: str = Field(description='The text of the prompt', example='Write me a short poem')
+class Generation(BaseDoc):
+    '''Document representing the generation of the Large Language Model'''
+    prompt: str = Field(description='The original prompt that created this output')
+    text: str = Field(description='The actual generated text')
+class LLMCallingParams(BaseModel):
+    '''Calling parameters of the LLM model'''
+    num_max_tokens: int = Field(default=5000, description='The limit of tokens the model can take')
+class MyLLMExecutor(Executor):
+    @requests(on='/generate')
+    def generate(self, doc: Prompt, parameters: LLMCallingParams, **kwargs) -> Generation:
+        return Generation(prompt=doc.text, text=f'{parameters.num_max_tokens} tokens')
+
+with Deployment(port=PORT, protocol='http', uses=MyLLMExecutor) as dep:
+    described = json.load(urllib.request.urlopen('http://localhost:PORT/openapi.json'))['components']['schemas']
+    print(described['Prompt']['properties']['text'])
+    print(described['LLMCallingParams'])
+    print(dep.post('/generate', Prompt(text='x'), return_type=Generation).text)
+"""
+)
+
 MINIMAL_EXECUTOR = (
     PREAMBLE
     + """
@@ -313,6 +394,15 @@ EXAMPLES = {
             "{'__results__': {'executor/rep-0': {'internal_parameter': 20.0}}}",
             'closing...',
         ],
+    ),
+    'streaming': (
+        STREAMING,
+        [f'{protocol} hello world {number}' for protocol in ('grpc', 'http') for number in range(3)],
+    ),
+    'signatures': (SIGNATURES, ['context None', '2 documents']),
+    'descriptions': (
+        DESCRIBED,
+        ['Write me a short poem', 'The text of the prompt', 'The limit of tokens the model can take', '5000 tokens'],
     ),
     'minimal executor': (MINIMAL_EXECUTOR, ['Text: hello world', "['hello world']"]),
     'minimal deployment': (MINIMAL_DEPLOYMENT, ['<DocList (length=1)>', 'Response']),

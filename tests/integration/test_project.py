@@ -1,4 +1,4 @@
-"""What ``jina new`` makes runs as it is, and ``jina check`` finds it right."""
+"""What ``jina new`` and ``jina hub new`` make runs as it is, and ``jina check`` finds it right."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from docarray import BaseDoc, DocList
+from jina import Deployment
 
 from tests.support.processes import free_port
 
@@ -50,6 +52,16 @@ def test_new_project_runs(kind: str, tmp_path: Path) -> None:
         server.terminate()
         rest, _ = server.communicate(timeout=30)
     assert server.returncode == 0, rest
+
+
+def test_new_executor_is_served(tmp_path: Path) -> None:
+    answers = 'Painter\n\ny\nPaints\n\n\ny\ncpu\n'
+    done = subprocess.run([JINA, 'hub', 'new'], input=answers, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / 'Painter'
+    assert (folder / 'Dockerfile').exists()
+    with Deployment(uses=str(folder / 'config.yml')) as deployment:
+        assert len(deployment.post('/', BaseDoc(), return_type=DocList[BaseDoc])) == 1
 
 
 def test_check_names_every_problem(tmp_path: Path) -> None:

@@ -256,9 +256,9 @@ def test_unknown_flags_warn(jina: Run) -> None:
         ('serve', "jina has no command 'serve'; `jina --help` lists the commands"),
         ('--zzz', "jina has no option '--zzz'; `jina --help` lists the commands"),
         (
-            'hub',
-            "command 'hub' exchanges Executors with the hosted registry of the original, which this framework does not use; "
-            'give Executors as Python files, YAML files or images; `jina new` makes the files of one',
+            'auth',
+            "command 'auth' logs in to the hosted services of the original, which this framework does not use; "
+            'nothing here needs an account',
         ),
     ],
 )

@@ -38,7 +38,8 @@ def test_look_up(query: str, titles: list[str], exact: bool) -> None:
 
 def test_help_of_an_own_command() -> None:
     done = subprocess.run([JINA, 'help', 'new'], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, 'jina new\n    Make the files of a new project.\n', '')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('jina new\n    Make the files of a new project.\n')  # others have such commands too
     done = subprocess.run([JINA, 'help', 'xyzzy', 'foo'], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, '')
     assert done.stderr == "nothing is called 'xyzzy foo' or described so; `jina --help` lists the commands\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
+from jina.core.config import ExecutorOptions
 from jina.core.endpoints import requests
-from jina.core.errors import ConfigError, ConfigSourceError
+from jina.core.errors import ConfigError, ConfigSourceError, SchemaError
 from jina.core.executor import BaseExecutor, Executor
+from jina.core.loader import load_executor
 
 
 class Greeter(Executor):
@@ -43,6 +46,44 @@ def test_close_is_called_at_the_end_of_with() -> None:
     with Closes() as executor:
         assert not executor.closed
     assert executor.closed
+
+
+class ClosesLater(Executor):
+    closed = 0
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        type(self).closed += 1
+
+
+async def test_an_asynchronous_close_runs_to_its_end() -> None:
+    def use() -> None:
+        with ClosesLater():
+            pass
+
+    await asyncio.to_thread(use)
+    assert ClosesLater.closed == 1
+    use()  # inside of an event loop too
+    assert ClosesLater.closed == 2
+
+
+def test_an_asynchronous_close_runs_when_an_endpoint_is_wrong() -> None:
+    class Wrong(ClosesLater):
+        closed = 0
+
+        @requests
+        def wrong(self, docs: int) -> None: ...
+
+    with pytest.raises(SchemaError):
+        load_executor(ExecutorOptions(uses=Wrong), runtime_name='wrong')
+    assert Wrong.closed == 1
+
+
+def test_a_workspace_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    executor = Greeter(workspace=tmp_path / 'file')
+    with pytest.raises(ConfigError, match=r'the workspace of Greeter can not be made: .*file.*; give a folder'):
+        _ = executor.workspace
 
 
 def test_metas_and_runtime_args_are_attributes() -> None:

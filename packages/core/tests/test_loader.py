@@ -56,6 +56,18 @@ def test_a_registered_name_and_yaml(uses: Any) -> None:
     assert type(load(uses=uses)) is Parametrised
 
 
+def test_of_two_classes_of_one_name_that_of_the_documents_own_files_is_taken(tmp_path: Path) -> None:
+    for folder in ('first', 'second'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'namesake.py').write_text(
+            f'from jina import Executor\nclass Namesake(Executor):\n    folder = "{folder}"\n'
+        )
+        (tmp_path / folder / 'config.yml').write_text('jtype: Namesake\npy_modules: namesake.py\n')
+    for folder in ('first', 'second', 'first'):  # at the third time both files are imported already
+        found: Any = load(uses=str(tmp_path / folder / 'config.yml'))
+        assert found.folder == folder
+
+
 def test_files_packages_and_dotted_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (
         'from jina import Executor, requests\nfrom {helper} import WORD\nclass {name}(Executor):\n    word = WORD\n'

@@ -280,6 +280,16 @@ def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Deployment().to_k8s_yaml(str(tmp_path))
 
 
+def test_an_export_says_how_to_use_what_it_wrote(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    deployment = Deployment(uses='docker://registry/encoder:1', port_expose=8080, replicas=3, log_config='plain')
+    deployment.to_kubernetes_yaml(tmp_path / 'k8s', k8s_namespace='my-namespace')
+    deployment.to_docker_compose_yaml(tmp_path / 'c.yml')
+    said = ''.join(capfd.readouterr())
+    assert f'K8s yaml files have been created under {tmp_path}/k8s.' in said
+    assert f'kubectl apply -R -f {tmp_path}/k8s\n' in said
+    assert f'docker-compose -f {tmp_path}/c.yml up\n' in said
+
+
 def test_nothing_is_left_behind() -> None:
     def cycle() -> None:
         with Deployment(uses=Append, replicas=2) as deployment:

@@ -216,6 +216,23 @@ def test_nothing_is_lost_under_load(source: Source) -> None:
             assert order[-1] == str(versions)
 
 
+def test_a_save_while_the_executor_is_being_made_counts(source: Source) -> None:
+    wait = "open(f'{__file__}.made', 'w').close()\n        while not __import__('os').path.exists(f'{__file__}.go'): time.sleep(0.02)"
+    source.write(init=wait)
+    deployment = Deployment(uses=source.uses, reload=True)
+    starting = threading.Thread(target=deployment.start)
+    starting.start()
+    try:
+        eventually((source.folder / 'speaker.py.made').exists, True)
+        source.write("'two'")
+        (source.folder / 'speaker.py.go').touch()
+        starting.join(LIMIT_S)
+        eventually(lambda: say(deployment), 'two')
+    finally:
+        starting.join(LIMIT_S)
+        deployment.close()
+
+
 def test_a_class_that_is_imported(source: Source, run_script: Callable[..., Any]) -> None:
     script = run_script(
         """

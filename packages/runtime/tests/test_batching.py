@@ -441,11 +441,15 @@ class OneByOne(Executor):
     @requests(on='/list')
     def many(self, docs: DocList[Text], **kwargs: Any) -> None: ...
 
+    @requests(on='/joined')
+    def joined(self, docs: DocList[Text], docs_map: Any, **kwargs: Any) -> None: ...
+
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
         ({'/one': {}}, 'OneByOne.one has dynamic batching and takes one doc per call; take docs, a DocList'),
+        ({'/joined': {}}, 'OneByOne.joined has dynamic batching and takes docs_map, which belongs to one request'),
         ({'/lst': {}}, "dynamic batching of '/lst', which is no endpoint of OneByOne; did you mean '/list'?"),
         (
             {'/list': {'use_custom_metric': True}},

@@ -160,6 +160,24 @@ async def test_exception_becomes_the_status_and_is_logged(
     assert 'Traceback' in logged
 
 
+async def test_a_result_that_can_not_be_sent_is_logged(
+    make_worker: Callable[..., WorkerService], request_of: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Unsendable(Executor):
+        @requests
+        def give(self, **kwargs: Any) -> dict[str, Any]:
+            return {'x': {1}}
+
+    answered: asyncio.Future[tuple[Any, bool]] = asyncio.get_running_loop().create_future()
+    service = make_worker(Unsendable)
+    service.begin(request_of('/', 'a').to_bytes(), lambda raw, failed, _=None: answered.set_result((raw, failed)))
+    raw, failed = await asyncio.wait_for(answered, 30)
+    assert failed
+    status = DataRequest.from_bytes(raw).status
+    assert (status.exception.name, status.exception.executor) == ('InputError', 'Unsendable')
+    assert "['x'] has a value of type set: {1}" in ''.join(capfd.readouterr())
+
+
 async def test_quiet_error_leaves_out_the_details(
     make_worker: Callable[..., WorkerService], request_of: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -321,7 +339,7 @@ async def test_close_closes_the_executor_even_if_it_is_a_coroutine(make_worker: 
     closed = []
 
     class Closing(Executor):
-        async def close(self) -> None:  # type: ignore[override]
+        async def close(self) -> None:
             closed.append(True)
 
     await make_worker(Closing).close()

@@ -44,9 +44,12 @@ class Texts(Executor):
 
 
 class Async(Executor):
-    """An asynchronous warm-up."""
+    """An asynchronous warm-up and end."""
 
     async def warm_up(self) -> None:
+        return None
+
+    async def close(self) -> None:
         return None
 
 

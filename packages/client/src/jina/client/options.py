@@ -26,6 +26,7 @@ class ClientKeywords(TypedDict, total=False):
     asyncio: bool
     prefetch: int
     reuse_session: bool
+    cors: bool
     proxy: bool
     grpc_channel_options: Mapping[str, Any] | None
     log_config: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,30 @@ def check_names(executor: BaseExecutor) -> None:
             raise ConfigError(
                 f'{where}dynamic batching of {name!r}, which is no endpoint of {type(executor).__name__}',
                 hint=f'did you mean {near[0]!r}?' if near else f'there are {", ".join(sorted(known)) or "none"}',
+            )
+
+
+def check_arguments(where: str, named: Collection[str], *, is_single: bool) -> None:
+    """Checks that a method takes what a batch can give it.
+
+    Args:
+        where: The method, for messages.
+        named: Its arguments.
+        is_single: It takes one document per call.
+
+    Raises:
+        ConfigError: It takes one document, or the documents of each branch in front of it.
+    """
+    if is_single:
+        raise ConfigError(
+            f'{where} has dynamic batching and takes one doc per call',
+            hint='take docs, a DocList, or switch dynamic batching off',
+        )
+    for name in ('docs_matrix', 'docs_map'):
+        if name in named:
+            raise ConfigError(
+                f'{where} has dynamic batching and takes {name}, which belongs to one request',
+                hint='take docs alone, or switch dynamic batching off',
             )
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.modules import folder_of, import_py_modules
@@ -56,7 +56,9 @@ class ClassFinder(Generic[T]):
                 hint=f'name the {self._kind} class: jtype: My{self._kind.capitalize()}',
             )
         where = f'uses={name!r}' if loaded.label == CLASS_NAME else loaded.where('jtype')
-        known = registered_class(name) or next((vars(module)[name] for module in modules if name in vars(module)), None)
+        found = [vars(module)[name] for module in modules if name in vars(module)]
+        # Of two classes of this name in the process, the one of the document's own files is meant.
+        known = next(filter(self._fits, reversed(found)), None) or registered_class(name) or next(iter(found), None)
         if known is not None:
             return self.checked(known, f'{where}: {name!r}')
         module_name, _, class_name = name.rpartition('.')
@@ -76,9 +78,12 @@ class ClassFinder(Generic[T]):
         Raises:
             ConfigError: It isn't.
         """
-        if not (isinstance(candidate, type) and issubclass(candidate, self._base())):
+        if not self._fits(candidate):
             raise ConfigError(f'{what} is no {self._kind}', hint=f'derive the class from {self._derive}')
-        return candidate
+        return cast('type[T]', candidate)
+
+    def _fits(self, candidate: Any) -> bool:
+        return isinstance(candidate, type) and issubclass(candidate, self._base())
 
     def _known(self) -> Iterator[type]:
         """Yields all classes of this kind in the process."""

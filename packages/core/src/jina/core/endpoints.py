@@ -514,7 +514,7 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
         mode='doc' if is_single else 'docs',
         is_async=is_async,
         is_generator=is_generator,
-        batching=_batching_of(executor, name, function, is_single=is_single),
+        batching=_batching_of(executor, name, function, named, is_single=is_single),
     )
 
 
@@ -527,19 +527,16 @@ def _refuse_later_features(function: Callable[..., Any], where: str) -> None:
 
 
 def _batching_of(
-    executor: BaseExecutor, name: str, function: Callable[..., Any], *, is_single: bool
+    executor: BaseExecutor, name: str, function: Callable[..., Any], named: set[str], *, is_single: bool
 ) -> Batching | None:
     declared = getattr(function, _BATCHING_MARK, None)
     if declared is None and not executor.dynamic_batching:
         return None
-    from jina.core.batching import batching_of  # noqa: PLC0415 - few endpoints need it, and it loads all options
+    from jina.core.batching import batching_of, check_arguments  # noqa: PLC0415 - few endpoints need it, and it loads all options
 
     batching = batching_of(executor, name, function.__name__, declared)
-    if batching is not None and is_single:
-        raise ConfigError(
-            f'{type(executor).__name__}.{function.__name__} has dynamic batching and takes one doc per call',
-            hint='take docs, a DocList, or switch dynamic batching off',
-        )
+    if batching is not None:
+        check_arguments(f'{type(executor).__name__}.{function.__name__}', named, is_single=is_single)
     return batching
 
 

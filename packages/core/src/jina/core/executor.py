@@ -13,6 +13,7 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from jina.core import loader
+from jina.core.closing import close_executor
 from jina.core.endpoints import EndpointTable, bindings_of, replace_bindings
 from jina.core.errors import ConfigError
 from jina.core.instrumentation import PREFIX, attributes_of, current_endpoint, instrumented, measures_of
@@ -132,7 +133,11 @@ class BaseExecutor(YamlObject, StandaloneMixin):
 
     @property
     def workspace(self) -> str:
-        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``. It is made when it doesn't exist."""
+        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``. It is made when it doesn't exist.
+
+        Raises:
+            ConfigError: It can't be made.
+        """
         base = (
             getattr(self.runtime_args, 'workspace', None)
             or self._workspace
@@ -144,7 +149,13 @@ class BaseExecutor(YamlObject, StandaloneMixin):
         shard_id = getattr(self.runtime_args, 'shard_id', None)
         if shard_id is not None and shard_id != -1:
             folder /= str(shard_id)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f'the workspace of {self.metas.name} can not be made: {error}',
+                hint='give a folder that may be written to as workspace',
+            ) from error
         return str(folder)
 
     @contextmanager
@@ -176,8 +187,9 @@ class BaseExecutor(YamlObject, StandaloneMixin):
         """
         return None
 
-    def close(self) -> None:
-        """Called once when the Executor ends. Override it to save state or free resources."""
+    def close(self) -> Awaitable[None] | None:
+        """Called once when the Executor ends; ``def`` or ``async def``. Override it to save state or free resources."""
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +197,7 @@ class BaseExecutor(YamlObject, StandaloneMixin):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        close_executor(self)
 
     def __repr__(self) -> str:
         name = self.metas.name if 'metas' in self.__dict__ else type(self).__name__

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jina.core import constructors
 from jina.core.class_finder import ClassFinder, import_modules, install_beside, mapping_of, placed_import, py_modules_of
+from jina.core.closing import close_executor
 from jina.core.constructors import check_constructor
 from jina.core.errors import ConfigError
 from jina.core.remote_executor import RemoteExecutor
@@ -116,7 +117,10 @@ def load_executor(
     try:
         _ = executor.endpoints
     except BaseException:
-        executor.close()
+        try:
+            close_executor(executor)
+        except Exception as error:  # it must not hide what is wrong
+            executor.logger.error(f'{executor!r} failed to close: {error!r}', exc_info=error)
         raise
     return executor
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from jina.core.logging.logger import JinaLogger
 
 _GROUP = 'jina.exporters'
 
@@ -34,6 +37,10 @@ def run_exporter(name: str, subject: Any, *arguments: Any, **options: Any) -> An
 class ExportMixin:
     """``to_kubernetes_yaml`` and ``to_docker_compose_yaml`` of Deployment and Flow."""
 
+    if TYPE_CHECKING:
+
+        def _log(self) -> JinaLogger: ...
+
     def to_kubernetes_yaml(
         self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None, *, kustomize: bool = False
     ) -> None:
@@ -48,6 +55,12 @@ class ExportMixin:
             NotSupportedError: No exporter is installed.
         """
         run_exporter('kubernetes', self, output_base_path, k8s_namespace=k8s_namespace, kustomize=kustomize)
+        self._log().info(
+            'K8s yaml files have been created under %s. You can use them by running: kubectl apply %s %s',
+            output_base_path,
+            '-k' if kustomize else '-R -f',
+            output_base_path,
+        )
 
     to_k8s_yaml = to_kubernetes_yaml
 
@@ -63,4 +76,10 @@ class ExportMixin:
         Raises:
             NotSupportedError: No exporter is installed.
         """
-        run_exporter('docker-compose', self, output_path or 'docker-compose.yml', network_name=network_name)
+        path = output_path or 'docker-compose.yml'
+        run_exporter('docker-compose', self, path, network_name=network_name)
+        self._log().info(
+            'The Docker Compose file %s has been created. You can use it by running: docker-compose -f %s up',
+            path,
+            path,
+        )

@@ -20,7 +20,10 @@ from jina.core.errors import (
     ContainerError,
     JinaError,
     LifecycleError,
+    MissingExtraError,
+    NotSupportedError,
     PortInUseError,
+    SchemaError,
     StartupError,
     TerminatedError,
 )
@@ -35,6 +38,8 @@ death_hooks: list[Callable[[Pod], object]] = []
 
 _CAUSE = 'The above exception was the direct cause'
 """What a traceback says between an exception and the one that it was raised from."""
+_TOLD = (ConfigError, ContainerError, MissingExtraError, NotSupportedError, SchemaError)
+"""Errors whose message says everything."""
 
 
 class PodState(enum.Enum):
@@ -311,7 +316,7 @@ class Pod:
             return PortInUseError(original.port, f'{self.owner}, process {self.name}')
         text = f'{self.owner} failed to start: {failure["kind"]}: {failure["message"]}'
         # A wrong configuration is told by its message; where we found it out helps nobody. What user code raised does.
-        if not isinstance(original, (ConfigError, ContainerError)) or _CAUSE in failure['traceback']:
+        if not isinstance(original, _TOLD) or _CAUSE in failure['traceback']:
             text += f'\n\n{failure["traceback"].rstrip()}'
         error = StartupError(text)
         error.__cause__ = original

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from google.protobuf.message import DecodeError
 from jina.core import wire
 from jina.core.errors import JinaError, RequestTypeError
 from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest
+
+Blame: TypeAlias = Callable[[JinaError, DataRequest], str]
 
 
 def read_many(raw: Payload) -> list[DataRequest]:
@@ -22,19 +27,23 @@ def read_many(raw: Payload) -> list[DataRequest]:
     return [DataRequest(proto) for proto in batch.requests]
 
 
-def serialise(response: DataRequest) -> tuple[Payload, bool]:
+def serialise(response: DataRequest, blame: Blame | None = None) -> tuple[Payload, bool]:
     """Returns a response for the fast lane, and whether it is an error.
 
     A result that has no form on the wire is the Executor's mistake: the response becomes an error without documents.
+
+    Args:
+        response: The response.
+        blame: Called with that error and the response; logs it, and returns the name of the Executor's class.
     """
     try:
         return response.to_payload(), response.is_error
     except JinaError as error:
-        return _bare_error(response.header, error), True
+        return _bare_error(response.header, error, blame(error, response) if blame else ''), True
 
 
-def _bare_error(header: wire.HeaderProto, error: JinaError) -> bytes:
+def _bare_error(header: wire.HeaderProto, error: JinaError, executor: str) -> bytes:
     empty = DataRequest()
     empty.header.CopyFrom(header)
-    empty.add_exception(error)
+    empty.add_exception(error, executor)
     return empty.to_bytes()

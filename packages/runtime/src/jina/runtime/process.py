@@ -124,7 +124,7 @@ class PodServer:
                 elif isinstance(server, GrpcServer):
                     server.open()
         except BaseException:
-            await self.stop(0)
+            await self._give_up()
             raise
         addresses = [
             PodAddress(protocol, host, ports[server], protection.pair is not None)
@@ -158,7 +158,7 @@ class PodServer:
             await service.start()
             addresses = await self._custom.start()
         except BaseException:
-            await self.stop(0)
+            await self._give_up()
             raise
         name = definition.gateway_class.__name__
         self.logger.success('%s is ready and listening on %s', name, ', '.join(map(str, addresses)))
@@ -180,7 +180,7 @@ class PodServer:
         try:
             await self.service.start()
         except BaseException:
-            await self.stop(0)
+            await self._give_up()
             raise
 
     def _make_service(self) -> Service:
@@ -259,11 +259,25 @@ class PodServer:
             if self.service.floating_requests and not leave_floating:
                 self.logger.info('waiting for %d requests in floating Executors', self.service.floating_requests)
             await self.service.drain(max(0.0, deadline - loop.time()) if leave_floating else None)
-        await self.service.close()
-        if self._lag is not None:
-            self._lag.cancel()
-        if self._observation is not None:  # in a thread: a collector that doesn't answer must not hold up the loop
-            await asyncio.to_thread(self._observation.close)
+        try:
+            await self.service.close()
+        finally:
+            if self._lag is not None:
+                self._lag.cancel()
+            if self._observation is not None:  # in a thread: a collector that doesn't answer must not hold up the loop
+                await asyncio.to_thread(self._observation.close)
+
+    async def _give_up(self) -> None:
+        """Closes what was made after a failed start; a second failure must not hide the first one."""
+        try:
+            await self.stop(0)
+        except Exception as error:  # noqa: BLE001 - logged, and what failed first is raised
+            self.tell_of_close(error)
+
+    def tell_of_close(self, error: Exception) -> None:
+        """Logs what ``stop`` has raised."""
+        name = self._options.runtime_name
+        self.logger.error('%s was not closed in good order: %r', name, error, exc_info=error)
 
     def _observe(self) -> Observation | None:
         options = self._options
@@ -449,7 +463,11 @@ async def _serve(
         pod.logger.warning('stopping at once')
         drain.cancel()
         return pod.exit_code or 1
-    drain.result()
+    try:
+        drain.result()
+    except Exception as error:  # noqa: BLE001 - the process boundary: it is logged
+        pod.tell_of_close(error)
+        return 1
     return pod.exit_code
 
 

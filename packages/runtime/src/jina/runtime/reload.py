@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from jina.runtime.worker import WorkerService
 
 _QUIET_MS: Final = 100
 """Saves that follow each other faster than this are one change."""
+_LOOK_MS: Final = 1000
+"""How long after the start the files are looked at for what was saved before that."""
 
 
 class ReloadingService:
@@ -56,6 +59,7 @@ class ReloadingService:
         """Called after the Executor was replaced."""
         self._options = options
         self._instruments = instruments
+        self._loaded_ns = time.time_ns()
         self._current = _Generation(self._make(options))
         self._sources = sources_of(options, self.executor)
         self._warn()
@@ -167,14 +171,23 @@ class ReloadingService:
         try:
             while self._sources.watched:
                 sources = self._sources
+                is_first = True
                 changes = self._watch_files(
                     *sources.watched,
                     watch_filter=lambda _, path, sources=sources: sources.concerns(path),
                     step=_QUIET_MS,
+                    rust_timeout=_LOOK_MS,
+                    yield_on_timeout=True,
                 )
                 async with contextlib.aclosing(changes):
                     async for found in changes:
-                        await self._reload(sorted({path for _, path in found}))
+                        paths = {path for _, path in found}
+                        if is_first:  # what was saved while the Executor was made, before anything was watched
+                            paths.update(await asyncio.to_thread(sources.changed_since, self._loaded_ns))
+                            is_first = False
+                        if not paths:
+                            continue
+                        await self._reload(sorted(paths))
                         if self._sources.watched != sources.watched:
                             break
         except Exception as error:
@@ -186,6 +199,7 @@ class ReloadingService:
             self.logger.info('change in Executor configuration YAML %s observed, reloading the Executor', yaml)
         else:
             self.logger.info('detected changes in: %s. Refreshing the Executor', list(paths))
+        began_ns = time.time_ns()
         try:
             with loaded_afresh(self._sources):
                 service, sources = await self._load()
@@ -194,6 +208,7 @@ class ReloadingService:
             return
         before, self._current = self._current, _Generation(service)
         self._sources = sources
+        self._loaded_ns = began_ns
         before.service.flush()
         task = asyncio.create_task(self._retire(before))
         self._retiring.add(task)

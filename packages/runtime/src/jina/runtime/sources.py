@@ -62,6 +62,19 @@ class Sources:
             for folder in self.folders
         )
 
+    def changed_since(self, when_ns: int) -> list[str]:
+        """Returns the files that were written after a time.
+
+        Args:
+            when_ns: The time, as ``time.time_ns`` gives it.
+        """
+        files = [*self.files, *([self.yaml] if self.yaml else [])]
+        for folder in self.folders:
+            for root, folders, names in os.walk(folder):
+                folders[:] = [name for name in folders if not _is_foreign(name)]
+                files += [Path(root, name) for name in names if name.endswith('.py')]
+        return sorted(str(file) for file in files if _written_ns(file) > when_ns)
+
 
 def sources_of(options: ExecutorOptions, executor: BaseExecutor) -> Sources:
     """Finds the files of a loaded Executor; there are none if its class is defined in a script or a notebook."""
@@ -150,6 +163,13 @@ def _file_of(module: ModuleType | None) -> Path | None:
     if not isinstance(file, str) or not file.endswith('.py') or name == '__main__' or name.partition('.')[0] == 'jina':
         return None
     return Path(file).resolve()
+
+
+def _written_ns(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:  # it is being replaced: its change will be noticed
+        return 0
 
 
 def _is_foreign(folder: str) -> bool:

@@ -162,7 +162,7 @@ class WorkerService:
 
         def finished(response: DataRequest | None, error: Exception | None) -> None:
             if response is not None:
-                finish(*serialise(response))
+                finish(*serialise(response, self._blame))
             else:
                 finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
 
@@ -216,7 +216,7 @@ class WorkerService:
             docs = _decode(request, endpoint)
             returned = endpoint.function(**self._arguments(endpoint, request, docs, None, None))
             self._keep(request, docs, *endpoint.collect(returned, docs))
-            return serialise(self._routed(request))
+            return serialise(self._routed(request), self._blame)
 
         def done(answered: Any, error: Exception | None) -> None:
             finish(*(answered if error is None else serialise(self._fail(request, error))))
@@ -224,7 +224,7 @@ class WorkerService:
         return self._threads.submit(answer, done).cancel
 
     async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[Payload, bool]:
-        return serialise(await answer)
+        return serialise(await answer, self._blame)
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -359,7 +359,7 @@ class WorkerService:
         if self._sharing is not None:
             await self._sharing.close()
         self._threads.close()
-        result: Any = self.executor.close()  # type: ignore[func-returns-value]
+        result: Any = self.executor.close()
         if inspect.isawaitable(result):
             await result
 
@@ -452,6 +452,11 @@ class WorkerService:
         request.add_exception(error, self._class_name)
         self._end_if_fatal(error)
         return request
+
+    def _blame(self, error: JinaError, request: Request) -> str:
+        """Logs that what a method gave can't be sent; returns whose method."""
+        self._log(error, request)
+        return self._class_name
 
     def _log(self, error: Exception, request: Request) -> None:
         ids = _trace_ids(request)

@@ -32,6 +32,7 @@ KNOWN = {
     'dashboard': KnownCommand('jina-client', 'Show a running Flow live on a web page'),
     'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
     'new': KnownCommand('jina-core', 'Make the files of a new project'),
+    'hub': KnownCommand('jina-export', 'Make the files of a new Executor'),
     'export': KnownCommand('jina-export', 'Write a flowchart, or the JSON Schema of YAML files'),
     'help': KnownCommand('jina-core', 'Look up a command or an option'),
     'completion': KnownCommand('jina-core', 'Print the completion script of a shell'),
@@ -47,13 +48,19 @@ SAME_AS = {'pod': 'executor'}
 VENDOR = {
     'auth': 'logs in to the hosted services of the original',
     'cloud': 'runs Flows at the hosting service of the original',
-    'hub': 'exchanges Executors with the hosted registry of the original',
+    'hub push': 'sends Executors to the hosted registry of the original',
+    'hub pull': 'gets Executors from the hosted registry of the original',
+    'hub list': 'lists Executors that came from the hosted registry of the original',
+    'hub status': 'asks the hosted registry of the original about an Executor',
 }
 """Commands of the original that talk to its vendor's hosted services, and what they do there."""
 _INSTEAD = {
     'auth': 'nothing here needs an account',
     'cloud': 'run it on your own machines: `jina flow --uses flow.yml`',
-    'hub': 'give Executors as Python files, YAML files or images; `jina new` makes the files of one',
+    'hub push': 'build an image from the Dockerfile that `jina export dockerfile` writes, and push it to a registry of your own',
+    'hub pull': 'give Executors as Python files, YAML files or images; `jina hub new` makes the files of one',
+    'hub list': 'give Executors as Python files, YAML files or images; `jina hub new` makes the files of one',
+    'hub status': 'give Executors as Python files, YAML files or images; `jina hub new` makes the files of one',
 }
 
 

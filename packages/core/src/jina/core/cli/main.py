@@ -81,7 +81,9 @@ def _run(name: str, arguments: list[str], prog: str) -> int:
         group, prog = command, f'{prog} {command.name}'
         found = group.find(arguments[0])
         if found is None:
-            raise _unknown(arguments[0], [child.name for child in group.commands], prog)
+            raise discovery.absent(f'{group.name} {arguments[0]}') or _unknown(
+                arguments[0], [child.name for child in group.commands], prog
+            )
         command, arguments = found, arguments[1:]
     parsed = parser.read(command, arguments, prog=prog)
     for line in parser.unknown_warnings(command, parsed.unknown, prog=prog):

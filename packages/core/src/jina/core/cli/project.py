@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,22 @@ def make_project(folder: Path, kind: str) -> list[Path]:
         'executor1/executor.py': _EXECUTOR,
         'executor1/requirements.txt': _REQUIREMENTS.format(file=f'{kind}.yml'),
     }
+    return write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    """Write files into a new folder.
+
+    Args:
+        folder: The folder, which is made.
+        files: Their paths in it, and their texts.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: The folder exists, or can't be made.
+    """
     try:
         folder.mkdir(parents=True)
         for name, text in files.items():
@@ -127,7 +144,7 @@ def make_project(folder: Path, kind: str) -> list[Path]:
     except FileExistsError:
         raise ConfigError(f'{str(folder)!r} exists already', hint='choose another name, or remove it') from None
     except OSError as error:
-        raise ConfigError(f'the project {str(folder)!r} can not be made: {error}') from error
+        raise ConfigError(f'the folder {str(folder)!r} can not be made: {error}') from error
     return [folder / name for name in files]
 
 

@@ -5,7 +5,7 @@ from jina.core.config.arguments import changed, to_arguments
 from jina.core.config.base import OptionInfo, Options, default_of, description_of, option, option_info
 from jina.core.config.batching import DynamicBatchingOptions, check_batching, merge_batching
 from jina.core.config.build import build, nearest, unknown_option
-from jina.core.config.commands import CheckOptions, CompletionOptions, HelpOptions
+from jina.core.config.commands import CheckOptions, CompletionOptions, HelpOptions, HubNewOptions
 from jina.core.config.containers import container_arguments, refuse_container_options
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
@@ -58,6 +58,7 @@ __all__ = [
     'GatewayOptions',
     'HelpOptions',
     'HostText',
+    'HubNewOptions',
     'NewOptions',
     'OptionInfo',
     'Options',

@@ -106,7 +106,7 @@ class ReloadOptions(Options):
 class PortOptions(Options):
     """Where a server listens and what it speaks."""
 
-    port: PortList = option(list, aliases=('ports',), compact=True)
+    port: PortList = option(list, aliases=('ports', 'port_expose'), compact=True)
     """Ports to listen on, one for each protocol. Without it, or with 0, the server takes a free port."""
     protocol: Protocols = option(lambda: [ProtocolType.GRPC], aliases=('protocols',), compact=True)
     """Protocols that the server speaks: GRPC, HTTP, WEBSOCKET, or several of them."""

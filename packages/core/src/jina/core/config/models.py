@@ -348,6 +348,8 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Requests that may be in flight at the same time; 0 sets no limit."""
     reuse_session: bool = option(False)
     """Keep the HTTP session between calls."""
+    cors: bool = option(False, cli=False)
+    """Accepted for programs written for the original, and without a meaning for a client: which pages of other origins may call a server is what its own ``cors`` says."""
     metrics: bool = option(False, unsupported=_NO_METRICS)
     """Only servers record metrics."""
     metrics_exporter_host: str | None = option(None, unsupported=_NO_METRICS)
