@@ -359,9 +359,12 @@ class Endpoint:
         return DocList(docs)
 
     def _bad_result(self, result: Any) -> SchemaError:
+        hint = 'return a DocList, a document, a dict, or nothing to answer with the documents that came in'
+        if inspect.isasyncgen(result):
+            hint = 'gather what it gives and return that: `async for docs in ...`'
         return SchemaError(
             f'endpoint {self.name!r} ({self.function.__qualname__}) returned {result!r} ({type(result).__name__})',
-            hint='return a DocList, a document, a dict, or nothing to answer with the documents that came in',
+            hint=hint,
         )
 
 
