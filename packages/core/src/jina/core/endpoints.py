@@ -360,12 +360,8 @@ class Endpoint:
 
     def _bad_result(self, result: Any) -> SchemaError:
         hint = 'return a DocList, a document, a dict, or nothing to answer with the documents that came in'
-        if inspect.isasyncgen(result):
-            hint = 'gather what it gives and return that: `async for docs in ...`'
-        return SchemaError(
-            f'endpoint {self.name!r} ({self.function.__qualname__}) returned {result!r} ({type(result).__name__})',
-            hint=hint,
-        )
+        found = f'endpoint {self.name!r} ({self.function.__qualname__}) returned {result!r} ({type(result).__name__})'
+        return SchemaError(found, hint='gather it by `async for docs in ...`' if inspect.isasyncgen(result) else hint)
 
 
 def bindings_of(executor_class: type) -> dict[str, str]:
