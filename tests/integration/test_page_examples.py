@@ -386,6 +386,45 @@ with Deployment(uses=MyExecutor) as dep:
 """
 )
 
+CLIENT_IN_AN_EXECUTOR = (
+    PREAMBLE
+    + """
+class DummyExecutor(Executor):
+    c = Client(host='grpc://0.0.0.0:PORT', asyncio=True)
+
+    @requests
+    async def process(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:
+        results = DocList[TextDoc]()
+        async for answer in self.c.post('/', docs, return_type=DocList[TextDoc]):
+            results.extend(answer)
+        return results
+
+with Deployment(port=PORT), Deployment(uses=DummyExecutor) as dep:
+    print(dep.post('/', TextDoc(text='through two'), return_type=DocList[TextDoc]).text)
+"""
+)
+
+CALLBACKS = (
+    PREAMBLE
+    + """
+from pprint import pprint
+
+class MyExec1(Executor):
+    @requests
+    def foo(self, **kwargs):
+        raise NotImplementedError
+
+with Flow().add() as f:
+    c = Client(port=f.port)
+    c.post(on='/', on_done=lambda x: pprint(x.header))
+    c.post(on='/', on_done=lambda x: pprint(x.parameters))
+    c.post(on='/', on_done=lambda x: print([route.executor for route in x.routes]))
+    c.post(on='/', on_done=lambda x: pprint(x.docs))
+with Flow().add(uses=MyExec1, quiet_error=True) as f:
+    Client(port=f.port).post(on='/', on_error=lambda x: pprint(x.header.status))
+"""
+)
+
 EXAMPLES = {
     'endpoints': (
         ENDPOINTS,
@@ -425,6 +464,18 @@ EXAMPLES = {
     'replicas from YAML': (REPLICAS_FROM_YAML, ["['hello, world!goodbye!'] 6"]),
     'readiness': (READINESS, ['True\nFalse\n']),
     'replicas': (REPLICA_MATRIX, ["['executed MyExec']"]),
+    'a client in an Executor': (CLIENT_IN_AN_EXECUTOR, ["['through two']"]),
+    'what callbacks get': (
+        CALLBACKS,
+        [
+            'exec_endpoint: "/"\ntarget_executor: ""\n',
+            "{'__results__': {}}",
+            "['gateway', 'executor0']",
+            '<DocList (length=0)>',
+            'code: ERROR\ndescription: "NotImplementedError()"\nexception {\n  name: "NotImplementedError"\n  stacks: "',
+            'stacks: "NotImplementedError\\n"\n  executor: "MyExec1"\n}',
+        ],
+    ),
 }
 
 

@@ -76,6 +76,10 @@ def test_refused_option_with_a_place() -> None:
             {'port': 1, 'protocol': ['grpc', 'http']},
             'Deployment: port [1] and protocol GRPC, HTTP differ in number; give one port for each protocol',
         ),
+        (
+            {'port': [80, 80], 'protocol': ['grpc', 'http']},
+            'Deployment: port [80, 80] names a port twice; give each protocol its own',
+        ),
         ({'protocol': ['http', 'HTTP']}, 'Deployment: protocols must be different and at least one, got HTTP, HTTP'),
         ({'protocol': []}, 'Deployment: protocols must be different and at least one, got none'),
         ({'port': 1, 'ports': 2}, 'Deployment: port and ports are the same option; give only one'),

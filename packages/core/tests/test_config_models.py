@@ -220,6 +220,7 @@ CLIENT = {
     'metrics_exporter_host': text(refused=NO_METRICS),
     'metrics_exporter_port': Fact('integer', None, 4317, NO_METRICS),
     'proxy': flag(),
+    'cors': flag(),
     'host': text('0.0.0.0'),
     'port': Fact('integer', None, 12345),
     'tls': flag(),

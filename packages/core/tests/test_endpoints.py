@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -234,6 +235,12 @@ def test_what_a_method_may_return() -> None:
         assert (list(collected), collected.doc_type, results) == ([answer], Answer, None)
     with pytest.raises(SchemaError, match=r"endpoint '/many' \(.*Returns.many\) returned 3 \(int\); return a DocList"):
         endpoint.collect(3, docs)
+
+    async def later() -> AsyncIterator[Answer]:
+        yield answer
+
+    with pytest.raises(SchemaError, match=r'returned <async_generator .*; gather it by `async for docs in'):
+        endpoint.collect(later(), docs)
 
 
 def test_what_a_method_with_doc_may_return() -> None:

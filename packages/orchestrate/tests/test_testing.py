@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -290,6 +291,9 @@ def test_wrong_use() -> None:
         TestClient(Append).post('/')
     with pytest.raises(ConfigError, match=r'got the object <Append .*; give the class Append'):
         TestClient(Append())
+    for kind in (TestClient, AsyncTestClient):
+        with pytest.raises(TypeError, match=f'a {kind.__name__} runs inside of its process'):
+            pickle.dumps(kind(Append))
 
 
 def test_a_second_with_statement_makes_new_executors() -> None:

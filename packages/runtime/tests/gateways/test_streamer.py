@@ -253,6 +253,32 @@ async def test_inputs_that_are_no_documents(streamer: GatewayStreamer, docs: Any
         await collect(streamer.stream_docs(docs))
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        ({'prefetch': -1}, ConfigError, 'prefetch is -1; give a whole number; 0 for no limit'),
+        ({'prefetch': 'a'}, ConfigError, "prefetch is 'a'; give a whole number"),
+        ({'request_size': '1'}, ConfigError, "request_size is '1'; give a whole number"),
+        ({'request_size': 1.5}, ConfigError, 'request_size is 1.5; give a whole number'),
+        ({'exec_endpoint': None}, InputError, 'the endpoint is of type NoneType: None; give'),
+        ({'target_executor': 5}, InputError, 'target_executor is of type int: 5; give a regular expression'),
+    ],
+    ids=str,
+)
+async def test_wrong_arguments(
+    streamer: GatewayStreamer, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    docs = DocList[TextDoc]([TextDoc(text='a'), TextDoc(text='b')])
+    for method in (streamer.stream_docs, streamer.stream):
+        with pytest.raises(error, match=message):
+            await anext(method(docs, **{'request_size': 1, **arguments}))
+    name = next(iter(streamer.executor))
+    if 'target_executor' not in arguments:
+        own = {'on' if key == 'exec_endpoint' else key: value for key, value in arguments.items()}
+        with pytest.raises(error, match=message):
+            await streamer.executor[name].post(docs, **own)
+
+
 async def test_return_types(streamer: GatewayStreamer) -> None:
     class Number(BaseDoc):
         text: int

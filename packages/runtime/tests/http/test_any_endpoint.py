@@ -274,3 +274,13 @@ async def test_unknown_paths_and_methods(serve: Any) -> None:
     assert (answer.status, answer.headers['allow']) == (405, 'GET')
     answer = await site.post('/upper/', {'data': []})
     assert (answer.status, answer.headers['location'].endswith('/upper')) == (307, True)
+
+
+@pytest.mark.parametrize(('encoding', 'status'), [('identity', 200), ('gzip', 415), ('x, br', 415)])
+async def test_compressed_bodies_are_refused(sites: Any, encoding: str, status: int) -> None:
+    site = await sites.deployment(Named)
+    for path in ('/upper', '/post', '/upper?x=y'):
+        answer = await site.post(path, {'data': [], 'execEndpoint': '/upper'}, headers={'content-encoding': encoding})
+        assert answer.status == status, path
+        if status == 415:
+            assert answer.json() == {'detail': f'the body has the content-encoding {encoding!r}; send it as it is'}

@@ -77,6 +77,8 @@ class BaseClient(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
         self._logger: JinaLogger | None = None
         self._remarks: set[str] = set()
         self._tracing: ClientTracing | None = None
+        if self.options.grpc_channel_options and self.protocol != ProtocolType.GRPC:
+            self.remark(f'grpc_channel_options are for gRPC: they mean nothing to a client for {self.protocol}')
         if self.options.tracing:
             from jina.client.tracing import ClientTracing  # noqa: PLC0415 - OpenTelemetry, for those who record
 
@@ -131,6 +133,11 @@ class BaseClient(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
         if note not in self._remarks and len(self._remarks) < _REMARKS:
             self._remarks.add(note)
             self.logger.warning(note)
+
+    def remark_compression(self, options: CallOptions) -> None:
+        """Logs that only gRPC compresses, if another client is asked to."""
+        if options.compression in ('deflate', 'gzip') and self.protocol != ProtocolType.GRPC:
+            self.remark(f'compression is for gRPC: a client for {self.protocol} sends everything as it is')
 
     @abstractmethod
     def make_call(self, call: PostCall) -> Any:
@@ -203,6 +210,10 @@ class BaseClient(PostMixin, MutateMixin, HealthCheckMixin, ProfileMixin):
             self.logger.debug(f'not ready: {error}')
             return False
         return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the options: in another process the client opens connections of its own, as at its first call here."""
+        return _made_again, (type(self), self.options, self.show_progress)
 
     def __repr__(self) -> str:
         return f'<{type(self).__name__} of {self.address}>'
@@ -443,6 +454,12 @@ def Client(**options: Any) -> SyncClient | AsyncClient:
     checked = build(ClientOptions, options, where='Client')
     kind = _CLASSES[address_of(checked).protocol, checked.asyncio]
     return cast('SyncClient | AsyncClient', kind(checked))
+
+
+def _made_again(kind: type[BaseClient], options: ClientOptions, show_progress: bool) -> BaseClient:
+    client = kind(options)
+    client.show_progress = show_progress
+    return client
 
 
 def open_transport(address: PodAddress, options: ClientOptions) -> Transport:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
+from jina.client.arguments import check_document, check_endpoint, check_target, whole_number
 from jina.client.callbacks import Callback, Callbacks
 from jina.client.inputs import InputType
 from jina.client.options import check_extras
@@ -99,24 +100,22 @@ class PostMixin(_HasClient):
         """
         check_extras(extras, 'post')
         client = self.client
-        if not isinstance(on, str):
-            raise InputError(
-                f'on is of type {type(on).__name__}: {on!r}', hint="give an endpoint, for example '/index'"
-            )
+        check_endpoint(on)
+        check_target(target_executor)
         shape = ReturnShape.of(return_type)
         call = PostCall(
             endpoint=on,
             inputs=inputs,
             parameters=parameters,
             target_executor=target_executor,
-            request_size=request_size,
+            request_size=whole_number('request_size', request_size),
             callbacks=Callbacks(on_done, on_error, on_always),
             shape=shape,
             return_responses=return_responses,
             continue_on_error=continue_on_error,
             show_progress=show_progress or client.show_progress,
             options=CallOptions(
-                prefetch=client.prefetch if prefetch is None else prefetch,
+                prefetch=client.prefetch if prefetch is None else whole_number('prefetch', prefetch, 0),
                 in_order=results_in_order,
                 stream=stream,
                 retry=RetryPolicy(max_attempts, initial_backoff, max_backoff, backoff_multiplier),
@@ -124,6 +123,7 @@ class PostMixin(_HasClient):
                 **travel_options(extras),
             ),
         )
+        client.remark_compression(call.options)
         return client.make_call(call)
 
     index = partialmethod(post, '/index')
@@ -161,8 +161,12 @@ class PostMixin(_HasClient):
         Raises:
             RemoteError: The Executor failed, or the endpoint isn't a streaming one.
             TransportError: The network failed. It is a ``ConnectionError``.
+            InputError: ``inputs`` are no document.
         """
         check_extras(extras, 'stream_doc')
+        check_endpoint(on)
+        check_target(target_executor)
+        check_document(inputs)
         shape = ReturnShape.of(return_type)
         request = SingleDocumentRequest()
         request.exec_endpoint = on
@@ -171,9 +175,9 @@ class PostMixin(_HasClient):
         request.document = inputs
         if parameters:
             fill_parameters(request, parameters)
-        return self.client.make_stream(
-            request, CallOptions(doc_list_type=shape.doc_list_type, **travel_options(extras))
-        )
+        client, options = self.client, CallOptions(doc_list_type=shape.doc_list_type, **travel_options(extras))
+        client.remark_compression(options)
+        return client.make_stream(request, options)
 
 
 class MutateMixin(_HasClient):

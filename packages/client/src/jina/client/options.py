@@ -29,6 +29,7 @@ class ClientKeywords(TypedDict, total=False):
     cors: bool
     proxy: bool
     grpc_channel_options: Mapping[str, Any] | None
+    cors: bool
     log_config: str
     suppress_root_logging: bool
     tracing: bool
@@ -78,6 +79,11 @@ class StreamKeywords(PostExtras, total=False):
 
 
 _EXTRAS: Final = tuple(PostExtras.__annotations__)
+_OTHERS: Final = {
+    'post': (*PostKeywords.__annotations__, 'on', 'inputs', 'return_type', 'on_done', 'on_always', 'return_responses'),
+    'stream_doc': (*StreamKeywords.__annotations__, 'on', 'inputs', 'return_type'),
+}
+"""What else each method takes."""
 
 
 def check_extras(extras: PostExtras, method: str) -> None:
@@ -88,4 +94,4 @@ def check_extras(extras: PostExtras, method: str) -> None:
     """
     for name in extras:
         if name not in _EXTRAS:
-            raise unknown_option(name, _EXTRAS, where=method)
+            raise unknown_option(name, {*_EXTRAS, *_OTHERS[method]}, where=method)

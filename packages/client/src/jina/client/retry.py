@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from typing import Final
 
+from jina.client.arguments import real_number, whole_number
 from jina.core.errors import ConfigError
 
 __all__ = ['RetryPolicy', 'wait_or_raise_err']
+
+_NAMES: Final = {
+    'initial_backoff_s': 'initial_backoff',
+    'max_backoff_s': 'max_backoff',
+    'multiplier': 'backoff_multiplier',
+}
+"""What the fields are called where they are given."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +34,12 @@ class RetryPolicy:
     """Growth of the longest pause per repetition."""
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
+        if whole_number('max_attempts', self.max_attempts) < 1:
             raise ConfigError(
                 f'max_attempts is {self.max_attempts}', hint='it counts the first attempt, so it is 1 or more'
             )
-        for name in ('initial_backoff_s', 'max_backoff_s', 'multiplier'):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f'{name.removesuffix("_s")} is {getattr(self, name)}', hint='it must be positive')
+        for name, argument in _NAMES.items():
+            real_number(argument, getattr(self, name), 'give a positive number')
 
     def limit_s(self, attempt: int) -> float:
         """Returns the longest pause after the failed attempt number ``attempt`` (the first is 1)."""

@@ -359,10 +359,9 @@ class Endpoint:
         return DocList(docs)
 
     def _bad_result(self, result: Any) -> SchemaError:
-        return SchemaError(
-            f'endpoint {self.name!r} ({self.function.__qualname__}) returned {result!r} ({type(result).__name__})',
-            hint='return a DocList, a document, a dict, or nothing to answer with the documents that came in',
-        )
+        hint = 'return a DocList, a document, a dict, or nothing to answer with the documents that came in'
+        found = f'endpoint {self.name!r} ({self.function.__qualname__}) returned {result!r} ({type(result).__name__})'
+        return SchemaError(found, hint='gather it by `async for docs in ...`' if inspect.isasyncgen(result) else hint)
 
 
 def bindings_of(executor_class: type) -> dict[str, str]:

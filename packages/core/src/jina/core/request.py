@@ -472,6 +472,14 @@ class Response(DataRequest):
 
     __slots__ = ()
 
+    @property
+    def header(self) -> HeaderProto:
+        """The header: request id, endpoint, target Executor, status. An empty target is there too, so that it is shown."""
+        header = super().header
+        if not header.HasField('target_executor'):
+            header.target_executor = ''
+        return header
+
 
 class SingleDocumentRequest(Request):
     """A request, or one response of a stream, with exactly one document.

@@ -162,6 +162,9 @@ class TestClient(SyncClient):
         self._loop: BackgroundLoop | None = None
         self._transport: _InProcessTransport | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f'a {type(self).__name__} runs inside of its process and can not be sent to another one')
+
     @property
     def executors(self) -> dict[str, BaseExecutor]:
         """The Executor objects by the names of their Deployments; of several replicas the first."""
@@ -229,6 +232,9 @@ class AsyncTestClient(AsyncClient):
         self.address = _ADDRESS
         self._stage = _Stage(uses, options)
         self._transport: _InProcessTransport | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f'a {type(self).__name__} runs inside of its process and can not be sent to another one')
 
     @property
     def executors(self) -> dict[str, BaseExecutor]:

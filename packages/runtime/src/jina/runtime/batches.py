@@ -7,16 +7,43 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from jina.core.codec import decode_doc
-from jina.core.errors import InputError, SchemaError
+from jina.core.errors import ConfigError, InputError, SchemaError
 from jina.runtime.stream_items import StreamItem
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
 
-__all__ = ['Documents', 'batches_of', 'document_of', 'whole_batch']
+__all__ = ['Documents', 'batches_of', 'check_call', 'document_of', 'whole_batch']
 
 Documents: TypeAlias = 'DocList[Any] | Iterable[BaseDoc] | BaseDoc | None'
 """A list of documents, any other iterable of them, one document, or none."""
+
+
+def check_call(endpoint: object, target: object, size: Any, prefetch: Any) -> None:
+    """Checks the arguments of a call beside its documents.
+
+    Args:
+        endpoint: The endpoint.
+        target: Regular expression for the names of Executors; None for all.
+        size: Documents per request.
+        prefetch: Requests that may be under way at the same time; None for the default.
+
+    Raises:
+        InputError: Endpoint or target is no text.
+        ConfigError: A number is none.
+    """
+    if not isinstance(endpoint, str):
+        raise InputError(
+            f'the endpoint is of type {type(endpoint).__name__}: {endpoint!r}', hint="give '/index', or so"
+        )
+    if target is not None and not isinstance(target, str):
+        raise InputError(
+            f'target_executor is of type {type(target).__name__}: {target!r}',
+            hint='give a regular expression for the names of Executors',
+        )
+    for name, value in (('request_size', size), ('prefetch', 0 if prefetch is None else prefetch)):
+        if not hasattr(value, '__index__') or isinstance(value, bool) or (name == 'prefetch' and value < 0):
+            raise ConfigError(f'{name} is {value!r}', hint='give a whole number; 0 for no limit')
 
 
 def whole_batch(docs: Documents, size: int) -> DocList[Any] | None:

@@ -15,7 +15,7 @@ from jina.core.environment import STREAMER_ARGS
 from jina.core.errors import ConfigError, LifecycleError, NotStartedError, RemoteError, SchemaError
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.schema import doc_list_of
-from jina.runtime.batches import Documents, batches_of, document_of, whole_batch
+from jina.runtime.batches import Documents, batches_of, check_call, document_of, whole_batch
 from jina.runtime.exchange import exchange
 from jina.runtime.gateway import GatewayService
 
@@ -127,6 +127,7 @@ class GatewayStreamer:
             InputError: ``docs`` hold something else than documents.
             SchemaError: The results don't fit ``return_type``.
         """
+        check_call(exec_endpoint, target_executor, request_size, prefetch)
         call = await self._call(exec_endpoint, target_executor, parameters, return_type, whole_responses=return_results)
         whole = whole_batch(docs, request_size)
         if whole is not None:
@@ -177,6 +178,7 @@ class GatewayStreamer:
             InputError: ``docs`` hold something else than documents.
             SchemaError: The results don't fit ``return_type``.
         """
+        check_call(exec_endpoint, target_executor, request_size, prefetch)
         call = await self._call(exec_endpoint, target_executor, parameters, return_type, whole_responses=return_results)
         whole = whole_batch(docs, request_size)
         if whole is not None:
@@ -324,6 +326,7 @@ class ExecutorStreamer:
             InputError: ``inputs`` hold something else than documents.
             SchemaError: The results don't fit ``return_type``.
         """
+        check_call(on, None, request_size, prefetch)
         service = self._connection.service or await self._connection.open()
         self._connection.check_loop()
         shape = _Shape(return_type)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from jina.client.arguments import compression_name, metadata_of, real_number
 from jina.client.congestion import Congestion
 from jina.client.retry import RetryPolicy
-from jina.core.errors import ConfigError, NotSupportedError
+from jina.core.errors import NotSupportedError
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 
 if TYPE_CHECKING:
@@ -190,21 +191,16 @@ def travel_options(extras: PostExtras) -> dict[str, Any]:
     """Returns the fields of ``CallOptions`` that the extra keywords of a call set.
 
     Raises:
-        ConfigError: The timeout is no positive number.
+        ConfigError: The timeout is no positive number, the metadata can't be sent, or there is no such compression.
     """
     timeout = extras.get('timeout')
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise ConfigError(f'timeout is {timeout!r}', hint='give a positive number of seconds, or None')
+    if timeout is not None:
+        timeout = real_number('timeout', timeout, 'give a positive number of seconds, or None')
     return {
         'timeout_s': timeout,
-        'compression': extras.get('compression'),
-        'metadata': (*_pairs(extras.get('metadata')), *_pairs(extras.get('headers'))),
+        'compression': compression_name(extras.get('compression')),
+        'metadata': (
+            *metadata_of('metadata', extras.get('metadata')),
+            *metadata_of('headers', extras.get('headers')),
+        ),
     }
-
-
-def _pairs(value: Mapping[str, str] | Sequence[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
-    """Brings metadata into the form of ``CallOptions``; gRPC allows only lower case keys, for HTTP case is nothing."""
-    if not value:
-        return ()
-    pairs = value.items() if isinstance(value, Mapping) else value
-    return tuple((str(key).lower(), str(text)) for key, text in pairs)

@@ -16,7 +16,6 @@ from jina.core.config import PodAddress
 from jina.core.environment import fast_lane_disabled, local_lane_disabled
 from jina.core.errors import (
     AccessError,
-    ConfigError,
     ConnectError,
     DeadlineError,
     NotSupportedError,
@@ -279,14 +278,5 @@ def _has_key(options: CallOptions) -> bool:
 
 
 def compression_of(name: str | None) -> grpc.Compression | None:
-    """Returns gRPC's constant for a compression name in any case; None stays None.
-
-    Raises:
-        ConfigError: There is no such compression.
-    """
-    if name is None:
-        return None
-    compression = _COMPRESSIONS.get(str(name).lower())
-    if compression is None:
-        raise ConfigError(f'compression is {name!r}', hint='use NoCompression, Deflate or Gzip')
-    return compression
+    """Returns gRPC's constant for a compression name in lower case; None stays None."""
+    return None if name is None else _COMPRESSIONS[name]

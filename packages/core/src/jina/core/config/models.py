@@ -83,6 +83,11 @@ class ServedPodOptions(PodOptions):
                 'port {ports} and protocol {protocols} differ in number; give one port for each protocol',
                 context,
             )
+        taken = [port for port in self.port if port]
+        if len(set(taken)) != len(taken) and not self._ports_name_replicas():
+            raise PydanticCustomError(
+                'same_port', 'port {ports} names a port twice; give each protocol its own', {'ports': str(self.port)}
+            )
         return self
 
     def refuse_unused(self) -> None:
@@ -358,6 +363,8 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Only servers record metrics."""
     proxy: bool = option(False)
     """Go through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
+    cors: bool = option(False, cli=False)
+    """Means nothing to a client, which is no page of a browser. Accepted since the arguments of a server are often given to its client too."""
 
 
 class ClientCallOptions(ClientOptions):

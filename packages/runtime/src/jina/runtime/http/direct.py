@@ -146,11 +146,14 @@ class DirectProtocol(BoundedProtocol):
         )
 
     def _is_json(self) -> bool:
-        """Tells whether the body is declared as nothing else than JSON, in the usual way."""
+        """Tells whether the body is declared as nothing else than JSON, in the usual way, and not as compressed."""
+        is_json = True
         for name, value in self.headers:
             if name == b'content-type':
-                return value == b'application/json' or value.startswith(b'application/json;')
-        return True
+                is_json = value == b'application/json' or value.startswith(b'application/json;')
+            elif name == b'content-encoding':
+                return False
+        return is_json
 
     def on_body(self, body: bytes) -> None:
         self.received += len(body)

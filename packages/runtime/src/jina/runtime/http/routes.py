@@ -271,20 +271,21 @@ class Exchange:
 
 
 def wrong_content_type(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-    """Returns the body of the answer to a request whose body says that it is something else than JSON.
+    """Returns the body of the answer to a request whose body says that it is something else than JSON, or compressed.
 
     A page of another origin may send text and forms without asking the browser first, so that is no mere formality.
     """
+    wrong = None
     for name, value in headers:
-        if name == b'content-type':
-            kind = value.partition(b';')[0].strip().lower()
-            if kind == b'application/json' or (kind.startswith(b'application/') and kind.endswith(b'+json')):
-                return None
-            said = kind.decode('latin-1')
-            return to_json(
-                {'detail': f'the body is {said!r}; send JSON, with the header content-type: application/json'}
-            )
-    return None
+        said = value.partition(b';')[0].strip().lower()
+        if name == b'content-encoding' and said not in (b'', b'identity'):
+            wrong = f'the body has the content-encoding {said.decode("latin-1")!r}; send it as it is'
+        elif name == b'content-type':
+            json = said == b'application/json' or (said.startswith(b'application/') and said.endswith(b'+json'))
+            if not json:
+                kind = said.decode('latin-1')
+                wrong = f'the body is {kind!r}; send JSON, with the header content-type: application/json'
+    return None if wrong is None else to_json({'detail': wrong})
 
 
 async def read_body(receive: Receive) -> bytes:
