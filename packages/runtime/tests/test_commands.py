@@ -95,6 +95,7 @@ FOR_CONTAINERS = {
     'volumes': 'a:b',
     'gpus': 'all',
     'disable-auto-volume': None,
+    'force-network-mode': 'HOST',
 }
 """Flags that are written into exports, and refused where a process is started."""
 REFUSED = {
@@ -106,7 +107,6 @@ REFUSED = {
     'peer-ports': '15003',
     'output-array-type': 'numpy',
     'raft-configuration': 'a: 1',
-    'force-network-mode': 'HOST',
     'force-update': None,
     'force': None,
     'prefer-platform': 'linux/amd64',
