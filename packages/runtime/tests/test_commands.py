@@ -32,7 +32,9 @@ def test_one_process_has_one_replica() -> None:
     ],
 )
 def test_one_process_is_no_container(command: Command, options: Options, message: str) -> None:
-    with pytest.raises(NotSupportedError, match=f"uses='docker://image' is a container image, and {message}; a .* starts"):
+    with pytest.raises(
+        NotSupportedError, match=f"uses='docker://image' is a container image, and {message}; a .* starts"
+    ):
         command.run(options)
 
 

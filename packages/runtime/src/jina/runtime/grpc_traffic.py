@@ -6,6 +6,7 @@ total has grown by a hundredth, and when the process reports its variables.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Final
 
@@ -15,7 +16,7 @@ _STEP: Final = 100
 
 
 class ByteCount:
-    """A running total of bytes.
+    """A running total of bytes; it is counted from the start, and shown as soon as it was published once.
 
     Args:
         variable: Environment variable that shows it.
@@ -29,7 +30,7 @@ class ByteCount:
     def __init__(self, variable: str) -> None:
         self.variable = variable
         self.total = 0
-        self._due = 0
+        self._due = math.inf
 
     def add(self, size: int) -> None:
         """Adds to it.
@@ -41,10 +42,20 @@ class ByteCount:
         if self.total >= self._due:
             self.publish()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether the variable is kept up to date."""
+        return self._due != math.inf
+
     def publish(self) -> None:
         """Writes the variable."""
         os.environ[self.variable] = str(self.total)
         self._due = self.total + self.total // _STEP + 1
+
+    def hide(self) -> None:
+        """Removes the variable, which may be the parent's."""
+        os.environ.pop(self.variable, None)
+        self._due = math.inf
 
 
 received: Final = ByteCount('JINA_GRPC_RECV_BYTES')
@@ -61,11 +72,11 @@ def begin(*, served: bool) -> None:
         if served:
             count.publish()
         else:
-            os.environ.pop(count.variable, None)
+            count.hide()
 
 
 def publish() -> None:
     """Brings the variables up to date, if there are any."""
     for count in (received, sent):
-        if count.variable in os.environ:
+        if count.is_shown:
             count.publish()
