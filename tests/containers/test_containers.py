@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +87,6 @@ def _wait_healthy(docker: Engine, count: int) -> None:
         time.sleep(0.5)
 
 
-@pytest.fixture
-def local(docker: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """The engine as that of this machine; no container may be left after the test."""
-    monkeypatch.setenv('DOCKER_HOST', docker.variables['DOCKER_HOST'])
-    yield docker
-    assert not docker.run('docker', 'ps', '--all', '--quiet').strip()
-
-
 def test_a_local_flow_runs_its_images(local: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'word').write_text('world')
@@ -159,7 +150,8 @@ def test_a_local_deployment_scales_and_replaces_lost_containers(local: Engine) -
 def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / 'flow.yml').write_text(
-        f'jtype: Flow\nwith: {{port: {port}}}\nexecutors: [{{uses: docker://indexer, replicas: 2}}]\n'
+        f'jtype: Flow\ngateway: {{uses: docker://door, port: {port}}}\n'
+        'executors: [{uses: docker://indexer, replicas: 2}]\n'
     )
     command = [str(Path(sys.executable).with_name('jina')), 'flow', '--uses', str(tmp_path / 'flow.yml')]
     process = subprocess.Popen(command, env=local.variables, start_new_session=True)
@@ -170,7 +162,7 @@ def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path)
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        assert len(local.run('docker', 'ps', '--quiet').split()) == 2
+        assert len(local.run('docker', 'ps', '--quiet').split()) == 3
     finally:
         process.kill()
         process.wait()
@@ -197,6 +189,11 @@ def test_containers_go_when_the_program_is_killed(local: Engine, tmp_path: Path)
         ({'gpus': 'all'}, StartupError, r'can not be started: .*gpu.*install the NVIDIA container toolkit'),
         ({'docker_kwargs': {'network': 'nowhere'}}, StartupError, r'nowhere'),
         ({'docker_kwargs': {'mem_limit': 'much'}}, StartupError, r'can not be made: .*much'),
+        (
+            {'docker_kwargs': {'mem_limit': '16m', 'memswap_limit': '16m'}},
+            StartupError,
+            r'was killed because it used more memory than its mem_limit of 16m before it was ready',
+        ),
     ],
 )
 def test_a_container_that_does_not_start(
@@ -222,3 +219,14 @@ def test_a_taken_port_and_an_engine_that_is_away(local: Engine, monkeypatch: pyt
         Deployment(uses='docker://visitor'),
     ):
         pass
+
+
+def test_a_container_that_takes_too_much_memory(local: Engine) -> None:
+    limits = {'mem_limit': '256m', 'memswap_limit': '256m'}
+    with Deployment(uses='docker://visitor', docker_kwargs=limits, timeout_send=60000) as deployment:
+        (pod,) = [pod for pod in deployment.pods if pod.name == 'executor/rep-0']
+        with pytest.raises(ConnectionError):
+            deployment.post('/eat', Visit(), return_type=DocList[Visit])
+        assert pod.wait(60)
+        assert pod.exit_status == 137
+        assert 'used more memory than its mem_limit of 256m' in pod.last_lines[-1]

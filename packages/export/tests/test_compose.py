@@ -115,6 +115,19 @@ def test_external_executors_are_only_called() -> None:
     assert '"third": ["grpcs://10.0.0.1:7", "dns://third:8"]' in addresses
 
 
+def test_a_gateway_of_ones_own_has_volumes_and_gpus() -> None:
+    gateway = {'uses': 'docker://own', 'volumes': ['./pages:/pages:ro'], 'gpus': '1', 'workspace': 'folder'}
+    service = compose_document(chain(deployment(name='one', uses='docker://one'), **gateway))['services']['gateway']
+    assert service['volumes'] == ['./pages:/pages:ro']
+    assert service['deploy']['resources']['reservations']['devices'][0]['count'] == 1
+
+
+def test_settings_of_a_gateway_that_can_not_be_exported() -> None:
+    gateway = {'uses': 'docker://own', 'docker_kwargs': {'init': True}}
+    with pytest.raises(ConfigError, match='docker_kwargs of Gateway is for the Docker SDK'):
+        compose_document(chain(deployment(name='one', uses='docker://one'), **gateway))
+
+
 @pytest.mark.parametrize(
     ('options', 'error', 'message'),
     [
@@ -125,6 +138,11 @@ def test_external_executors_are_only_called() -> None:
             "'jinaai.docker://me/Exec', and the image of an Executor of the hub",
         ),
         ({'uses': 'docker://a', 'docker_kwargs': {'init': True}}, ConfigError, 'docker_kwargs'),
+        (
+            {'uses': 'docker://a', 'force_network_mode': 'HOST'},
+            ConfigError,
+            'force_network_mode of Deployment .* can not be exported; leave it out',
+        ),
     ],
 )
 def test_what_can_not_be_exported(options: dict[str, object], error: type[Exception], message: str) -> None:

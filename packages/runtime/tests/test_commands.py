@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from jina.core.cli.command import Command
 from jina.core.cli.parser import options_of, read
-from jina.core.config import ExecutorOptions, GatewayOptions, refuse_container_options
+from jina.core.config import ExecutorOptions, GatewayOptions, Options, refuse_container_options
 from jina.core.config.arguments import flag
 from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
 from jina.core.errors import ConfigError, NotSupportedError
@@ -21,6 +22,20 @@ def test_one_process_has_one_replica() -> None:
         EXECUTOR.run(ExecutorOptions(replicas=2))
     with pytest.raises(NotSupportedError, match='jina gateway runs one process and replicas is 2; start it several'):
         GATEWAY.run(GatewayOptions(replicas=2))
+
+
+@pytest.mark.parametrize(
+    ('command', 'options', 'message'),
+    [
+        (EXECUTOR, ExecutorOptions(uses='docker://image', volumes=['a:/b']), 'no Executor that a process could load'),
+        (GATEWAY, GatewayOptions(uses='docker://image', volumes=['a:/b']), 'no gateway that a process could load'),
+    ],
+)
+def test_one_process_is_no_container(command: Command, options: Options, message: str) -> None:
+    with pytest.raises(
+        NotSupportedError, match=f"uses='docker://image' is a container image, and {message}; a .* starts"
+    ):
+        command.run(options)
 
 
 def test_what_surrounds_shards_is_given_to_their_head() -> None:
@@ -95,6 +110,7 @@ FOR_CONTAINERS = {
     'volumes': 'a:b',
     'gpus': 'all',
     'disable-auto-volume': None,
+    'force-network-mode': 'HOST',
 }
 """Flags that are written into exports, and refused where a process is started."""
 REFUSED = {
@@ -106,7 +122,6 @@ REFUSED = {
     'peer-ports': '15003',
     'output-array-type': 'numpy',
     'raft-configuration': 'a: 1',
-    'force-network-mode': 'HOST',
     'force-update': None,
     'force': None,
     'prefer-platform': 'linux/amd64',

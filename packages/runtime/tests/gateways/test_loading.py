@@ -166,7 +166,13 @@ def test_arguments_that_nobody_takes_are_named_with_their_place(folder: Path) ->
         type('Other', (Gateway,), {}).load_config('WordGateway')
 
 
-@pytest.mark.parametrize('uses', ['docker://gateway-image', 'jinaai://jina-ai/Gateway'])
-def test_images_come_later(uses: str) -> None:
-    with pytest.raises(NotSupportedError, match='this version can not start a gateway from an image or from the hub'):
+@pytest.mark.parametrize(
+    ('uses', 'message'),
+    [
+        ('docker://gateway-image', 'is a container image, and no gateway that a process could load; a Flow starts it'),
+        ('jinaai://jina-ai/Gateway', 'is a gateway of the hub, which this version can not fetch'),
+    ],
+)
+def test_a_process_loads_no_image(uses: str, message: str) -> None:
+    with pytest.raises(NotSupportedError, match=message):
         find(uses=uses)

@@ -26,7 +26,6 @@ class ClientKeywords(TypedDict, total=False):
     asyncio: bool
     prefetch: int
     reuse_session: bool
-    cors: bool
     proxy: bool
     grpc_channel_options: Mapping[str, Any] | None
     cors: bool

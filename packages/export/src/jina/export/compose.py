@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from jina.core.config import DeploymentOptions
+from jina.core.config import DeploymentOptions, GatewayOptions
 from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
 from jina.export.yaml_text import to_yaml
 
@@ -79,7 +79,7 @@ def _service(workload: Workload, network: str, *, is_public: bool) -> dict[str, 
         'networks': [network],
     }
     environment = {key: str(value) for key, value in (source.env or {}).items()}
-    if workload.role == 'executor' and isinstance(source, DeploymentOptions):
+    if workload.has_volumes:
         volumes = _volumes(source)
         if volumes:
             service['volumes'] = volumes
@@ -103,15 +103,15 @@ def _escaped(text: str) -> str:
     return text.replace('$', '$$')
 
 
-def _volumes(options: DeploymentOptions) -> list[str]:
+def _volumes(options: DeploymentOptions | GatewayOptions) -> list[str]:
     found = [volume if ':' in volume else f'{volume}:/{Path(volume).name}' for volume in options.volumes or ()]
     if _keeps_workspace(options):
         found.append(f'{Path(options.workspace or "").absolute()}:{_WORKSPACE}')
     return found
 
 
-def _keeps_workspace(options: DeploymentOptions) -> bool:
-    return bool(options.workspace) and not options.disable_auto_volume
+def _keeps_workspace(options: DeploymentOptions | GatewayOptions) -> bool:
+    return isinstance(options, DeploymentOptions) and bool(options.workspace) and not options.disable_auto_volume
 
 
 def _devices(gpus: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from jina.core.config import DeploymentOptions
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
 from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
@@ -236,7 +235,7 @@ def _is_called_by_us(workload: Workload) -> bool:
 
 
 def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
-    """A Deployment; of an Executor that keeps files, a StatefulSet with a volume for each replica."""
+    """A Deployment; of what keeps files, a StatefulSet with a volume for each replica."""
     volumes = _volumes(workload)
     metadata = _metadata(workload, settings)
     template_metadata: dict[str, Any] = {'labels': metadata['labels']}
@@ -261,7 +260,7 @@ def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
 def _volumes(workload: Workload) -> dict[str, str]:
     """The path of each volume in the container, by its name."""
     source = workload.source
-    if workload.role != 'executor' or not isinstance(source, DeploymentOptions):
+    if not workload.has_volumes:
         return {}
     found: dict[str, str] = {}
     for number, volume in enumerate(source.volumes or ()):
@@ -315,7 +314,7 @@ def _container(workload: Workload, settings: KubernetesSettings, volumes: Mappin
         'lifecycle': {'preStop': {'exec': {'command': ['python', '-c', f'import time; time.sleep({PRE_STOP_S})']}}},
     }
     resources = {key: dict(value) for key, value in settings.resources.get(workload.deployment, {}).items()}
-    if isinstance(source, DeploymentOptions) and workload.role == 'executor' and source.gpus:
+    if workload.has_volumes and source.gpus:
         limits = resources.setdefault('limits', {})
         limits['nvidia.com/gpu'] = _gpu_count(source.gpus)
     if resources:

@@ -16,7 +16,7 @@ from jina.core.config import (
     default_of,
     external_addresses,
 )
-from jina.core.enums import PodRoleType, ProtocolType
+from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType
 from jina.core.errors import ConfigError, ContainerError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.topology import Node, Topology
@@ -78,6 +78,11 @@ class Workload:
     metrics_port: int | None = None
 
     @property
+    def has_volumes(self) -> bool:
+        """Whether it takes volumes and GPUs: it is an Executor, or the gateway of a Flow, and none that a Deployment puts in front."""
+        return self.role == 'executor' or isinstance(self.source, GatewayOptions)
+
+    @property
     def first_address(self) -> PodAddress:
         """Where the container itself finds its first protocol, which health checks ask."""
         protocol, port = next(iter(self.ports.items()))
@@ -106,18 +111,24 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
         ConfigError: It is an Executor of the hub, which can't be looked up here.
         TopologyError: The graph is invalid.
     """
-    for one in (subject, *getattr(subject, 'deployments', ())):
-        _check_settings(getattr(one, 'options', None) or getattr(one, 'gateway_options', None))
     if hasattr(subject, 'topology'):
+        for options in (subject.gateway_options, *(one.options for one in subject.deployments)):
+            _check_settings(options)
         return list(_of_flow(subject, platform))
+    _check_settings(subject.options)
     return list(_of_deployment(subject.options, platform, is_public=True))
 
 
-def _check_settings(options: Any) -> None:
-    if getattr(options, 'docker_kwargs', None):
+def _check_settings(options: DeploymentOptions | GatewayOptions) -> None:
+    if options.docker_kwargs:
         raise ConfigError(
             f'docker_kwargs of {options.owner} is for the Docker SDK, and can not be exported',
             hint='leave it out, and write what it is for into the exported file',
+        )
+    if options.force_network_mode is not DockerNetworkMode.AUTO:
+        raise ConfigError(
+            f'force_network_mode of {options.owner} is for containers that a Flow starts itself, and can not be exported',
+            hint='leave it out: exported containers have a network of their own',
         )
 
 

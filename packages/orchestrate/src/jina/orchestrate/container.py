@@ -1,4 +1,4 @@
-"""What a pod process runs for an Executor in a container: it starts the container, watches it, and takes it away again."""
+"""What a pod process runs for an Executor or a gateway in a container: it starts the container, watches it, and takes it away again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from jina.core.config import ClientOptions, DeploymentOptions, PodAddress, RestartPolicy
+from jina.core.config import ClientOptions, PodAddress, RestartPolicy
 from jina.core.errors import ContainerError, JinaError, PortInUseError
-from jina.orchestrate.container_plan import METRICS_PORT, START_LABEL, ContainerPlan
+from jina.orchestrate.container_network import LOOPBACK
+from jina.orchestrate.container_plan import START_LABEL, ContainerPlan
 from jina.orchestrate.docker_command import Docker, first_error, last_lines
 from jina.orchestrate.pod import Pod
 from jina.orchestrate.restarts import RestartPlan
@@ -37,31 +38,34 @@ _STATE: Final = '{{.State.StartedAt}}|{{.State.OOMKilled}}|{{.State.ExitCode}}|{
 
 
 def container_pod(
-    options: DeploymentOptions, *, owner: str, logger: logging.Logger, on_return: Callable[[], object]
+    plan: ContainerPlan,
+    *,
+    owner: str,
+    logger: logging.Logger,
+    again: Callable[[list[PodAddress]], ContainerPlan] | None = None,
+    on_return: Callable[[], object] = lambda: None,
 ) -> Pod:
     """Returns the pod of one container, which isn't started yet.
 
     Args:
-        options: Options of its Executor; ``uses`` names the image.
+        plan: The container.
         owner: Who the pod belongs to, as messages name it.
         logger: Where an unexpected end is reported.
+        again: Gives the plan of a container that takes its place; by default it is the same at the same addresses.
         on_return: Called when it answers again after a restart.
-
-    Raises:
-        ConfigError: An option is wrong, or a container on this machine can't have it.
     """
-    plan = ContainerPlan.make(options, options.host[0] if any(options.port) else '127.0.0.1')
+    follow = again or plan.at
     restart = RestartPlan(
-        RestartPolicy.parse(options.restart), lambda addresses: (plan.at(addresses),), on_return=on_return
+        RestartPolicy.parse(plan.options.restart), lambda addresses: (follow(addresses),), on_return=on_return
     )
-    return Pod(options.runtime_name, run_container, (plan,), owner=owner, logger=logger, restart=restart)
+    return Pod(plan.options.runtime_name, run_container, (plan,), owner=owner, logger=logger, restart=restart)
 
 
 def run_container(report: Report, plan: ContainerPlan) -> int:
     """Runs one container until SIGTERM or until it ends.
 
     Args:
-        report: Told where the Executor answers, as soon as it does.
+        report: Told where the Executor or the gateway answers, as soon as it does.
         plan: What is started.
 
     Returns:
@@ -96,6 +100,7 @@ class _Container:
             self._remove_earlier()
         if self._stopping.is_set():
             return 0
+        self._place()
         self._make_workspace(user)
         guard = self._docker.guard(self._name)
         try:
@@ -138,6 +143,18 @@ class _Container:
             if self._stopping.wait(_POLL_S):  # somebody else is about to remove it
                 return
 
+    def _place(self) -> None:
+        """Chooses the address at which it will be reached, where that can't be left to the engine."""
+        plan = self._plan
+        host = plan.host
+        if plan.for_containers:
+            host = self._docker.bridge_address() or _without_bridge(plan)
+        if plan.network.is_of_machine:
+            # The server in the container binds the ports itself, and has no way to tell which ones it found.
+            self._plan = plan.placed(host, _unused_ports(host, plan.wanted_ports, plan.options.runtime_name))
+        else:
+            self._plan = replace(plan, host=host)
+
     def _make_workspace(self, user: str) -> None:
         """Makes the folder of the workspace, if it is new, for the user that the image runs as."""
         folder = self._plan.workspace_source
@@ -156,7 +173,8 @@ class _Container:
             ) from error
 
     def _create(self) -> None:
-        done = self._docker.run('create', '--pull', 'never', *self._plan.create_arguments(self._name))
+        words = self._plan.create_arguments(self._name)
+        done = self._docker.run('create', '--pull', 'never', *words, env=self._plan.secrets())
         if done.returncode:
             raise ContainerError(
                 f'the container of {self._plan.image} can not be made: {first_error(done.stderr)}',
@@ -213,28 +231,48 @@ class _Container:
         return threads
 
     def _published(self) -> dict[int, int]:
-        """The port of this machine for each port of the container; nothing as long as the container doesn't run."""
+        """The port of this machine for each port of the container; nothing as long as the container doesn't run.
+
+        Raises:
+            ContainerError: Its network publishes no ports.
+        """
+        if not self._runs():
+            return {}
+        if self._plan.network.is_of_machine:
+            return self._plan.ports()
         found = {}
         for inside in self._plan.ports():
             lines = self._docker.run('port', self._name, f'{inside}/tcp').stdout.split()
+            if not lines and self._runs():
+                raise ContainerError(
+                    f'the network {self._plan.network.name} publishes no ports of {self._plan.image}',
+                    hint='give one that is not internal, or leave it out',
+                )
             if not lines:
                 return {}
             found[inside] = int(lines[0].rpartition(':')[2])
         return found
 
+    def _runs(self) -> bool:
+        return self._docker.run('inspect', '--format', '{{.State.Running}}', self._name).stdout.strip() == 'true'
+
     def _check(self, ports: dict[int, int]) -> None:
-        """Reports that the Executor is ready, if it is."""
+        """Reports that the server is ready, if it is."""
         if not ports:
             return
-        host, protocols = self._plan.host, self._plan.options.protocol
+        options, found = self._plan.options, list(ports.values())
+        tls = self._plan.is_gateway and options.uses_tls
         addresses = [
-            PodAddress(protocol, host, port) for protocol, port in zip(protocols, ports.values(), strict=False)
+            PodAddress(protocol, self._plan.host, port, tls)
+            for protocol, port in zip(options.protocol, found, strict=False)
         ]
-        if all(_answers(replace(address, host=address.near_host)) for address in addresses):
+        # A gateway of one's own answers for its first port only, as it does in a process.
+        near = [replace(address, host=address.near_host) for address in addresses]
+        if _gateway_answers(near[0]) if self._plan.is_gateway else all(map(_answers, near)):
             self._ready = True
             self._report(addresses)
-            if METRICS_PORT in ports and self._plan.options.monitoring:
-                sys.stderr.write(f'{self._plan.options.runtime_name}: metrics at port {ports[METRICS_PORT]}\n')
+            if options.monitoring:
+                sys.stderr.write(f'{options.runtime_name}: metrics at port {found[-1]}\n')
 
     def _status(self, status: int) -> int:
         """The exit status of the container that ended by itself.
@@ -249,7 +287,7 @@ class _Container:
         started, killed, code, error = done.stdout.strip().split('|', 3)
         if started.startswith('0001-'):
             self._refuse_start(error or first_error('\n'.join(self._lines)))
-        how = 'was killed since it used too much memory' if killed == 'true' else f'ended with exit status {code}'
+        how = self._memory_end() if killed == 'true' else f'ended with exit status {code}'
         if not self._ready:
             raise ContainerError(
                 f'the container of {self._plan.image} {how} before it was ready{last_lines(self._lines)}'
@@ -257,6 +295,12 @@ class _Container:
         if killed == 'true':
             sys.stderr.write(f'the container of {self._plan.image} {how}\n')
         return int(code) or status
+
+    def _memory_end(self) -> str:
+        limit = (self._plan.options.docker_kwargs or {}).get('mem_limit')
+        if limit is None:
+            return 'was killed because the memory of this machine ran out'
+        return f'was killed because it used more memory than its mem_limit of {limit}'
 
     def _refuse_start(self, reason: str) -> None:
         if any(sign in reason for sign in _TAKEN):
@@ -270,6 +314,48 @@ class _Container:
             if gpus
             else 'check volumes, entrypoint and docker_kwargs',
         )
+
+
+def _unused_ports(host: str, wanted: Sequence[int], owner: str) -> list[int]:
+    """Returns ports of this machine that nobody listens on.
+
+    Raises:
+        PortInUseError: Another process listens on one that is wanted.
+        StartupError: The address isn't one of this machine.
+    """
+    from jina.runtime.ports import reserve  # noqa: PLC0415 - the parent process needs no server
+
+    with ExitStack() as held:  # all at once, so that they differ
+        sockets = [held.enter_context(reserve(host, port, owner)) for port in wanted]
+        return [holder.getsockname()[1] for holder in sockets]
+
+
+def _without_bridge(plan: ContainerPlan) -> str:
+    """Returns where a container is reached by others if the engine's own network isn't one of this machine.
+
+    Raises:
+        ContainerError: It isn't.
+    """
+    if sys.platform == 'linux':
+        raise ContainerError(
+            f'{plan.options.runtime_name} can not be reached by the container of the gateway: the network bridge of the engine has '
+            'no address on this machine',
+            hint="give the gateway force_network_mode='HOST'",
+        )
+    return LOOPBACK  # containers run in a machine of their own, which knows this one's
+
+
+def _gateway_answers(address: PodAddress) -> bool:
+    """Whether a gateway, which may be one of the user's, says that it is ready.
+
+    Raises:
+        StartupError: It will never do.
+    """
+    from jina.client.loop import background_loop  # noqa: PLC0415 - as below
+    from jina.runtime.gateways.health import probe_of  # noqa: PLC0415
+
+    # Each time anew: the engine takes connections long before the server listens.
+    return not background_loop().run(lambda _: probe_of(address, 'the gateway in the container').check())
 
 
 def _answers(address: PodAddress) -> bool:

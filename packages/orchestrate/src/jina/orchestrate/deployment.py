@@ -24,7 +24,7 @@ from jina.core.logging import JinaLogger
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, deployment_yaml, launcher
 from jina.orchestrate.container import container_pod
-from jina.orchestrate.container_plan import check_containers, image_of
+from jina.orchestrate.container_plan import ContainerPlan, check_containers, image_of
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
@@ -100,6 +100,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         self._joining: list[Pod] = []
         self._scale_lock = threading.Lock()
         self._started_shared: bool | None = None
+        self._called_from_container = False
         self._gateways: Callable[[], list[Pod]] = lambda: [self._gateway] if self._gateway else []
 
     @cached_property
@@ -322,9 +323,15 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             for option in options[1:]:
                 self._shards[0].append(self.launch_replica(with_ports(option, self.public_addresses), classes))
 
-    def is_behind(self, gateways: Callable[[], list[Pod]]) -> None:
-        """Note which gateways of a Flow send requests here."""
+    def is_behind(self, gateways: Callable[[], list[Pod]], *, in_container: bool = False) -> None:
+        """Note which gateways of a Flow send requests here.
+
+        Args:
+            gateways: Gives their processes.
+            in_container: They are in a container with a network of its own.
+        """
         self._gateways = gateways
+        self._called_from_container = in_container and not self.options.needs_head
 
     def told_of_replicas(self) -> list[Pod]:
         """The processes that share requests out to the replicas."""
@@ -476,7 +483,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if image_of(options.uses) is None:
             pod = self._pod(options, classes, lambda addresses: with_ports(options, addresses))
         else:
-            pod = container_pod(options, owner=self._title(), logger=self.logger, on_return=self._tell_again)
+            plan = ContainerPlan.make(options, for_containers=self._called_from_container)
+            pod = container_pod(plan, owner=self._title(), logger=self.logger, on_return=self._tell_again)
         pod.start()
         return pod
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from jina.core.errors import ContainerError
@@ -30,21 +32,28 @@ class Docker:
         program = shutil.which('docker')
         if program is None:
             raise ContainerError(
-                'an Executor that is a container image needs the command docker, which is not installed',
+                'a container image needs the command docker, which is not installed',
                 hint='install Docker, or give uses a class or a YAML file',
             )
         self.program = program
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs ``docker ...`` to its end.
 
         Args:
             words: The arguments.
+            env: Environment variables in addition to those of this process.
 
         Raises:
             ContainerError: The engine doesn't answer.
         """
-        done = subprocess.run([self.program, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            [self.program, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **env} if env else None,
+        )
         text = done.stderr.lower()
         if done.returncode and any(sign in text for sign in _UNREACHABLE):
             raise ContainerError(
@@ -78,6 +87,18 @@ class Docker:
         if any(sign in done.stderr.lower() for sign in _MISSING):
             return None
         raise ContainerError(f'the image {image} can not be used: {first_error(done.stderr)}')
+
+    def bridge_address(self) -> str | None:
+        """Returns the address of this machine in the network of containers; None if that is another machine, or there is no such network."""
+        done = self.run('network', 'inspect', '--format', '{{range .IPAM.Config}}{{.Gateway}} {{end}}', 'bridge')
+        for address in done.stdout.split():
+            with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as probe:
+                try:
+                    probe.bind((address, 0))
+                except OSError:
+                    continue
+                return address
+        return None
 
     def remove(self, name: str) -> None:
         """Ends a container at once, if it runs, and removes it with its volumes that have no name.

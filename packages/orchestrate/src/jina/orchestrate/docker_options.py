@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jina.core.errors import ConfigError
+from jina.orchestrate.container_network import NETWORK_SETTINGS
 
 _GPUS: Final = re.compile(r'all|[0-9]+|device=[\w:./-]+(,(device=)?[\w:./-]+)*', re.ASCII)
 _NAME: Final = re.compile(r'[A-Za-z0-9][\w.-]*', re.ASCII)
@@ -56,10 +57,8 @@ def _pairs(flag: str, separator: str) -> Callable[[Any], Iterator[str]]:
     return write
 
 
-def _network(value: Any) -> Iterator[str]:
-    if not isinstance(value, str) or value in ('host', 'none') or value.startswith('container:'):
-        raise ValueError('the name of a network of its own: the ports of the container are published')
-    yield from ('--network', value)
+def _network(_: Any) -> Iterator[str]:
+    yield from ()  # see ContainerNetwork
 
 
 def _nano_cpus(value: Any) -> Iterator[str]:
@@ -84,7 +83,7 @@ _WRITERS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
     'pid_mode': _value('--pid'),
     'working_dir': _value('--workdir'),
     'nano_cpus': _nano_cpus,
-    'network': _network,
+    **dict.fromkeys(NETWORK_SETTINGS, _network),
     'init': _switch('--init'),
     'oom_kill_disable': _switch('--oom-kill-disable'),
     'privileged': _switch('--privileged'),

@@ -16,7 +16,6 @@ from jina.core.config import (
     PodAddress,
     RestartPolicy,
     build,
-    refuse_container_options,
     split_flow_values,
 )
 from jina.core.config.build import nearest
@@ -26,13 +25,11 @@ from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
-from jina.orchestrate.deployment import (
-    Deployment,
-    check_protection,
-    gateway_addresses,
-)
+from jina.orchestrate.container_plan import image_of
+from jina.orchestrate.deployment import Deployment, check_protection, gateway_addresses
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
+from jina.orchestrate.gateway_container import gateway_container, gateway_network
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.own_client import client_arguments, make_client
 from jina.orchestrate.pictures import PictureMixin
@@ -189,7 +186,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
 
         Args:
             kwargs: See :class:`jina.core.config.GatewayOptions`. ``uses`` is a gateway of your own: a class derived from
-                ``jina.Gateway``, its name, or its YAML; ``uses_with`` has the arguments of its ``__init__``.
+                ``jina.Gateway``, its name, its YAML, or an image
+                (``docker://...``); ``uses_with`` has the arguments of its ``__init__``.
 
         Returns:
             A new Flow.
@@ -468,11 +466,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
             self.logger.warning(
                 'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
             )
-        refuse_container_options(self.gateway_options)
+        network = gateway_network(self.gateway_options, self._deployments)
         self._gateways = []
         for deployment in self._deployments:
+            deployment.is_behind(
+                lambda: list(self._gateways), in_container=network is not None and not network.is_of_machine
+            )
             deployment.launch()
-            deployment.is_behind(lambda: list(self._gateways))
         wait_ready_within([(pod, d.ready_timeout) for d in self._deployments for pod in d.pods])
         wait_ready_within([(head, d.ready_timeout) for d in self._deployments for head in d.launch_head()])
         options = self.complete_gateway_options(topology)
@@ -504,17 +504,23 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         self._prepare()
 
     def _start_gateway(self, options: GatewayOptions) -> None:
-        pod = Pod(
-            options.runtime_name,
-            run_server,
-            (options, referenced_classes(options)),
-            env=pod_environment(options),
-            owner=f'gateway of {self._title()}',
-            logger=self.logger,
-            restart=RestartPlan(
-                RestartPolicy.parse(options.restart), lambda addresses: (self._gateway_again(options, addresses), [])
-            ),
-        )
+        owner = f'gateway of {self._title()}'
+
+        def again(addresses: list[PodAddress]) -> GatewayOptions:
+            return self._gateway_again(options, addresses)
+
+        if image_of(options.uses) is not None:
+            pod = gateway_container(options, owner=owner, logger=self.logger, again=again)
+        else:
+            pod = Pod(
+                options.runtime_name,
+                run_server,
+                (options, referenced_classes(options)),
+                env=pod_environment(options),
+                owner=owner,
+                logger=self.logger,
+                restart=RestartPlan(RestartPolicy.parse(options.restart), lambda addresses: (again(addresses), [])),
+            )
         self._gateways.append(pod)
         pod.start()
 

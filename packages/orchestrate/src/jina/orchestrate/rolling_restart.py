@@ -11,7 +11,7 @@ from jina.core.errors import JinaError, MissingDeploymentError, NotStartedError,
 from jina.orchestrate.container_plan import ContainerPlan
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
-from jina.orchestrate.scaling import tell
+from jina.orchestrate.scaling import check_fronts, tell
 from jina.orchestrate.server import referenced_classes
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _restart(deployment: Deployment, grace: float) -> None:
             f'clients of Deployment {deployment.name!r} call its replicas themselves, and would lose their connections',
             hint='start it with replicas=2 and without include_gateway=False, or in a Flow',
         )
+    check_fronts(deployment, fronts)
     for number in range(deployment.options.replicas):
         before = [shard[number] for shard in deployment._shards]
         options = [_options_of(deployment, pod) for pod in before]
@@ -109,8 +110,8 @@ def _restart(deployment: Deployment, grace: float) -> None:
 
 def _options_of(deployment: Deployment, pod: Pod) -> DeploymentOptions:
     given = pod.arguments[0]
-    options: DeploymentOptions = given.options if isinstance(given, ContainerPlan) else given
-    return options.model_copy(update={'replicas': deployment.options.replicas})
+    options: Any = given.options if isinstance(given, ContainerPlan) else given
+    return options.model_copy(update={'replicas': deployment.options.replicas})  # type: ignore[no-any-return]
 
 
 def _has_fixed_ports(options: DeploymentOptions) -> bool:

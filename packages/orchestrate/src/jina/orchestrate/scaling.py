@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import ConfigError, JinaError, LifecycleError, NotStartedError, NotSupportedError
+from jina.orchestrate.gateway_container import is_container
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.pod_options import with_ports
@@ -71,6 +72,7 @@ def _scale(deployment: Deployment, replicas: int, grace: float) -> None:
     if replicas == before:
         return
     fronts = deployment.told_of_replicas()
+    check_fronts(deployment, fronts)
     if replicas > before:
         _grow(deployment, range(before, replicas), fronts, grace)
     else:
@@ -126,6 +128,19 @@ def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace:
         raise
     deployment.options = deployment.options.model_copy(update={'replicas': replicas})
     close_pods(leaving, grace)
+
+
+def check_fronts(deployment: Deployment, fronts: Sequence[Pod]) -> None:
+    """Check that the processes in front of the replicas can be told of others.
+
+    Raises:
+        NotSupportedError: One is a container.
+    """
+    if any(is_container(front) for front in fronts):
+        raise NotSupportedError(
+            f'the gateway in front of {deployment.name!r} is a container, which can not be told of other replicas',
+            hint='start the Flow again with the replicas that it needs, or give the gateway as a class',
+        )
 
 
 def tell(deployment: Deployment, fronts: Sequence[Pod], grace: float) -> None:

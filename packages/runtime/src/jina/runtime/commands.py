@@ -8,6 +8,7 @@ import sys
 from jina.core.cli.command import Command
 from jina.core.config import ExecutorOptions, GatewayOptions, refuse_container_options
 from jina.core.errors import NotSupportedError
+from jina.core.remote_executor import RemoteExecutor
 from jina.runtime.process import remaining_threads, serve
 
 
@@ -47,7 +48,9 @@ def run_gateway(options: GatewayOptions) -> int:
 
 
 def _serve(options: ExecutorOptions | GatewayOptions) -> int:
-    refuse_container_options(options)
+    uses = options.uses
+    if not (isinstance(uses, str) and '\n' not in uses and RemoteExecutor.parse(uses)):  # which is refused as such
+        refuse_container_options(options)
     status = serve(options, on_ready=lambda _: None)
     if remaining_threads():
         # Threads that an Executor left behind must not keep a stopped process alive.

@@ -36,6 +36,7 @@ from jina.core.frames import (
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import NO_LIMITS, MessageLimits
+from jina.runtime import grpc_traffic
 
 _UNWRITTEN_BYTES: Final = 8 << 20
 """No more requests are read while this much waits for a client that doesn't read."""
@@ -225,6 +226,7 @@ class LaneServer:
         if number in self._calls:
             raise RequestTypeError(f'the fast lane has a request with the number {number} under way already')
         timeout, metadata, raw = decode_request(flags, payload)
+        grpc_traffic.received.add(len(raw))
         call = self._calls[number] = _Call(self, number, len(raw))
         self._working += len(raw)
         if timeout is not None:
@@ -256,6 +258,7 @@ class LaneServer:
         """Sends the outcome of a request."""
         if kind == RESPONSE and len(payload) > self._most:
             kind, payload = ERROR, encode_error('RESOURCE_EXHAUSTED', message_too_long(len(payload), self._most))
+        grpc_traffic.sent.add(len(payload))
         self._waiting.add(kind, number, payload)
         self.forget(number)
         self._wake()

@@ -23,7 +23,7 @@ from jina.core.errors import JinaError, NotSupportedError, PortInUseError, Reque
 from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
 from jina.core.request import DataRequest, SingleDocumentRequest
-from jina.runtime import reflection
+from jina.runtime import grpc_traffic, reflection
 from jina.runtime.access import OPEN, AccessHandler, Protection
 from jina.runtime.admission import LimitedService
 from jina.runtime.answers import read_many, serialise
@@ -211,6 +211,7 @@ class GrpcServer:
         return await self._unary(raw, context, many=True)
 
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
+        grpc_traffic.received.add(len(raw))
         metadata, timeout = _metadata(context), context.time_remaining()
         try:
             if self._begin_directly is None:
@@ -223,6 +224,7 @@ class GrpcServer:
             await abort(context, error)
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
+        grpc_traffic.sent.add(len(answer))
         return as_bytes(answer)
 
     def _begin_task(
@@ -288,6 +290,7 @@ class GrpcServer:
 
         async def answer(raw: bytes) -> bytes:
             nonlocal any_failed, service
+            grpc_traffic.received.add(len(raw))
             if self._size is not None:
                 self._size.check(len(raw))
             first, service = service, self._patient
@@ -296,6 +299,7 @@ class GrpcServer:
             )
             serialised, failed = serialise(response)
             any_failed |= failed
+            grpc_traffic.sent.add(len(serialised))
             return as_bytes(serialised)
 
         stream = CallStream(
@@ -322,13 +326,16 @@ class GrpcServer:
         return wanted if capacity is None else min(wanted or capacity, capacity)
 
     async def _stream_doc(self, raw: bytes, context: _Context) -> None:
+        grpc_traffic.received.add(len(raw))
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
             request.trace = _metadata(context)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
-                    ahead = writer.put(item.to_bytes())
+                    message = item.to_bytes()
+                    grpc_traffic.sent.add(len(message))
+                    ahead = writer.put(message)
                     if item.is_error:
                         context.set_trailing_metadata(_IS_ERROR)
                         break
@@ -351,6 +358,7 @@ class GrpcServer:
         return (await dry_run_status(self._service, traceback=True)).to_bytes()
 
     async def _status(self, raw: bytes, context: _Context) -> bytes:
+        grpc_traffic.publish()
         facts = system_facts()
         topology = getattr(self._service, 'topology', None)
         if topology is not None:  # a gateway's

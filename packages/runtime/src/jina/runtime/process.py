@@ -17,6 +17,7 @@ from jina.core.enums import ProtocolType
 from jina.core.environment import random_port_range, uvloop_disabled
 from jina.core.errors import MissingExtraError, NotSupportedError
 from jina.core.logging.logger import JinaLogger
+from jina.runtime import grpc_traffic
 from jina.runtime.access import OPEN, Protection
 from jina.runtime.admission import Admission, admission_of, limited
 from jina.runtime.connections import OpenChannel
@@ -419,6 +420,7 @@ def serve(
     if options.env:
         os.environ.update(options.env)
     os.environ['JINA_DEPLOYMENT_NAME'] = options.runtime_name
+    grpc_traffic.begin(served=ProtocolType.GRPC in options.protocol)
     _raise_file_limit()
     keep_freed_memory()
     loop = (getattr(options, 'uvicorn_kwargs', None) or {}).get('loop', 'auto')

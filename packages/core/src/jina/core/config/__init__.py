@@ -6,7 +6,7 @@ from jina.core.config.base import OptionInfo, Options, default_of, description_o
 from jina.core.config.batching import DynamicBatchingOptions, check_batching, merge_batching
 from jina.core.config.build import build, nearest, unknown_option
 from jina.core.config.commands import CheckOptions, CompletionOptions, HelpOptions, HubNewOptions
-from jina.core.config.containers import container_arguments, refuse_container_options
+from jina.core.config.containers import CONTAINER_OPTIONS, container_arguments, refuse_container_options
 from jina.core.config.flow import FlowValues, split_flow_values
 from jina.core.config.groups import EssentialOptions, PodOptions
 from jina.core.config.models import (
@@ -34,6 +34,7 @@ from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 from jina.core.config.shards import shard_addresses
 
 __all__ = [
+    'CONTAINER_OPTIONS',
     'PUBLIC_OPTIONS',
     'PYTHON_ONLY',
     'AroundOptions',

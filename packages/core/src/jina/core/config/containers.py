@@ -20,6 +20,7 @@ CONTAINER_OPTIONS: Final = {
     'volumes': _IN_CONTAINERS,
     'gpus': "give an image (uses='docker://<image>'), or set CUDA_VISIBLE_DEVICES in env",
     'disable_auto_volume': _IN_CONTAINERS,
+    'force_network_mode': _IN_CONTAINERS,
 }
 """The options, and what to do instead."""
 _OUTSIDE: Final = frozenset(

@@ -13,6 +13,10 @@ from jina.core.errors import ConfigError
 _ONLY_FLOW = frozenset({'name', 'uses', 'uses_with', 'inspect', 'asyncio', 'reuse_session', 'suppress_root_logging'})
 NOT_FOR_GATEWAY = _ONLY_FLOW | {
     'py_modules',
+    'volumes',
+    'gpus',
+    'disable_auto_volume',
+    'force_network_mode',
     'replicas',
     'floating',
     'runtime_cls',

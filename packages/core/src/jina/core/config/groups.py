@@ -13,6 +13,7 @@ from jina.core.config.routes import Routes
 from jina.core.config.values import (
     Compression,
     GrpcValues,
+    NetworkMode,
     PodRole,
     PortList,
     PortNumber,
@@ -22,7 +23,7 @@ from jina.core.config.values import (
     TextMapping,
     Values,
 )
-from jina.core.enums import PodRoleType, ProtocolType, ProviderType
+from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType, ProviderType
 from jina.core.environment import default_timeout_ctrl
 
 _STATEFUL = 'stateful Executors'
@@ -187,13 +188,13 @@ class ContainerOptions(Options):
     """Containers in which a process may run."""
 
     entrypoint: str | None = option(None)
-    """Command that replaces the ``ENTRYPOINT`` of the image; it gets the arguments of ``jina``, ``executor`` first."""
+    """Command that replaces the ``ENTRYPOINT`` of the image; it gets the arguments of ``jina`` first, ``executor`` or ``gateway`` with the rest."""
     docker_kwargs: Values | None = option(None)
     """Settings of the container, named as in the Docker SDK for Python: ``mem_limit``, ``shm_size``, ``user``, ``cap_add`` and others."""
 
 
 class VolumeOptions(Options):
-    """Files, devices and network of an Executor's container."""
+    """Files, devices and network of a container."""
 
     volumes: TextList | None = option(None)
     """Paths on the host that are mounted in the container, each ``HOST_PATH``, ``HOST_PATH:CONTAINER_PATH``, or with ``:ro`` behind it."""
@@ -201,6 +202,8 @@ class VolumeOptions(Options):
     """GPUs that the container sees: ``all``, a number, or ``device=ID,ID``."""
     disable_auto_volume: bool = option(False)
     """Don't mount the folder of the workspace in the container."""
+    force_network_mode: NetworkMode = option(DockerNetworkMode.AUTO, hidden=True)
+    """Network of the container: AUTO is the one of ``docker_kwargs``, or else BRIDGE, the engine's own, with published ports; HOST is that of this machine. NONE is refused, since nothing could call the container."""
 
 
 class StatefulOptions(Options):

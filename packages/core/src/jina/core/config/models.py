@@ -30,7 +30,6 @@ from jina.core.config.values import (
     HostList,
     Inspect,
     Metadata,
-    NetworkMode,
     PodRole,
     Polling,
     PortList,
@@ -41,14 +40,7 @@ from jina.core.config.values import (
     TextMapping,
     Values,
 )
-from jina.core.enums import (
-    DeploymentRoleType,
-    DockerNetworkMode,
-    FlowInspectType,
-    PodRoleType,
-    PollingType,
-    ProtocolType,
-)
+from jina.core.enums import DeploymentRoleType, FlowInspectType, PodRoleType, PollingType, ProtocolType
 from jina.core.environment import default_host
 from jina.core.errors import ConfigError
 
@@ -152,10 +144,6 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
     """Type that the tensors of the output are converted to."""
     raft_configuration: Values | None = option(None, planned='stateful Executors')
     """Settings of the consensus."""
-    force_network_mode: NetworkMode = option(
-        DockerNetworkMode.AUTO, hidden=True, planned='a choice of container networks'
-    )
-    """Network of the container: AUTO, HOST, BRIDGE or NONE."""
     install_requirements: bool = option(False)
     """Install the ``requirements.txt`` beside the Executor, if there is one, before it is loaded. It takes pip or uv."""
     force_update: bool = option(False, aliases=('force',), planned=_HUB)
@@ -256,7 +244,7 @@ class AroundOptions(DeploymentOptions):
         return f'{self.name or "executor"}/{self.around}-{self.replica_id}'
 
 
-class GatewayOptions(HttpServerOptions, RestartOptions, ServedPodOptions):
+class GatewayOptions(HttpServerOptions, RestartOptions, VolumeOptions, ServedPodOptions):
     """Options of a Flow's gateway: ``Flow(...)``, ``Flow().config_gateway(...)`` and the ``jina gateway`` command."""
 
     owner: ClassVar[str] = 'Gateway'
@@ -279,7 +267,7 @@ class GatewayOptions(HttpServerOptions, RestartOptions, ServedPodOptions):
     proxy: bool = option(False)
     """Reach Executors through the proxy that ``http_proxy``, ``https_proxy`` and ``no_proxy`` name."""
     uses: Any = option(None)
-    """A gateway of your own: a class, the name of one, ``package.module.Class``, a YAML file, YAML or JSON text, or a dict."""
+    """A gateway of your own: a class, the name of one, ``package.module.Class``, a YAML file, YAML or JSON text, a dict, or an image (``docker://...``)."""
     uses_with: Values | None = option(None)
     """Arguments of the gateway's ``__init__``; they override those in its YAML."""
     py_modules: TextList | None = option(None)
@@ -353,8 +341,6 @@ class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOpt
     """Requests that may be in flight at the same time; 0 sets no limit."""
     reuse_session: bool = option(False)
     """Keep the HTTP session between calls."""
-    cors: bool = option(False, cli=False)
-    """Accepted for programs written for the original, and without a meaning for a client: which pages of other origins may call a server is what its own ``cors`` says."""
     metrics: bool = option(False, unsupported=_NO_METRICS)
     """Only servers record metrics."""
     metrics_exporter_host: str | None = option(None, unsupported=_NO_METRICS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from jina.core import constructors
 from jina.core.class_finder import ClassFinder, import_modules, mapping_of, placed_import, py_modules_of
-from jina.core.config import GatewayOptions, build, nearest
+from jina.core.config import CONTAINER_OPTIONS, GatewayOptions, build, nearest
 from jina.core.errors import ConfigError, NotSupportedError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, registered_class
@@ -34,6 +34,7 @@ _NOT_IN_DOCUMENT: Final = frozenset(
     {
         'uses',
         'uses_with',
+        *CONTAINER_OPTIONS,
         'env',
         'extra_search_paths',
         'floating',
@@ -112,16 +113,25 @@ def _find(uses: Any, overrides: LoadOverrides) -> GatewayDefinition:
     if isinstance(uses, str):
         remote = RemoteExecutor.parse(uses)
         if remote is not None:
-            raise NotSupportedError(
-                f'uses={uses!r}: this version can not start a gateway from an image or from the hub',
-                hint='give the class, or the YAML file of the gateway',
-            )
+            raise _refusal(remote)
     elif not isinstance(uses, (Mapping, os.PathLike)) and not hasattr(uses, 'read'):
         raise ConfigError(
             f'uses={uses!r} is no gateway', hint='give a class, its name, package.module.Class, or a YAML file or text'
         )
     source = dict(uses) if isinstance(uses, Mapping) else uses
     return definition_of(load_yaml(source, extra_search_paths=overrides.extra_search_paths), overrides)
+
+
+def _refusal(remote: RemoteExecutor) -> NotSupportedError:
+    if remote.registry == 'docker':
+        return NotSupportedError(
+            f'uses={remote.uri!r} is a container image, and no gateway that a process could load',
+            hint="a Flow starts it: Flow().config_gateway(uses='docker://<image>'), or `gateway: {uses: docker://<image>}` in its YAML",
+        )
+    return NotSupportedError(
+        f'uses={remote.uri!r} is a gateway of the hub, which this version can not fetch',
+        hint='give the class, the YAML file, or an image of the gateway',
+    )
 
 
 def definition_of(

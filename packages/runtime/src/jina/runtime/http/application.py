@@ -17,6 +17,7 @@ from jina.core.errors import ConnectError, JinaError, MissingExtraError
 from jina.core.logging.logger import JinaLogger
 from jina.core.schema import EndpointSchema
 from jina.core.version import __version__
+from jina.runtime import grpc_traffic
 from jina.runtime.access import Access
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.endpoint_types import endpoint_types, missing_endpoint
@@ -302,6 +303,7 @@ class Application:
         return _json_response({})
 
     async def _status(self) -> Response:
+        grpc_traffic.publish()
         return _json_response({'jina': system_facts(), 'envs': environment_facts()})
 
     async def _dry_run(self) -> Response:

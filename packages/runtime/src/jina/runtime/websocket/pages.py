@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from jina.core.environment import environment_facts, system_facts
 from jina.core.errors import AccessError
+from jina.runtime import grpc_traffic
 from jina.runtime.access import Access
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.service import RequestService, count_refusal
@@ -59,6 +60,7 @@ class Pages:
         if path == '/':
             return self._page(request, {})
         if path == '/status' and self._debug:
+            grpc_traffic.publish()
             return self._page(request, {'jina': system_facts(), 'envs': environment_facts()})
         if path == DRY_RUN_PATH:
             return self._page(request, (await dry_run_status(self._service)).to_dict())
