@@ -22,7 +22,8 @@ from jina.core.errors import (
     PortInUseError,
     StartupError,
 )
-from jina.orchestrate import Deployment, export
+from jina.export import KubernetesSettings
+from jina.orchestrate import Deployment, Flow, export
 
 from .executors import Append, Broken, NeverWarm, SlowToClose, WarmUp
 
@@ -268,13 +269,21 @@ def test_wrong_documents(tmp_path: Path) -> None:
 def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deployment = Deployment(uses='docker://registry/encoder:1')
     deployment.to_kubernetes_yaml(str(tmp_path))
-    assert 'image: registry/encoder:1' in (tmp_path / 'executor' / 'executor.yml').read_text()
+    assert 'image: registry/encoder:1' in (tmp_path / 'executor.yml').read_text()
     deployment.to_kubernetes_yaml(tmp_path / 'base', kustomize=True)
-    assert 'executor/executor.yml' in (tmp_path / 'base' / 'kustomization.yaml').read_text()
+    assert '- executor.yml' in (tmp_path / 'base' / 'kustomization.yaml').read_text()
     deployment.to_docker_compose_yaml(str(tmp_path / 'c.yml'))
     assert 'image: registry/encoder:1' in (tmp_path / 'c.yml').read_text()
-    with pytest.raises(ContainerError, match="'BaseExecutor', which is no container image"):
-        Deployment().to_kubernetes_yaml(str(tmp_path))
+    settings = KubernetesSettings(nonroot=True, scrape='none')
+    Flow(monitoring=True, port=12345).add().to_kubernetes_yaml(tmp_path / 'flow', settings=settings)
+    files = sorted(str(file.relative_to(tmp_path / 'flow')) for file in (tmp_path / 'flow').rglob('*.yml'))
+    assert files == ['executor0/executor0.yml', 'gateway/gateway.yml']
+    text = (tmp_path / 'flow' / 'gateway' / 'gateway.yml').read_text()
+    assert 'runAsNonRoot: true' in text
+    assert 'ServiceMonitor' not in text
+    assert '12345' not in text  # Services lead to 8080
+    with pytest.raises(ContainerError, match="'Append', which is no container image"):
+        Deployment(uses=Append).to_kubernetes_yaml(str(tmp_path))
     monkeypatch.setattr(export, '_GROUP', 'jina.nothing')
     with pytest.raises(NotSupportedError, match="there is no exporter 'kubernetes'; run: pip install jina-export"):
         Deployment().to_k8s_yaml(str(tmp_path))

@@ -109,7 +109,7 @@ class ServedPodOptions(PodOptions):
         return False
 
 
-class ExecutorOptions(VolumeOptions, ServedPodOptions):
+class ExecutorOptions(HttpServerOptions, VolumeOptions, ServedPodOptions):
     """Options of one Executor process: the ``jina executor`` command."""
 
     owner: ClassVar[str] = 'Executor'
@@ -187,7 +187,7 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
         return self
 
 
-class DeploymentOptions(HttpServerOptions, RestartOptions, ExecutorOptions):
+class DeploymentOptions(RestartOptions, ExecutorOptions):
     """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
 
     owner: ClassVar[str] = 'Deployment'
