@@ -414,6 +414,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             self._gateway = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
+        count = 1 + (self._gateway is not None)
+        self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Deployment', count, self.num_pods)
 
     def _announce(self) -> None:
         if self._standalone and not self.options.quiet and not self.external:

@@ -43,6 +43,8 @@ class ObservedService:
     """
 
     is_worker = False
+    is_inner = False
+    """Whether gateways call it, for the names of its spans."""
 
     def __init__(self, service: Any, observation: Observation, entry: Entry) -> None:
         self.name: str = service.name
@@ -177,13 +179,15 @@ class ObservedService:
             return '/'
         if isinstance(request, SingleDocumentRequest):
             return STREAM_DOC
-        if not self.is_worker:
+        if not self.is_inner:
             return CALL
         return PROCESS_DATA if many else PROCESS_SINGLE_DATA
 
 
 class ObservedHead(ObservedService):
     """A head that is watched: unlike a gateway it takes lists of requests."""
+
+    is_inner = True
 
     async def process_many(
         self, requests: Sequence[DataRequest], *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
