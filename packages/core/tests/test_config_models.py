@@ -213,6 +213,8 @@ FLOW = {
     'inspect': Fact('string', 'COLLECT', 'REMOVE'),
     'asyncio': flag(),
     'reuse_session': flag(),
+    'dashboard': flag(),
+    'port_dashboard': Fact('integer', 0, 8260),
 }
 CLIENT = {
     **TELEMETRY,

@@ -26,6 +26,7 @@ from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
+from jina.orchestrate.dashboard import check_protocols, monitored, open_dashboard
 from jina.orchestrate.deployment import (
     Deployment,
     check_protection,
@@ -43,6 +44,7 @@ from jina.orchestrate.rolling_restart import FlowRestartMixin
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
+    from jina.client.dashboard.server import Dashboard
     from typing_extensions import Self
 
 _NAME = re.compile(r'[^\W\d][\w.-]*')
@@ -72,7 +74,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
     def __init__(self, **kwargs: Any) -> None:
         Orchestrator.__init__(self)
         launcher.prepare()  # it starts while the options are read
-        values = split_flow_values(kwargs, where='Flow')
+        values = split_flow_values(monitored(kwargs), where='Flow')
         self._values = values
         self.options: FlowOptions = build(FlowOptions, values.flow, where='Flow')
         """Options of the Flow itself."""
@@ -85,6 +87,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         self._deployments: list[Deployment] = []
         self._own_values: dict[str, dict[str, Any]] = {}
         self._gateways: list[Pod] = []
+        self._dashboard: Dashboard | None = None
         if self.options.suppress_root_logging:
             suppress_root_handlers()
         self._prepare()
@@ -285,6 +288,11 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         return None
 
     @property
+    def dashboard_url(self) -> str | None:
+        """Where the page about this Flow is; None without ``dashboard=True``, and while it doesn't run."""
+        return None if self._dashboard is None else self._dashboard.url
+
+    @property
     def env(self) -> dict[str, str] | None:
         """Environment variables that are set in all processes."""
         return self.options.env
@@ -420,6 +428,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         twin._deployments = [Deployment._in_flow(deployment.options) for deployment in self._deployments]
         twin._own_values = dict(self._own_values)
         twin._gateways = []
+        twin._dashboard = None
         return twin
 
     def _exposed(self) -> Mapping[str, Any]:
@@ -469,6 +478,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
                 'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
             )
         refuse_container_options(self.gateway_options)
+        if self.options.dashboard and self.gateway_options.uses is None:
+            check_protocols(self.gateway_options.protocol)
         self._gateways = []
         for deployment in self._deployments:
             deployment.launch()
@@ -484,13 +495,19 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         for number in range(1, options.replicas):
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
+        if self.options.dashboard:
+            self._dashboard = open_dashboard(self)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
 
     def _announce(self) -> None:
         if not self.options.quiet:
-            banner.show(self.kind, self.public_addresses, [deployment.options for deployment in self._deployments])
+            executors = [deployment.options for deployment in self._deployments]
+            banner.show(self.kind, self.public_addresses, executors, dashboard=self.dashboard_url)
 
     def _close(self, grace: float) -> None:
+        if self._dashboard is not None:
+            self._dashboard.close()
+            self._dashboard = None
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
         close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)

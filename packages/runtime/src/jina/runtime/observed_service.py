@@ -57,6 +57,12 @@ class ObservedService:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
 
+    @property
+    def metrics_port(self) -> int | None:
+        """Port where Prometheus finds the metrics of the process; None if they aren't served."""
+        port: int | None = self._observation.telemetry.prometheus_port
+        return port
+
     def waiting(self) -> ObservedService:
         """Returns the same service for requests that wait where Executors behind it would refuse them."""
         return type(self)(waiting(self._service), self._observation, self._entry)
