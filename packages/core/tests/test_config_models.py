@@ -170,6 +170,7 @@ EXECUTOR = {
 DEPLOYMENT = {
     **EXECUTOR,
     'name': text('executor'),
+    'suppress_root_logging': flag(),
     'restart': Fact('string', 'no', 'on-failure:3'),
     'uses_before': Fact('any', None, 'MyExecutor'),
     'uses_after': Fact('any', None, 'MyExecutor'),

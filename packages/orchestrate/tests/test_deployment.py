@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import socket
@@ -316,3 +317,16 @@ def test_a_failed_warm_up_fails_the_start() -> None:
 def test_a_warm_up_counts_for_timeout_ready() -> None:
     with pytest.raises(StartupError, match='timeout_ready'):
         Deployment(name='cold', uses=NeverWarm, uses_with={'hang': True}, timeout_ready=1500).start()
+
+
+def test_handlers_of_the_root_logger_are_removed_if_that_is_asked_for() -> None:
+    root = logging.getLogger()
+    before = list(root.handlers)
+    root.addHandler(logging.NullHandler())
+    try:
+        Deployment()
+        assert len(root.handlers) == len(before) + 1
+        Deployment.load_config({'jtype': 'Deployment', 'with': {'suppress_root_logging': True}})
+        assert root.handlers == []
+    finally:
+        root.handlers[:] = before

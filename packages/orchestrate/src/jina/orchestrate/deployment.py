@@ -20,7 +20,7 @@ from jina.core.config import (
 )
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
-from jina.core.logging import JinaLogger
+from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, deployment_yaml, launcher
 from jina.orchestrate.container import container_pod
@@ -92,6 +92,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         Orchestrator.__init__(self)
         self.options = options
         """All options, with their defaults."""
+        if options.suppress_root_logging:
+            suppress_root_handlers()
         self._standalone = standalone
         self._shards: list[list[Pod]] = []
         self._around: dict[str, Pod] = {}

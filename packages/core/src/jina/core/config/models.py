@@ -187,7 +187,7 @@ class ExecutorOptions(HttpServerOptions, VolumeOptions, ServedPodOptions):
         return self
 
 
-class DeploymentOptions(RestartOptions, ExecutorOptions):
+class DeploymentOptions(RestartOptions, RootLoggingOptions, ExecutorOptions):
     """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
 
     owner: ClassVar[str] = 'Deployment'
