@@ -18,7 +18,13 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 from jina.core import wire
-from jina.core.environment import environment_facts, fast_lane_disabled, local_lane_disabled, system_facts
+from jina.core.environment import (
+    environment_facts,
+    fast_lane_disabled,
+    grpc_traffic,
+    local_lane_disabled,
+    system_facts,
+)
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
@@ -202,6 +208,7 @@ class GrpcServer:
         return await self._unary(raw, context, many=True)
 
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
+        grpc_traffic.received += len(raw)
         metadata, timeout = _metadata(context), context.time_remaining()
         try:
             if self._begin_directly is None:
@@ -214,7 +221,9 @@ class GrpcServer:
             await abort(context, error)
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
-        return as_bytes(answer)
+        serialised = as_bytes(answer)
+        grpc_traffic.sent += len(serialised)
+        return serialised
 
     def _begin_task(
         self,
@@ -278,13 +287,16 @@ class GrpcServer:
 
         async def answer(raw: bytes) -> bytes:
             nonlocal any_failed, service
+            grpc_traffic.received += len(raw)
             first, service = service, self._patient
             response = await first.process(
                 DataRequest.from_bytes(raw), metadata=metadata, timeout=context.time_remaining()
             )
             serialised, failed = serialise(response)
             any_failed |= failed
-            return as_bytes(serialised)
+            sent = as_bytes(serialised)
+            grpc_traffic.sent += len(sent)
+            return sent
 
         stream = CallStream(
             answer,
@@ -310,13 +322,16 @@ class GrpcServer:
         return wanted if capacity is None else min(wanted or capacity, capacity)
 
     async def _stream_doc(self, raw: bytes, context: _Context) -> None:
+        grpc_traffic.received += len(raw)
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
             request.trace = _metadata(context)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
-                    ahead = writer.put(item.to_bytes())
+                    serialised = item.to_bytes()
+                    grpc_traffic.sent += len(serialised)
+                    ahead = writer.put(serialised)
                     if item.is_error:
                         context.set_trailing_metadata(_IS_ERROR)
                         break
