@@ -227,3 +227,11 @@ def test_files_of_a_gateway_that_containers_do_not_have(tmp_path: Path) -> None:
         compose_document(flow)
     with pytest.raises(ConfigError, match='docker_kwargs of Gateway'):
         compose_document(chain(deployment(uses='docker://a'), docker_kwargs={'init': True}))
+
+
+def test_keys_are_for_clients_alone() -> None:
+    flow = chain(deployment(name='one', uses='docker://a', shards=2, env={'JINA_API_KEY': 'secret'}))
+    services = compose_document(flow)['services']
+    assert '--api-key' not in services['gateway']['command']
+    for name in ('one-head', 'one-0', 'one-1'):
+        assert command_of(services[name], '--api-key') == ['[]']  # whatever the variable says

@@ -17,6 +17,7 @@ from jina.core.config import (
     default_of,
     external_addresses,
 )
+from jina.core.config.protection import API_KEY_VARIABLE
 from jina.core.enums import PodRoleType, ProtocolType
 from jina.core.environment import gateway_image as gateway_image_of_variable
 from jina.core.errors import ConfigError, ContainerError
@@ -219,7 +220,7 @@ def _executor(
     only_passes_on = options.uses == default_of(ExecutorOptions, 'uses')
     own = options.model_copy(
         update={
-            **({} if is_public else {option: default_of(ExecutorOptions, option) for option in _OF_THE_SERVER}),
+            **({} if is_public else _behind(options)),
             'uses': options.uses if only_passes_on else CONFIG_FILE,
             'native': True,
             'port': list(ports.values()),
@@ -243,6 +244,14 @@ def _executor(
     )
 
 
+def _behind(options: DeploymentOptions) -> dict[str, Any]:
+    """Options of what only gateways and heads call: it has none of those of the server that clients call, and asks for no key."""
+    found = {option: default_of(ExecutorOptions, option) for option in _OF_THE_SERVER}
+    if API_KEY_VARIABLE in {**(options.env or {}), **(options.env_from_secret or {})}:
+        found['api_key'] = []
+    return found
+
+
 def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Workload:
     name = options.name or 'executor'
     ports = _ports(options, platform) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
@@ -254,6 +263,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
     }
     own = options.model_copy(
         update={
+            **({} if is_public else _behind(options)),
             'pod_role': PodRoleType.HEAD,
             'connection_list': shards,
             'port': list(ports.values()),
