@@ -20,7 +20,6 @@ from jina.core.errors import ConfigError, PortInUseError
 from tests.support.browser import browser
 from tests.support.processes import free_port
 
-
 pytestmark = pytest.mark.timeout(240)
 
 JINA = Path(sys.executable).with_name('jina')

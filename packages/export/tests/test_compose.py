@@ -223,7 +223,7 @@ def test_files_of_a_gateway_that_containers_do_not_have(tmp_path: Path) -> None:
     for name in ('cert.pem', 'key.pem'):
         (tmp_path / name).touch()
     flow = chain(deployment(uses='docker://a'), ssl_certfile=f'{tmp_path}/cert.pem', ssl_keyfile=f'{tmp_path}/key.pem')
-    with pytest.raises(ConfigError, match='ssl_certfile of Gateway is a file of this machine.*; leave it out'):
+    with pytest.raises(ConfigError, match=r'ssl_certfile of Gateway is a file of this machine.*; leave it out'):
         compose_document(flow)
     with pytest.raises(ConfigError, match='docker_kwargs of Gateway'):
         compose_document(chain(deployment(uses='docker://a'), docker_kwargs={'init': True}))

@@ -24,7 +24,9 @@ def test_forms() -> None:
 
 @pytest.mark.parametrize('volume', ['/data:', ':/data', '/data:data', '/data:/', '/a:/b:ro:x'])
 def test_wrong_forms(volume: str) -> None:
-    with pytest.raises(ConfigError, match=r"in volumes of 'encoder' can not be mounted; write HOST_PATH:/CONTAINER_PATH"):
+    with pytest.raises(
+        ConfigError, match=r"in volumes of 'encoder' can not be mounted; write HOST_PATH:/CONTAINER_PATH"
+    ):
         volumes_of(deployment(name='encoder', volumes=[volume]).options)
 
 
@@ -47,5 +49,5 @@ def test_variables_of_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('text', ['ReadWriteOnce', '"ReadWriteOnce"', '[]', '[1]', '{"a": 1}'])
 def test_wrong_access_modes(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv('JINA_K8S_ACCESS_MODES', text)
-    with pytest.raises(ConfigError, match='JINA_K8S_ACCESS_MODES is .*; write a list in JSON'):
+    with pytest.raises(ConfigError, match=r'JINA_K8S_ACCESS_MODES is .*; write a list in JSON'):
         storage_claim()

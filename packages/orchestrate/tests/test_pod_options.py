@@ -29,7 +29,12 @@ def test_a_head_comes_first_and_then_the_first_replica_of_each_shard() -> None:
 
 def test_a_gateway_in_front_of_replicas_records_too() -> None:
     options = DeploymentOptions(
-        replicas=2, tracing=True, traces_exporter_host='collector', metrics=True, monitoring=True, port_monitoring=[1, 2]
+        replicas=2,
+        tracing=True,
+        traces_exporter_host='collector',
+        metrics=True,
+        monitoring=True,
+        port_monitoring=[1, 2],
     )
     front = gateway_options(options, ['a:1', 'b:1'])
     assert (front.tracing, front.traces_exporter_host, front.metrics) == (True, 'collector', True)

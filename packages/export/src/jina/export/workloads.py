@@ -360,7 +360,9 @@ def _given_metrics_port(options: DeploymentOptions | GatewayOptions) -> int:
 
 
 def _arguments(options: Any, kind: type[ExecutorOptions | GatewayOptions], platform: Platform) -> list[str]:
-    further: dict[str, Any] = {'log_config': options.log_config}  # the name of a built-in one, or a path in the container
+    further: dict[str, Any] = {
+        'log_config': options.log_config
+    }  # the name of a built-in one, or a path in the container
     if platform.namespace:
         further['k8s_namespace'] = platform.namespace
     if isinstance(options, DeploymentOptions) and keeps_workspace_in_a_volume(options):

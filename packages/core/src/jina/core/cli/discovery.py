@@ -32,7 +32,9 @@ KNOWN = {
     'dashboard': KnownCommand('jina-client', 'Show a running Flow live on a web page'),
     'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
     'new': KnownCommand('jina-core', 'Make the files of a new project'),
-    'export': KnownCommand('jina-export', 'Write pictures, and files for Docker, Docker Compose, Kubernetes and editors'),
+    'export': KnownCommand(
+        'jina-export', 'Write pictures, and files for Docker, Docker Compose, Kubernetes and editors'
+    ),
     'help': KnownCommand('jina-core', 'Look up a command or an option'),
     'completion': KnownCommand('jina-core', 'Print the completion script of a shell'),
 }
