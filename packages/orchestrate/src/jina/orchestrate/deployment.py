@@ -514,7 +514,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         return {'jtype': 'Deployment', 'version': '1', 'with': deployment_yaml.document_values(self.options)}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Deployment) and self.name == other.name and self.options == other.options
+        """Whether all options are the same, but for where files are looked for: the folder of a YAML file that one comes from."""
+        return isinstance(other, Deployment) and _compared(self.options) == _compared(other.options)
 
     __hash__ = object.__hash__
 
@@ -538,6 +539,10 @@ def check_protection(options: PodOptions) -> None:
 def gateway_addresses(deployment: Deployment) -> list[str]:
     """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted or a name is followed."""
     return [address.dialled for address in deployment.entry_addresses]
+
+
+def _compared(options: DeploymentOptions) -> DeploymentOptions:
+    return options.model_copy(update={'extra_search_paths': []})
 
 
 def _single(values: list[Any]) -> Any:

@@ -377,14 +377,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         return any(deployment.name == name for deployment in self._deployments)
 
     def __eq__(self, other: object) -> bool:
-        """Whether all options of the Flow, its gateway and its Executors are the same."""
+        """Whether all options of the Flow, its gateway and its Executors are the same, but for where files are looked for."""
         if not isinstance(other, Flow):
             return NotImplemented
+        anywhere = {'extra_search_paths': []}
         return (
             type(self) is type(other)
             and self.options == other.options
-            and self.gateway_options == other.gateway_options
-            and [d.options for d in self._deployments] == [d.options for d in other._deployments]
+            and self.gateway_options.model_copy(update=anywhere) == other.gateway_options.model_copy(update=anywhere)
+            and self._deployments == other._deployments
         )
 
     __hash__ = object.__hash__
