@@ -380,7 +380,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         """Whether all options of the Flow, its gateway and its Executors are the same, but for where files are looked for."""
         if not isinstance(other, Flow):
             return NotImplemented
-        anywhere = {'extra_search_paths': []}
+        anywhere: dict[str, Any] = {'extra_search_paths': []}
         return (
             type(self) is type(other)
             and self.options == other.options
