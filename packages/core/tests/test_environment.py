@@ -183,10 +183,3 @@ def test_every_variable_that_is_read_is_reported_or_documented() -> None:
     text = Path(environment.__file__).read_text()
     named = set(re.findall(r'JINA_[A-Z0-9_]*[A-Z0-9]', text))
     assert named == set(environment.REPORTED)
-
-
-def test_bytes_of_the_grpc_server_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.grpc_traffic, 'received', 3)
-    monkeypatch.setattr(environment.grpc_traffic, 'sent', 0)
-    facts = environment.environment_facts()
-    assert (facts['JINA_GRPC_RECV_BYTES'], facts['JINA_GRPC_SEND_BYTES']) == ('3', '0')

@@ -178,29 +178,12 @@ def restarts() -> int:
     return _integer('JINA_RESTARTS', 0)
 
 
-class GrpcTraffic:
-    """Bytes of the messages that the gRPC server of this process has received and sent."""
-
-    __slots__ = ('received', 'sent')
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.sent = 0
-
-
-grpc_traffic = GrpcTraffic()
-"""What is reported as ``JINA_GRPC_RECV_BYTES`` and ``JINA_GRPC_SEND_BYTES``. A process has one server, in one thread."""
-
-
 def environment_facts() -> dict[str, str]:
     """Returns the reported variables and their values, in the documented order; absent ones as ``(unset)``.
 
-    Addresses and metadata of the Executors, which a gateway tells the processes that it starts, are for nobody else. In the process
-    of a gRPC server the bytes that it has received and sent are those until now.
+    Addresses and metadata of the Executors, which a gateway tells the processes that it starts, are for nobody else.
     """
     facts = {name: os.environ.get(name, UNSET) for name in REPORTED}
-    if grpc_traffic.received or grpc_traffic.sent:
-        facts |= {'JINA_GRPC_RECV_BYTES': str(grpc_traffic.received), 'JINA_GRPC_SEND_BYTES': str(grpc_traffic.sent)}
     if facts[STREAMER_ARGS] != UNSET:
         facts[STREAMER_ARGS] = '(set)'
     return facts

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 import grpc
 import grpc.aio
-from jina.core.environment import grpc_traffic
 from jina.core.errors import DeadlineError, JinaError, RequestTypeError, TransportError
 from jina.core.frames import (
     CANCEL,
@@ -159,7 +158,6 @@ class LaneServer:
     async def _read(self) -> None:
         try:
             while (frame := await self._context.read()) is not _EOF:
-                grpc_traffic.received += len(frame)
                 records = self._reader.read(frame)
                 records.reverse()
                 while records:
@@ -180,7 +178,6 @@ class LaneServer:
         while True:
             frame = self._waiting.take()
             if frame is not None:
-                grpc_traffic.sent += len(frame)
                 await self._context.write(frame)
                 self._make_room()
                 if self._gathers and self._waiting.size < GATHER_BYTES and len(self._calls) >= GATHER_FROM:

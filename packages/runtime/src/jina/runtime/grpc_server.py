@@ -18,13 +18,7 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 from jina.core import wire
-from jina.core.environment import (
-    environment_facts,
-    fast_lane_disabled,
-    grpc_traffic,
-    local_lane_disabled,
-    system_facts,
-)
+from jina.core.environment import environment_facts, fast_lane_disabled, local_lane_disabled, system_facts
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
@@ -208,7 +202,6 @@ class GrpcServer:
         return await self._unary(raw, context, many=True)
 
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
-        grpc_traffic.received += len(raw)
         metadata, timeout = _metadata(context), context.time_remaining()
         try:
             if self._begin_directly is None:
@@ -221,9 +214,7 @@ class GrpcServer:
             await abort(context, error)
         if failed:
             context.set_trailing_metadata(_IS_ERROR)
-        serialised = as_bytes(answer)
-        grpc_traffic.sent += len(serialised)
-        return serialised
+        return as_bytes(answer)
 
     def _begin_task(
         self,
@@ -287,16 +278,13 @@ class GrpcServer:
 
         async def answer(raw: bytes) -> bytes:
             nonlocal any_failed, service
-            grpc_traffic.received += len(raw)
             first, service = service, self._patient
             response = await first.process(
                 DataRequest.from_bytes(raw), metadata=metadata, timeout=context.time_remaining()
             )
             serialised, failed = serialise(response)
             any_failed |= failed
-            sent = as_bytes(serialised)
-            grpc_traffic.sent += len(sent)
-            return sent
+            return as_bytes(serialised)
 
         stream = CallStream(
             answer,
@@ -322,16 +310,13 @@ class GrpcServer:
         return wanted if capacity is None else min(wanted or capacity, capacity)
 
     async def _stream_doc(self, raw: bytes, context: _Context) -> None:
-        grpc_traffic.received += len(raw)
         writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
         try:
             request = SingleDocumentRequest.from_bytes(raw)
             request.trace = _metadata(context)
             async with contextlib.aclosing(self._service.stream(request, timeout=context.time_remaining())) as items:
                 async for item in items:
-                    serialised = item.to_bytes()
-                    grpc_traffic.sent += len(serialised)
-                    ahead = writer.put(serialised)
+                    ahead = writer.put(item.to_bytes())
                     if item.is_error:
                         context.set_trailing_metadata(_IS_ERROR)
                         break
