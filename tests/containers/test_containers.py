@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ def test_a_flow_comes_up_answers_survives_a_lost_replica_and_goes_down(
     if shutil.which('docker-compose') is None:
         pytest.skip('needs docker-compose')
     monkeypatch.setenv('JINA_GATEWAY_IMAGE', 'encoder')
-    port = free_port()
+    port, metrics_port = free_port(), free_port()
     flow = (
-        Flow(port=port, protocol='http')
+        Flow(port=port, protocol='http', monitoring=True, port_monitoring=metrics_port)
         .add(name='encoder', uses='docker://encoder', replicas=2)
         .add(name='indexer', uses='docker://indexer', shards=2, polling='ALL')
+        .add(name='passing')  # what has no code of its own runs in the image of gateways
     )
     file = tmp_path / 'docker-compose.yml'
     flow.to_docker_compose_yaml(str(file))
@@ -54,7 +56,7 @@ def test_a_flow_comes_up_answers_survives_a_lost_replica_and_goes_down(
     docker.run(*compose, 'config', '-q')
     docker.run(*compose, 'up', '-d', timeout=300)
     try:
-        _wait_healthy(docker, 6)
+        _wait_healthy(docker, 7)
         client = Client(host='127.0.0.1', port=port, protocol='http')
         seen: set[str] = set()
         for _ in range(20):
@@ -62,6 +64,8 @@ def test_a_flow_comes_up_answers_survives_a_lost_replica_and_goes_down(
             seen.update(doc.encoders or ())
             assert len(doc.shards or ()) == 1  # the same document from both shards, merged
         assert len(seen) == 2, 'one replica got nothing'
+        metrics = urllib.request.urlopen(f'http://127.0.0.1:{metrics_port}/metrics', timeout=30).read().decode()
+        assert 'jina_successful_requests_total{runtime_name="gateway/rep-0"} 20.0' in metrics
         docker.run('docker', 'kill', 'test_encoder-rep-0_1')
         answers = [client.post('/visit', Visit(), return_type=DocList[Visit])[0].encoders for _ in range(20)]
         survivors = {encoder for encoders in answers for encoder in encoders or ()}

@@ -261,11 +261,20 @@ def test_watching_makes_no_requests(flow: Flow, ports: list[int], page: tuple[Br
     assert seen.window.growth('jina_successful_requests_total', 60) == 0
 
 
-def test_without_metrics_the_page_says_what_to_switch_on(flow: Flow, page: tuple[Browser, str]) -> None:
-    with shown(f'grpc://127.0.0.1:{flow.port}') as url:
+def test_without_metrics_the_page_says_what_to_switch_on(page: tuple[Browser, str]) -> None:
+    with Flow(quiet=True).add(name='passing') as plain, shown(f'grpc://127.0.0.1:{plain.port}') as url:
         page[0].open(url)
         page[0].find('#notes', text='monitoring=True')
-        page[0].find('#graph [data-node="teller"]', text='teller')
+        page[0].find('#graph [data-node="passing"]', text='passing')
+
+
+def test_without_addresses_it_asks_the_processes_where_their_metrics_are(flow: Flow, page: tuple[Browser, str]) -> None:
+    with shown(f'grpc://127.0.0.1:{flow.port}') as url, load(flow):
+        page[0].open(url)
+        page[0].find('#executors [data-node="crier"]', text='under way')
+        with urllib.request.urlopen(f'{url}api/overview', timeout=30) as answer:
+            told = {one['name'] for one in json.load(answer)['metrics']}
+    assert told == {'gateway/rep-0', 'crier/rep-0', 'crier/rep-1', 'teller/rep-0'}
 
 
 def test_an_executor_that_is_gone(page: tuple[Browser, str]) -> None:

@@ -84,21 +84,24 @@ def test_exposed_endpoints_of_a_deployment(options: dict[str, Any]) -> None:
         assert fetch(deployment.port, 'GET', '/')[0] == 200
 
 
-def test_the_command_line_takes_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize('kind', ['deployment', 'executor'])
+def test_the_command_line_takes_json(kind: str, tmp_path: Path) -> None:
     (tmp_path / 'upper.py').write_text(
         'from docarray import DocList\nfrom docarray.documents import TextDoc\nfrom jina import Executor, requests\n\n\n'
         'class Up(Executor):\n    @requests(on="/up")\n    def up(self, docs: DocList[TextDoc], **kwargs) -> DocList[TextDoc]:\n'
         '        return docs\n'
     )
     port = free_port()
-    command = [Path(sys.executable).parent / 'jina', 'deployment', '--uses', 'Up', '--py-modules', 'upper.py']
-    command += ['--protocol', 'http', '--port', str(port), '--no-crud-endpoints']
+    command = [Path(sys.executable).parent / 'jina', kind, '--uses', 'Up', '--py-modules', 'upper.py']
+    command += ['--protocol', 'http', '--port', str(port), '--no-crud-endpoints', '--title', 'Mine']
     command += ['--expose-endpoints', '{"/up": {"methods": ["PUT"], "tags": ["mine"], "http_path": "/higher"}}']
     command += ['--uvicorn-kwargs', '{"headers": [["x-mine", "yes"]], "loop": "asyncio"}']
     with peer(command, cwd=tmp_path):
         wait_for_port(port, timeout_s=60)
         assert fetch(port, 'PUT', '/higher', {'data': [{'text': 'a'}]})[0] == 200
-        assert fetch(port, 'GET', '/openapi.json')[1]['paths']['/higher']['put']['tags'] == ['mine']
+        document = fetch(port, 'GET', '/openapi.json')[1]
+        assert document['info']['title'] == 'Mine'
+        assert document['paths']['/higher']['put']['tags'] == ['mine']
         with urllib.request.urlopen(f'http://127.0.0.1:{port}/', timeout=30) as response:
             assert response.headers['x-mine'] == 'yes'
 

@@ -134,3 +134,24 @@ def test_a_deployment_answers_dry_runs_too() -> None:
         assert not deployment.is_deployment_ready(60)
         assert ping('deployment', f'http://localhost:{ports["http"]}') == 1
     assert not deployment.is_deployment_ready()
+
+
+def test_bytes_of_messages_are_counted_however_they_come() -> None:
+    flow = Flow(protocol=['grpc', 'http'], quiet=True).add(uses=Echo)
+    with flow:
+        ports = dict(zip(('grpc', 'http'), flow.port, strict=True))
+
+        def counted() -> tuple[int, int]:
+            with urllib.request.urlopen(f'http://127.0.0.1:{ports["http"]}/status', timeout=60) as answer:
+                envs = json.load(answer)['envs']
+            found = [envs[f'JINA_GRPC_{way}_BYTES'] for way in ('RECV', 'SEND')]
+            return tuple(0 if text == '(unset)' else int(text) for text in found)  # type: ignore[return-value]
+
+        client = Client(port=ports['grpc'])
+        before = counted()
+        for stream in (True, False):
+            client.post('/', DocList[BaseDoc]([BaseDoc(), BaseDoc()]), request_size=1, stream=stream)
+            after = counted()
+            assert after[0] >= before[0] + 100
+            assert after[1] >= before[1] + 100
+            before = after

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
-from jina import Client, Executor, Flow, dynamic_batching, requests
+from jina import Client, Deployment, Executor, Flow, dynamic_batching, requests
 from jina.telemetry.dashboards import export_dashboards, expressions
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -389,3 +389,60 @@ def test_restarts_are_counted_by_the_process_that_was_started_again() -> None:
             until(lambda times=times: flow['one'].restarts['one/rep-0'] == times and flow['one'].is_ready)
             assert scrape(port)[theirs] == times
         assert scrape(gateway_port)[ours] == 0
+
+
+class Part(Executor):
+    @requests(on='/part')
+    def part(self, docs: DocList[TextDoc], **kwargs: Any) -> DocList[TextDoc]:
+        return docs
+
+
+def recorded(receiver: Receiver, **further: Any) -> dict[str, Any]:
+    """Options of something that records all there is."""
+    collector = {'traces_exporter_host': '127.0.0.1', 'traces_exporter_port': receiver.port}
+    env = {'OTEL_BSP_SCHEDULE_DELAY': '100'}
+    return {'tracing': True, **collector, 'monitoring': True, 'quiet': True, 'env': env, **further}
+
+
+def test_a_head_and_its_shards(receiver: Receiver) -> None:
+    gateway_port, *ports = [free_port() for _ in range(4)]
+    flow = Flow(**recorded(receiver, port_monitoring=gateway_port))
+    with flow.add(uses=Part, name='parts', shards=2, polling='ALL', port_monitoring=ports) as flow:
+        receiver.spans()
+        Client(port=flow.port).post('/part', TextDoc())
+        spans = collect_trace(receiver, CALL, 9)
+        by_id = {span.span_id: span for span in spans}
+
+        def path(span: Any) -> list[str]:
+            return [*(path(by_id[span.parent_span_id]) if span.parent_span_id else []), span.name]
+
+        # gateway, its call of the head, the head, its call of a shard, the shard, the method
+        ends = [path(span) for span in spans if span.kind == INTERNAL]
+        assert ends == [[CALL, UNARY, UNARY, UNARY, UNARY, 'part']] * 2
+        samples = [scrape(port) for port in ports]
+        head = {name.replace('parts/head', 'gateway/rep-0') for name in samples[0] if 'parts/head' in name}
+        assert head >= GATEWAY_METRICS
+        assert {name.partition('{')[0] for name in head} >= set(OUTGOING)
+        for shard, found in enumerate(samples[1:]):
+            assert found[f'jina_successful_requests_total{{runtime_name="parts/shard-{shard}/rep-0"}}'] == 1
+
+
+def test_a_deployment_records_in_front_of_its_replicas(receiver: Receiver) -> None:
+    with Deployment(uses=Part, replicas=2, **recorded(receiver)) as deployment:
+        receiver.spans()
+        Client(port=deployment.port).post('/part', TextDoc())
+        names = sorted(span.name for span in collect_trace(receiver, CALL, 4))
+        assert names == sorted([CALL, UNARY, UNARY, 'part'])
+
+
+@pytest.mark.parametrize(('sampler', 'recorded_traces'), [('parentbased_always_off', 0), ('parentbased_always_on', 1)])
+def test_the_sampler_of_the_sdk_decides(sampler: str, recorded_traces: int) -> None:
+    receiver = Receiver()
+    try:
+        options = recorded(receiver, monitoring=False, env={'OTEL_TRACES_SAMPLER': sampler})
+        with Deployment(uses=Part, **options) as deployment:
+            Client(port=deployment.port).post('/part', TextDoc())
+        # closing has sent what was recorded last
+        assert len({span.trace_id for span in receiver.spans()}) == recorded_traces
+    finally:
+        receiver.stop()

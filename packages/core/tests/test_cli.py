@@ -282,12 +282,13 @@ def test_interrupt(environment: dict[str, str]) -> None:
         assert process.wait(10) == 130
 
 
-def test_reader_that_goes_away(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(('words', 'status'), [(['--help'], 0), (['help', 'shop'], 141)])
+def test_reader_that_goes_away(environment: dict[str, str], words: list[str], status: int) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, 'w') as pipe:
-        done = subprocess.run([JINA, '--help'], env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (0, '')
+        done = subprocess.run([JINA, *words], env=environment, stdout=pipe, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (status, '')
 
 
 def test_entry_point_that_is_no_command(jina: Run, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ TARGETS = {
     'name': 'flow',
     'inspect': 'flow',
     'suppress_root_logging': 'flow',
+    'dashboard': 'flow',
+    'port_dashboard': 'flow',
     'asyncio': 'flow',
     'reuse_session': 'flow',
     'workspace': 'flow gateway executors',

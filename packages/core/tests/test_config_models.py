@@ -127,8 +127,19 @@ BASE = {
     'compression': Fact('string', None, 'Gzip'),
     'timeout_send': Fact('integer', None, -1),
 }
+HTTP_SERVER = {
+    'title': text(),
+    'description': text(),
+    'cors': flag(),
+    'no_debug_endpoints': flag(),
+    'no_crud_endpoints': flag(),
+    'expose_endpoints': Fact('object', None, {'/foo': {'summary': 'something', 'methods': ['PUT']}}),
+    'expose_graphql_endpoint': flag(),
+    'uvicorn_kwargs': values(),
+}
 EXECUTOR = {
     **BASE,
+    **HTTP_SERVER,
     'polling': Fact('any', 'ANY', 'ALL'),
     'shards': Fact('integer', 1, 2),
     'replicas': Fact('integer', 1, 2),
@@ -156,20 +167,10 @@ EXECUTOR = {
     'uses_after_address': text(),
     'connection_list': Fact('object', None, {'0': ['localhost:1']}),
 }
-HTTP_SERVER = {
-    'title': text(),
-    'description': text(),
-    'cors': flag(),
-    'no_debug_endpoints': flag(),
-    'no_crud_endpoints': flag(),
-    'expose_endpoints': Fact('object', None, {'/foo': {'summary': 'something', 'methods': ['PUT']}}),
-    'expose_graphql_endpoint': flag(),
-    'uvicorn_kwargs': values(),
-}
 DEPLOYMENT = {
     **EXECUTOR,
-    **HTTP_SERVER,
     'name': text('executor'),
+    'suppress_root_logging': flag(),
     'restart': Fact('string', 'no', 'on-failure:3'),
     'uses_before': Fact('any', None, 'MyExecutor'),
     'uses_after': Fact('any', None, 'MyExecutor'),
@@ -217,6 +218,8 @@ FLOW = {
     'inspect': Fact('string', 'COLLECT', 'REMOVE'),
     'asyncio': flag(),
     'reuse_session': flag(),
+    'dashboard': flag(),
+    'port_dashboard': Fact('integer', 0, 8260),
 }
 CLIENT = {
     **TELEMETRY,

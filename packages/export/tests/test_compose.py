@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -126,6 +128,83 @@ def test_settings_of_a_gateway_that_can_not_be_exported() -> None:
     gateway = {'uses': 'docker://own', 'docker_kwargs': {'init': True}}
     with pytest.raises(ConfigError, match='docker_kwargs of Gateway is for the Docker SDK'):
         compose_document(chain(deployment(name='one', uses='docker://one'), **gateway))
+def command_of(service: dict[str, Any], flag: str) -> list[str]:
+    """The values behind a flag."""
+    words = service['command'][service['command'].index(flag) + 1 :]
+    return list(takewhile(lambda word: not word.startswith('--'), words))
+
+
+def test_metrics_are_where_prometheus_was_told() -> None:
+    flow = chain(
+        deployment(name='one', uses='docker://a', monitoring=True, port_monitoring=[9000]),
+        deployment(name='two', uses='docker://a', monitoring=True, replicas=2, port_monitoring=[9001, 9002]),
+        deployment(name='three', uses='docker://a', monitoring=True, replicas=2, port_monitoring=[9003]),
+        deployment(name='four', uses='docker://a', monitoring=True),
+        port=8080,
+        monitoring=True,
+        port_monitoring=[8000],
+    )
+    services = compose_document(flow)['services']
+    assert {name: service.get('ports') for name, service in services.items()} == {
+        'one': ['9000:9000'],
+        'two-rep-0': ['9001:9001'],
+        'two-rep-1': ['9002:9002'],
+        'three-rep-0': None,  # both want it, and it can be one's only
+        'three-rep-1': None,
+        'four': None,
+        'gateway': ['8080:8080', '8000:8000'],
+    }
+    assert services['three-rep-1']['expose'] == ['8080', '9003']
+    # a process takes the entry of its number
+    assert command_of(services['two-rep-1'], '--port-monitoring')[1] == '9002'
+    assert command_of(services['three-rep-1'], '--port-monitoring')[1] == '9003'
+
+
+def test_executors_that_only_pass_documents_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('JINA_GATEWAY_IMAGE', raising=False)
+    services = compose_document(chain(deployment(name='executor0')))['services']
+    assert services['executor0']['image'] == services['gateway']['image'] == f'jina-gateway:{__version__}'
+    assert '--uses' not in services['executor0']['command']
+    assert list(compose_document(deployment())['services']) == ['executor']
+
+
+def test_named_volumes_paths_and_a_workspace_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('JINA_LOG_LEVEL', 'DEBUG')
+    volumes = ['models:/models:ro', 'host/path:/data']
+    flow = chain(
+        deployment(
+            name='one',
+            uses='docker://a',
+            volumes=volumes,
+            workspace='/data/work',
+            log_config='json',
+            entrypoint='sh -c',
+            shards=2,
+        ),
+        deployment(name='two', uses='docker://a', volumes=['models:/m']),
+    )
+    document = compose_document(flow)
+    assert document['volumes'] == {'models': {}}
+    service = document['services']['one-0']
+    assert service['volumes'] == ['models:/models:ro', f'{tmp_path}/host/path:/data']
+    assert command_of(service, '--workspace') == ['/data/work']
+    assert command_of(service, '--log-config') == ['json']
+    assert service['entrypoint'] == ['sh', '-c']
+    assert document['services']['one-head']['entrypoint'] == ['jina']  # another image
+    assert service['environment'] == {'JINA_LOG_LEVEL': 'DEBUG'}
+    assert 'volumes' not in compose_document(documented())
+
+
+def test_the_server_that_clients_call_has_its_options() -> None:
+    options: dict[str, Any] = {'title': 'Mine', 'cors': True, 'max_request_bytes': 1000, 'tracing': True}
+    alone = compose_document(deployment(uses='docker://a', protocol='http', **options))['services']['executor']
+    several = compose_document(deployment(uses='docker://a', protocol='http', replicas=2, **options))['services']
+    for service in (alone, several['executor-gateway']):
+        assert command_of(service, '--title') == ['Mine']
+        assert {'--cors', '--max-request-bytes', '--tracing'} <= set(service['command'])
+    assert '--tracing' in several['executor-rep-0']['command']
+    assert not {'--cors', '--title', '--max-request-bytes'} & set(several['executor-rep-0']['command'])
 
 
 @pytest.mark.parametrize(
@@ -143,8 +222,31 @@ def test_settings_of_a_gateway_that_can_not_be_exported() -> None:
             ConfigError,
             'force_network_mode of Deployment .* can not be exported; leave it out',
         ),
+            {'uses': 'docker://a', 'env_from_secret': {'A': {'name': 'b', 'key': 'c'}}},
+            ConfigError,
+            "env_from_secret of 'one' names secrets of Kubernetes.*; set the variables in env",
+        ),
+        ({'uses': 'docker://a', 'volumes': ['/data:data']}, ConfigError, "'/data:data' in volumes of 'one'"),
     ],
 )
 def test_what_can_not_be_exported(options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         compose_document(chain(deployment(name='one', **options)))
+
+
+def test_files_of_a_gateway_that_containers_do_not_have(tmp_path: Path) -> None:
+    for name in ('cert.pem', 'key.pem'):
+        (tmp_path / name).touch()
+    flow = chain(deployment(uses='docker://a'), ssl_certfile=f'{tmp_path}/cert.pem', ssl_keyfile=f'{tmp_path}/key.pem')
+    with pytest.raises(ConfigError, match=r'ssl_certfile of Gateway is a file of this machine.*; leave it out'):
+        compose_document(flow)
+    with pytest.raises(ConfigError, match='docker_kwargs of Gateway'):
+        compose_document(chain(deployment(uses='docker://a'), docker_kwargs={'init': True}))
+
+
+def test_keys_are_for_clients_alone() -> None:
+    flow = chain(deployment(name='one', uses='docker://a', shards=2, env={'JINA_API_KEY': 'secret'}))
+    services = compose_document(flow)['services']
+    assert '--api-key' not in services['gateway']['command']
+    for name in ('one-head', 'one-0', 'one-1'):
+        assert command_of(services[name], '--api-key') == ['[]']  # whatever the variable says

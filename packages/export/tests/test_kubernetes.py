@@ -279,3 +279,62 @@ def test_what_can_not_be_exported(options: dict[str, Any], message: str) -> None
     subject = chain(deployment(**{'name': 'one', 'uses': 'docker://image', **options}))
     with pytest.raises(ConfigError, match=message):
         manifests(subject, KubernetesSettings())
+
+
+def container_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    (container,) = objects[1]['spec']['template']['spec']['containers']
+    return dict(container)
+
+
+def test_ports_are_numbered_whatever_was_given() -> None:
+    objects = manifests(
+        chain(deployment(name='one', uses='docker://a', port=[4000]), port=[12345, 12346], protocol=['http', 'grpc']),
+        KubernetesSettings(),
+    )
+    assert [port['port'] for port in objects['gateway/gateway'][0]['spec']['ports']] == [8080, 8081]
+    assert {'8080', '8081'} <= set(container_of(objects['gateway/gateway'])['args'])
+    assert container_of(objects['one/one'])['ports'] == [{'name': 'grpc', 'containerPort': 8080}]
+    alone = manifests(deployment(uses='docker://a', protocol='http', port=[12345], title='Mine'), KubernetesSettings())
+    assert container_of(alone['executor'])['ports'] == [{'name': 'http', 'containerPort': 8080}]
+    assert 'Mine' in container_of(alone['executor'])['args']
+
+
+def test_executors_that_only_pass_documents_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('JINA_GATEWAY_IMAGE', 'own-gateway')
+    objects = manifests(chain(deployment(name='executor0'), replicas=3), KubernetesSettings())
+    assert objects['gateway/gateway'][1]['spec']['replicas'] == 3
+    container = container_of(objects['executor0/executor0'])
+    assert container['image'] == 'own-gateway'
+    assert '--uses' not in container['args']
+
+
+def test_storage_and_what_containers_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('JINA_K8S_ACCESS_MODES', '["ReadWriteMany"]')
+    monkeypatch.setenv('JINA_K8S_STORAGE_CLASS_NAME', 'fast')
+    monkeypatch.setenv('JINA_K8S_STORAGE_CAPACITY', '3Gi')
+    monkeypatch.setenv('JINA_LOG_LEVEL', 'DEBUG')
+    one = deployment(
+        name='one',
+        uses='docker://a',
+        volumes=['/srv/data:/data', 'models:/models:ro'],
+        workspace='/data/work',
+        log_config='/app/logging.yml',
+        entrypoint='python -m mine',
+    )
+    objects = manifests(one, KubernetesSettings())['one']
+    for claim in objects[1]['spec']['volumeClaimTemplates']:
+        assert claim['spec'] == {
+            'accessModes': ['ReadWriteMany'],
+            'resources': {'requests': {'storage': '3Gi'}},
+            'storageClassName': 'fast',
+        }
+    container = container_of(objects)
+    assert container['volumeMounts'] == [
+        {'name': 'volume-0', 'mountPath': '/data'},
+        {'name': 'volume-1', 'mountPath': '/models', 'readOnly': True},
+    ]
+    assert container['command'] == ['python', '-m', 'mine']
+    arguments = container['args']
+    for flag, value in (('--workspace', '/data/work'), ('--log-config', '/app/logging.yml')):
+        assert arguments[arguments.index(flag) + 1] == value
+    assert {'name': 'JINA_LOG_LEVEL', 'value': 'DEBUG'} in container['env']

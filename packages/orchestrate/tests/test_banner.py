@@ -71,3 +71,10 @@ def test_several_processes_are_counted(capsys: pytest.CaptureFixture[str]) -> No
         ['many', '2', 'shards', 'of', '4', 'replicas'],
         ['parts', '5', 'shards'],
     ]
+
+
+def test_the_page_about_a_flow_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    banner.show('Flow', [], dashboard='http://127.0.0.1:8260/')
+    printed = capsys.readouterr().out
+    assert 'Dashboard' in printed
+    assert 'http://127.0.0.1:8260/' in printed

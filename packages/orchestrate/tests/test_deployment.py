@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import socket
@@ -22,7 +23,8 @@ from jina.core.errors import (
     PortInUseError,
     StartupError,
 )
-from jina.orchestrate import Deployment, export
+from jina.export import KubernetesSettings
+from jina.orchestrate import Deployment, Flow, export
 
 from .executors import Append, Broken, NeverWarm, SlowToClose, WarmUp
 
@@ -268,13 +270,21 @@ def test_wrong_documents(tmp_path: Path) -> None:
 def test_exporters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deployment = Deployment(uses='docker://registry/encoder:1')
     deployment.to_kubernetes_yaml(str(tmp_path))
-    assert 'image: registry/encoder:1' in (tmp_path / 'executor' / 'executor.yml').read_text()
+    assert 'image: registry/encoder:1' in (tmp_path / 'executor.yml').read_text()
     deployment.to_kubernetes_yaml(tmp_path / 'base', kustomize=True)
-    assert 'executor/executor.yml' in (tmp_path / 'base' / 'kustomization.yaml').read_text()
+    assert '- executor.yml' in (tmp_path / 'base' / 'kustomization.yaml').read_text()
     deployment.to_docker_compose_yaml(str(tmp_path / 'c.yml'))
     assert 'image: registry/encoder:1' in (tmp_path / 'c.yml').read_text()
-    with pytest.raises(ContainerError, match="'BaseExecutor', which is no container image"):
-        Deployment().to_kubernetes_yaml(str(tmp_path))
+    settings = KubernetesSettings(nonroot=True, scrape='none')
+    Flow(monitoring=True, port=12345).add().to_kubernetes_yaml(tmp_path / 'flow', settings=settings)
+    files = sorted(str(file.relative_to(tmp_path / 'flow')) for file in (tmp_path / 'flow').rglob('*.yml'))
+    assert files == ['executor0/executor0.yml', 'gateway/gateway.yml']
+    text = (tmp_path / 'flow' / 'gateway' / 'gateway.yml').read_text()
+    assert 'runAsNonRoot: true' in text
+    assert 'ServiceMonitor' not in text
+    assert '12345' not in text  # Services lead to 8080
+    with pytest.raises(ContainerError, match="'Append', which is no container image"):
+        Deployment(uses=Append).to_kubernetes_yaml(str(tmp_path))
     monkeypatch.setattr(export, '_GROUP', 'jina.nothing')
     with pytest.raises(NotSupportedError, match="there is no exporter 'kubernetes'; run: pip install jina-export"):
         Deployment().to_k8s_yaml(str(tmp_path))
@@ -317,3 +327,16 @@ def test_a_failed_warm_up_fails_the_start() -> None:
 def test_a_warm_up_counts_for_timeout_ready() -> None:
     with pytest.raises(StartupError, match='timeout_ready'):
         Deployment(name='cold', uses=NeverWarm, uses_with={'hang': True}, timeout_ready=1500).start()
+
+
+def test_handlers_of_the_root_logger_are_removed_if_that_is_asked_for() -> None:
+    root = logging.getLogger()
+    before = list(root.handlers)
+    root.addHandler(logging.NullHandler())
+    try:
+        Deployment()
+        assert len(root.handlers) == len(before) + 1
+        Deployment.load_config({'jtype': 'Deployment', 'with': {'suppress_root_logging': True}})
+        assert root.handlers == []
+    finally:
+        root.handlers[:] = before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -290,11 +291,16 @@ def test_inspections_are_gathered_by_an_executor_of_their_own() -> None:
     assert from_yaml.needs_all('j')['j'].needs == ['g']
 
 
-def test_equality() -> None:
+def test_equality(tmp_path: Path) -> None:
     assert three() == three() != three().add(name='d')
     assert Flow(port=1) != Flow(port=2)
     assert Flow() != 'Flow'
     assert Flow.load_config(three().to_config()) == three()
+    three().save_config(tmp_path / 'flow.yml')
+    assert Flow.load_config(str(tmp_path / 'flow.yml')) == three(), 'it knows the folder, which is no difference'
+    deployment = Deployment(name='a', replicas=2)
+    deployment.save_config(tmp_path / 'deployment.yml')
+    assert Deployment.load_config(str(tmp_path / 'deployment.yml')) == deployment != Deployment(name='a')
 
 
 @pytest.mark.parametrize(

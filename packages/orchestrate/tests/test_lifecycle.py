@@ -102,6 +102,19 @@ def test_variables_override_what_is_configured(run: Callable[..., list[str]]) ->
     assert levels['two/rep-0'] <= {'ERROR', 'CRITICAL'}
 
 
+def test_debugging_tells_who_listens_where_and_who_calls_whom(run: Callable[..., list[str]]) -> None:
+    lines = [line.strip() for line in run('log_config: plain', JINA_LOG_LEVEL='DEBUG')]
+
+    def found(pattern: str) -> int:
+        return sum(re.fullmatch(pattern, line) is not None for line in lines)
+
+    assert found(r'one/rep-[01]@\d+\[D\]:start listening on 0\.0\.0\.0:\d+') == 2
+    assert found(r'gateway/rep-0@\d+\[D\]:start server bound to 0\.0\.0\.0:\d+') == 1
+    assert found(r'gateway/rep-0@\d+\[D\]:adding connection for deployment one to grpc://0\.0\.0\.0:\d+') == 2
+    assert found(r'two/rep-0@\d+\[S\]:Executor Talker is ready and listening on .*') == 1
+    assert found(r'Flow@\d+\[D\]:3 Deployments \(i\.e\. 4 Pods\) are running in this Flow') == 1
+
+
 def test_default_host_and_port_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('JINA_DEFAULT_HOST', '127.0.0.1')
     monkeypatch.setenv('JINA_RANDOM_PORT_MIN', '27000')

@@ -33,6 +33,7 @@ __all__ = [
     'FAST_LANE',
     'IS_ERROR_KEY',
     'MESSAGE_BYTES',
+    'METRICS_FACT',
     'NO_LIMITS',
     'PREFETCH_KEY',
     'PROCESS_DATA',
@@ -77,6 +78,8 @@ DRY_RUN: Final = '/jina.JinaGatewayDryRunRPC/dry_run'
 STATUS: Final = '/jina.JinaInfoRPC/_status'
 TOPOLOGY_FACT: Final = 'topology'
 """What gateways add to the facts of ``_status`` over gRPC: their graph and the addresses behind it, as JSON."""
+METRICS_FACT: Final = 'metrics_port'
+"""What processes add that serve metrics to Prometheus: the port."""
 SNAPSHOT: Final = '/jina.JinaExecutorSnapshot/snapshot'
 SNAPSHOT_STATUS: Final = '/jina.JinaExecutorSnapshotProgress/snapshot_status'
 RESTORE: Final = '/jina.JinaExecutorRestore/restore'

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from jina.core.enums import ProtocolType
+from jina.core.environment import log_level
 from jina.core.errors import ConfigError
+from jina.export.volumes import Volume, storage_claim, volumes_of
 from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
 from jina.export.yaml_text import to_yaml
 
@@ -24,7 +26,6 @@ PRE_STOP_S: Final = 5
 _USER: Final = 1000
 _NAME: Final = re.compile(r'[a-z0-9]([-a-z0-9]*[a-z0-9])?')
 _LONGEST_NAME: Final = 63
-_STORAGE: Final = '5Gi'
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ def manifests(subject: Any, settings: KubernetesSettings) -> dict[str, list[Mani
     platform = Platform(
         address=lambda name: f'{scheme}{name}.{settings.namespace}.svc:{EXECUTOR_PORT}',
         splits_replicas=False,
+        takes_ports=False,
         namespace=settings.namespace,
     )
-    in_folders = hasattr(subject, 'gateway_options')
+    in_folders = hasattr(subject, 'topology')  # a Flow
     found: dict[str, list[Manifest]] = {}
     for workload in workloads(subject, platform):
         _check_name(workload.name)
@@ -257,26 +259,31 @@ def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
     return {'apiVersion': 'apps/v1', 'kind': kind, 'metadata': metadata, 'spec': spec}
 
 
-def _volumes(workload: Workload) -> dict[str, str]:
-    """The path of each volume in the container, by its name."""
+def _volumes(workload: Workload) -> dict[str, Volume]:
+    """The volumes of an Executor by the names of their claims."""
     source = workload.source
     if not workload.has_volumes:
         return {}
-    found: dict[str, str] = {}
-    for number, volume in enumerate(source.volumes or ()):
-        path = volume.rpartition(':')[2]
-        found[f'volume-{number}'] = path if path.startswith('/') else f'/{path}'
-    return found
+    return {f'volume-{number}': volume for number, volume in enumerate(volumes_of(source))}
+
+
+def _mount(name: str, volume: Volume) -> dict[str, Any]:
+    mount: dict[str, Any] = {'name': name, 'mountPath': volume.target}
+    return {**mount, 'readOnly': True} if volume.mode == 'ro' else mount
 
 
 def _claim(name: str) -> dict[str, Any]:
-    return {
-        'metadata': {'name': name},
-        'spec': {'accessModes': ['ReadWriteOnce'], 'resources': {'requests': {'storage': _STORAGE}}},
+    wanted = storage_claim()
+    spec: dict[str, Any] = {
+        'accessModes': list(wanted.access_modes),
+        'resources': {'requests': {'storage': wanted.capacity}},
     }
+    if wanted.storage_class:
+        spec['storageClassName'] = wanted.storage_class
+    return {'metadata': {'name': name}, 'spec': spec}
 
 
-def _pod(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, str]) -> dict[str, Any]:
+def _pod(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, Volume]) -> dict[str, Any]:
     spec: dict[str, Any] = {
         'terminationGracePeriodSeconds': GRACE_S,
         'containers': [_container(workload, settings, volumes)],
@@ -293,7 +300,7 @@ def _pod(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str,
     return spec
 
 
-def _container(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, str]) -> dict[str, Any]:
+def _container(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, Volume]) -> dict[str, Any]:
     source = workload.source
     ports = [{'name': _port_name(protocol), 'containerPort': port} for protocol, port in workload.ports.items()]
     if workload.metrics_port is not None:
@@ -302,7 +309,7 @@ def _container(workload: Workload, settings: KubernetesSettings, volumes: Mappin
         'name': workload.role if workload.role != 'executor' else 'executor',
         'image': workload.image,
         'imagePullPolicy': 'IfNotPresent',
-        'command': [source.entrypoint or 'jina'],
+        'command': list(workload.program),
         # Kubernetes fills in $(NAME)
         'args': [argument.replace('$(', '$$(') for argument in workload.arguments],
         'ports': ports,
@@ -320,7 +327,7 @@ def _container(workload: Workload, settings: KubernetesSettings, volumes: Mappin
     if resources:
         container['resources'] = resources
     if volumes:
-        container['volumeMounts'] = [{'name': name, 'mountPath': path} for name, path in volumes.items()]
+        container['volumeMounts'] = [_mount(name, volume) for name, volume in volumes.items()]
     if settings.nonroot:
         container['securityContext'] = {'allowPrivilegeEscalation': False, 'capabilities': {'drop': ['ALL']}}
     return container
@@ -337,7 +344,10 @@ def _gpu_count(gpus: str) -> int:
 
 def _environment(workload: Workload) -> list[dict[str, Any]]:
     source = workload.source
-    plain = [{'name': str(name), 'value': str(value)} for name, value in (source.env or {}).items()]
+    given = {str(name): str(value) for name, value in (source.env or {}).items()}
+    if (level := log_level()) is not None and 'JINA_LOG_LEVEL' not in (source.env_from_secret or {}):
+        given.setdefault('JINA_LOG_LEVEL', level)
+    plain = [{'name': name, 'value': value} for name, value in given.items()]
     secret = []
     for name, entry in (source.env_from_secret or {}).items():
         if not isinstance(entry, Mapping) or set(entry) != {'name', 'key'}:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from jina.core.config import (
+    PUBLIC_OPTIONS,
     DeploymentOptions,
     ExecutorOptions,
     GatewayOptions,
@@ -16,11 +17,14 @@ from jina.core.config import (
     default_of,
     external_addresses,
 )
+from jina.core.config.protection import API_KEY_VARIABLE
 from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType
+from jina.core.environment import gateway_image as gateway_image_of_variable
 from jina.core.errors import ConfigError, ContainerError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.topology import Node, Topology
 from jina.core.version import __version__
+from jina.export.volumes import keeps_workspace_in_a_volume
 
 __all__ = ['EXECUTOR_PORT', 'METRICS_PORT', 'Platform', 'Workload', 'gateway_image', 'workloads']
 
@@ -31,6 +35,17 @@ METRICS_PORT: Final = 9090
 CONFIG_FILE: Final = 'config.yml'
 """Where the YAML of an Executor or a gateway is expected in its image; an image can't be asked."""
 _GATEWAY: Final = 'gateway'
+_OF_THE_SERVER: Final = (
+    *('title', 'description', 'cors', 'no_debug_endpoints', 'no_crud_endpoints'),
+    *('expose_endpoints', 'expose_graphql_endpoint', 'uvicorn_kwargs', *PUBLIC_OPTIONS),
+)
+"""Options of the server that clients call. Those behind it don't have them."""
+_OF_THE_FRONT: Final = (
+    *('timeout_ctrl', 'log_config', 'quiet', 'quiet_error', 'timeout_ready', 'timeout_send', 'retries', 'compression'),
+    *('grpc_server_options', 'grpc_channel_options', 'monitoring', 'tracing', 'traces_exporter_host'),
+    *('traces_exporter_port', 'metrics', 'metrics_exporter_host', 'metrics_exporter_port', *_OF_THE_SERVER),
+)
+"""Options of a Deployment that the gateway in front of its replicas has."""
 Role: TypeAlias = Literal['gateway', 'head', 'executor']
 
 
@@ -42,11 +57,13 @@ class Platform:
         address: Gives ``host:port`` of a workload from its name; what a gateway or head calls.
         splits_replicas: Replicas are workloads of their own, instead of a number of one.
         namespace: Kubernetes namespace, empty elsewhere.
+        takes_ports: Ports that were given count; elsewhere names lead to containers, and ports are numbered from 8080 on.
     """
 
     address: Callable[[str], str]
     splits_replicas: bool
     namespace: str = ''
+    takes_ports: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,14 @@ class Workload:
 
     @property
     def has_volumes(self) -> bool:
-        """Whether it takes volumes and GPUs: it is an Executor, or the gateway of a Flow, and none that a Deployment puts in front."""
+        """Whether it takes volumes, GPUs and an entrypoint: an Executor, or the gateway of a Flow, and none in front of a Deployment."""
         return self.role == 'executor' or isinstance(self.source, GatewayOptions)
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """What gets the arguments: ``jina``, or the ``entrypoint`` of the image that an Executor or a gateway is."""
+        own = self.source.entrypoint if self.has_volumes else None
+        return tuple(shlex.split(own)) if own else ('jina',)
 
     @property
     def first_address(self) -> PodAddress:
@@ -93,7 +116,12 @@ def gateway_image(options: GatewayOptions) -> str:
     """The image of a gateway: that of a custom one, else the variable ``JINA_GATEWAY_IMAGE``, else one of our version."""
     if options.uses is not None:
         return _image(options.uses, 'the gateway')
-    return os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}'
+    return _framework_image()
+
+
+def _framework_image() -> str:
+    """The image of what needs no code but the framework's: gateways, heads, and Executors that pass documents on."""
+    return gateway_image_of_variable() or f'jina-gateway:{__version__}'
 
 
 def workloads(subject: Any, platform: Platform) -> list[Workload]:
@@ -108,7 +136,7 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
 
     Raises:
         ContainerError: An Executor isn't a container image.
-        ConfigError: It is an Executor of the hub, which can't be looked up here.
+        ConfigError: It is an Executor of the hub, which can't be looked up here, or an option can't be exported.
         TopologyError: The graph is invalid.
     """
     if hasattr(subject, 'topology'):
@@ -130,13 +158,18 @@ def _check_settings(options: DeploymentOptions | GatewayOptions) -> None:
             f'force_network_mode of {options.owner} is for containers that a Flow starts itself, and can not be exported',
             hint='leave it out: exported containers have a network of their own',
         )
+    if options.ssl_certfile:
+        raise ConfigError(
+            f'ssl_certfile of {options.owner} is a file of this machine, which containers do not have',
+            hint='leave it out: an ingress or a load balancer in front encrypts, or --ssl-certfile in the exported arguments',
+        )
 
 
 def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
     topology: Topology = flow.topology
     deployments = list(flow.deployments)
     given: GatewayOptions = flow.gateway_options
-    ports = _ports(given)
+    ports = _ports(given, platform)
     options = given.model_copy(
         update={
             'graph_description': topology.description(),
@@ -194,10 +227,12 @@ def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public:
 def _executor(
     options: DeploymentOptions, platform: Platform, name: str, *, is_public: bool = False, replicas: int = 1
 ) -> Workload:
-    ports = _ports(options) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
+    ports = _ports(options, platform) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
+    only_passes_on = options.uses == default_of(ExecutorOptions, 'uses')
     own = options.model_copy(
         update={
-            'uses': CONFIG_FILE,
+            **({} if is_public else _behind(options)),
+            'uses': options.uses if only_passes_on else CONFIG_FILE,
             'native': True,
             'port': list(ports.values()),
             'protocol': list(ports),
@@ -205,11 +240,12 @@ def _executor(
             **_monitoring(options),
         }
     )
+    who = f'the Executor {options.name or "executor"!r}'
     return Workload(
         name=name,
         deployment=options.name or 'executor',
         role='executor',
-        image=_image(options.uses, f'the Executor {options.name or "executor"!r}'),
+        image=_framework_image() if only_passes_on else _image(options.uses, who),
         arguments=('executor', *_arguments(own, ExecutorOptions, platform)),
         options=own,
         source=options,
@@ -219,9 +255,17 @@ def _executor(
     )
 
 
+def _behind(options: DeploymentOptions) -> dict[str, Any]:
+    """Options of what only gateways and heads call: it has none of those of the server that clients call, and asks for no key."""
+    found = {option: default_of(ExecutorOptions, option) for option in _OF_THE_SERVER}
+    if API_KEY_VARIABLE in {**(options.env or {}), **(options.env_from_secret or {})}:
+        found['api_key'] = []
+    return found
+
+
 def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Workload:
     name = options.name or 'executor'
-    ports = _ports(options) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
+    ports = _ports(options, platform) if is_public else {ProtocolType.GRPC: EXECUTOR_PORT}
     shards = {str(number): _targets(options, platform, f'{name}-{number}') for number in range(options.shards)}
     around = {
         f'{one}_address': platform.address(f'{name}-{one.replace("_", "-")}')
@@ -230,6 +274,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
     }
     own = options.model_copy(
         update={
+            **({} if is_public else _behind(options)),
             'pod_role': PodRoleType.HEAD,
             'connection_list': shards,
             'port': list(ports.values()),
@@ -246,7 +291,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
         name=f'{name}-head',
         deployment=name,
         role='head',
-        image=os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}',
+        image=_framework_image(),
         arguments=('executor', *_arguments(own, ExecutorOptions, platform)),
         options=own,
         source=options,
@@ -258,7 +303,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
 def _front(options: DeploymentOptions, platform: Platform) -> Workload:
     """The gateway in front of the replicas of a Deployment that clients call."""
     name = options.name or 'executor'
-    ports = _ports(options)
+    ports = _ports(options, platform)
     own = GatewayOptions(
         name=f'{name}-gateway',
         pod_role=PodRoleType.GATEWAY,
@@ -266,17 +311,22 @@ def _front(options: DeploymentOptions, platform: Platform) -> Workload:
         port=list(ports.values()),
         graph_description=Topology([Node(name)]).description(),
         deployments_addresses={name: _targets(options, platform, name)},
-        **{key: getattr(options, key) for key in ('timeout_send', 'retries', 'title', 'description', 'cors')},
+    ).model_copy(
+        update={
+            **{option: getattr(options, option) for option in _OF_THE_FRONT},
+            'port_monitoring': [METRICS_PORT] if options.monitoring else [],  # those that were given are the replicas'
+        }
     )
     return Workload(
         name=f'{name}-gateway',
         deployment=name,
         role='gateway',
-        image=os.environ.get('JINA_GATEWAY_IMAGE') or f'jina-gateway:{__version__}',
+        image=_framework_image(),
         arguments=('gateway', *_arguments(own, GatewayOptions, platform)),
         options=own,
         source=options,
         ports=ports,
+        metrics_port=METRICS_PORT if options.monitoring else None,
     )
 
 
@@ -297,26 +347,39 @@ def _targets(options: DeploymentOptions, platform: Platform, name: str) -> list[
     return [platform.address(f'{name}-rep-{number}') for number in range(options.replicas)]
 
 
-def _ports(options: DeploymentOptions | GatewayOptions) -> dict[ProtocolType, int]:
-    """The port for each protocol; those that were left open are numbered from 8080 on."""
-    given = [*options.port, *([0] * len(options.protocol))]
+def _ports(options: DeploymentOptions | GatewayOptions, platform: Platform) -> dict[ProtocolType, int]:
+    """The port for each protocol; those that were left open, or don't count, are numbered from 8080 on."""
+    given = [*(options.port if platform.takes_ports else ()), *([0] * len(options.protocol))]
     return {protocol: given[index] or EXECUTOR_PORT + index for index, protocol in enumerate(options.protocol)}
 
 
 def _monitoring(options: DeploymentOptions | GatewayOptions) -> dict[str, Any]:
     port = _metrics_port(options)
-    return {} if port is None else {'port_monitoring': [port]}
+    # a process takes the entry of its number
+    return {} if port is None else {'port_monitoring': [port] * (options.replica_id + 1)}
 
 
 def _metrics_port(options: DeploymentOptions | GatewayOptions) -> int | None:
     if not options.monitoring:
         return None
-    return options.port_monitoring[0] if options.port_monitoring and options.port_monitoring[0] else METRICS_PORT
+    return _given_metrics_port(options) or METRICS_PORT
+
+
+def _given_metrics_port(options: DeploymentOptions | GatewayOptions) -> int:
+    """The port for Prometheus that was asked for; 0 if any will do."""
+    given = options.port_monitoring
+    return given[options.replica_id if options.replica_id < len(given) else 0] if given else 0
 
 
 def _arguments(options: Any, kind: type[ExecutorOptions | GatewayOptions], platform: Platform) -> list[str]:
-    namespace = {'k8s_namespace': platform.namespace} if platform.namespace else {}
-    return container_arguments(options, kind, **namespace)
+    further: dict[str, Any] = {
+        'log_config': options.log_config
+    }  # the name of a built-in one, or a path in the container
+    if platform.namespace:
+        further['k8s_namespace'] = platform.namespace
+    if isinstance(options, DeploymentOptions) and keeps_workspace_in_a_volume(options):
+        further['workspace'] = options.workspace
+    return container_arguments(options, kind, **further)
 
 
 def _image(uses: Any, who: str) -> str:

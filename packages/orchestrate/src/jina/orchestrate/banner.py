@@ -55,8 +55,21 @@ def multiplicity(options: DeploymentOptions) -> str:
     return ' of '.join(f'{count} {what}' for count, what in counts if count > 1)
 
 
-def show(kind: str, addresses: Sequence[PodAddress], deployments: Sequence[DeploymentOptions] = ()) -> None:
-    """Print that a ``Deployment`` or ``Flow`` is ready, where it listens, and which of its Executors are several processes."""
+def show(
+    kind: str,
+    addresses: Sequence[PodAddress],
+    deployments: Sequence[DeploymentOptions] = (),
+    *,
+    dashboard: str | None = None,
+) -> None:
+    """Print that a ``Deployment`` or ``Flow`` is ready, where it listens, and which of its Executors are several processes.
+
+    Args:
+        kind: ``Deployment`` or ``Flow``.
+        addresses: Where the servers listen.
+        deployments: Options of its Executors.
+        dashboard: URL of the page about it, if there is one.
+    """
     from rich import box  # noqa: PLC0415 - costs 40 ms that a quiet start needn't pay
     from rich.console import Console  # noqa: PLC0415
     from rich.panel import Panel  # noqa: PLC0415
@@ -65,7 +78,10 @@ def show(kind: str, addresses: Sequence[PodAddress], deployments: Sequence[Deplo
     console = Console(highlight=False)
     console.rule(f':tada: {kind} is ready to serve!')
     several = [(str(options.name), words) for options in deployments if (words := multiplicity(options))]
-    for title, entries in [*rows(addresses), *([('🧩 Executors', several)] if several else [])]:
+    further = [('🧩 Executors', several)] if several else []
+    if dashboard is not None:
+        further.append(('📈 Dashboard', [('🏠 Local', dashboard)]))
+    for title, entries in [*rows(addresses), *further]:
         table = Table(box=None, show_header=False, padding=(0, 1))
         table.add_column(no_wrap=True)
         table.add_column(justify='right', style='bold cyan', no_wrap=True, overflow='fold')

@@ -20,7 +20,7 @@ from jina.core.config import (
 )
 from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError
-from jina.core.logging import JinaLogger
+from jina.core.logging import JinaLogger, suppress_root_handlers
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, deployment_yaml, launcher
 from jina.orchestrate.container import container_pod
@@ -92,6 +92,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         Orchestrator.__init__(self)
         self.options = options
         """All options, with their defaults."""
+        if options.suppress_root_logging:
+            suppress_root_handlers()
         self._standalone = standalone
         self._shards: list[list[Pod]] = []
         self._around: dict[str, Pod] = {}
@@ -421,6 +423,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             self._gateway = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
             self._gateway.start()
             wait_ready([self._gateway], self.ready_timeout)
+        count = 1 + (self._gateway is not None)
+        self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Deployment', count, self.num_pods)
 
     def _announce(self) -> None:
         if self._standalone and not self.options.quiet and not self.external:
@@ -518,7 +522,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         return {'jtype': 'Deployment', 'version': '1', 'with': deployment_yaml.document_values(self.options)}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Deployment) and self.name == other.name and self.options == other.options
+        """Whether all options are the same, but for where files are looked for: the folder of a YAML file that one comes from."""
+        return isinstance(other, Deployment) and _compared(self.options) == _compared(other.options)
 
     __hash__ = object.__hash__
 
@@ -542,6 +547,10 @@ def check_protection(options: PodOptions) -> None:
 def gateway_addresses(deployment: Deployment) -> list[str]:
     """The replicas as a gateway gets them: ``host:port``, with a scheme if TLS is wanted or a name is followed."""
     return [address.dialled for address in deployment.entry_addresses]
+
+
+def _compared(options: DeploymentOptions) -> DeploymentOptions:
+    return options.model_copy(update={'extra_search_paths': []})
 
 
 def _single(values: list[Any]) -> Any:

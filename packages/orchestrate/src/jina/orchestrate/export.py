@@ -42,7 +42,12 @@ class ExportMixin:
         def _log(self) -> JinaLogger: ...
 
     def to_kubernetes_yaml(
-        self, output_base_path: str | os.PathLike[str], k8s_namespace: str | None = None, *, kustomize: bool = False
+        self,
+        output_base_path: str | os.PathLike[str],
+        k8s_namespace: str | None = None,
+        *,
+        kustomize: bool = False,
+        settings: Any = None,
     ) -> None:
         """Write Kubernetes manifests.
 
@@ -50,11 +55,15 @@ class ExportMixin:
             output_base_path: Folder that they are written to.
             k8s_namespace: Namespace of the objects; ``default`` if none is given.
             kustomize: Write a ``kustomization.yaml`` that lists the files, as a base for overlays.
+            settings: A ``jina.export.KubernetesSettings``: balancing, users, scraping, resources, autoscaling and labels.
 
         Raises:
             NotSupportedError: No exporter is installed.
+            ContainerError: An Executor isn't a container image.
+            ConfigError: Kubernetes can't have what an option asks for.
         """
-        run_exporter('kubernetes', self, output_base_path, k8s_namespace=k8s_namespace, kustomize=kustomize)
+        further = {'k8s_namespace': k8s_namespace, 'kustomize': kustomize, 'settings': settings}
+        run_exporter('kubernetes', self, output_base_path, **further)
         self._log().info(
             'K8s yaml files have been created under %s. You can use them by running: kubectl apply %s %s',
             output_base_path,

@@ -26,6 +26,7 @@ from jina.core.topology import GATEWAY, Topology
 from jina.core.yaml import LoadedYaml, LoadOverrides, YamlObject
 from jina.orchestrate import banner, flow_graph, flow_yaml, launcher
 from jina.orchestrate.container_plan import image_of
+from jina.orchestrate.dashboard import check_protocols, monitored, open_dashboard
 from jina.orchestrate.deployment import Deployment, check_protection, gateway_addresses
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
@@ -40,6 +41,7 @@ from jina.orchestrate.rolling_restart import FlowRestartMixin
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
+    from jina.client.dashboard.server import Dashboard
     from typing_extensions import Self
 
 _NAME = re.compile(r'[^\W\d][\w.-]*')
@@ -69,7 +71,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
     def __init__(self, **kwargs: Any) -> None:
         Orchestrator.__init__(self)
         launcher.prepare()  # it starts while the options are read
-        values = split_flow_values(kwargs, where='Flow')
+        values = split_flow_values(monitored(kwargs), where='Flow')
         self._values = values
         self.options: FlowOptions = build(FlowOptions, values.flow, where='Flow')
         """Options of the Flow itself."""
@@ -82,6 +84,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         self._deployments: list[Deployment] = []
         self._own_values: dict[str, dict[str, Any]] = {}
         self._gateways: list[Pod] = []
+        self._dashboard: Dashboard | None = None
         if self.options.suppress_root_logging:
             suppress_root_handlers()
         self._prepare()
@@ -283,6 +286,11 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         return None
 
     @property
+    def dashboard_url(self) -> str | None:
+        """Where the page about this Flow is; None without ``dashboard=True``, and while it doesn't run."""
+        return None if self._dashboard is None else self._dashboard.url
+
+    @property
     def env(self) -> dict[str, str] | None:
         """Environment variables that are set in all processes."""
         return self.options.env
@@ -367,14 +375,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         return any(deployment.name == name for deployment in self._deployments)
 
     def __eq__(self, other: object) -> bool:
-        """Whether all options of the Flow, its gateway and its Executors are the same."""
+        """Whether all options of the Flow, its gateway and its Executors are the same, but for where files are looked for."""
         if not isinstance(other, Flow):
             return NotImplemented
+        anywhere: dict[str, Any] = {'extra_search_paths': []}
         return (
             type(self) is type(other)
             and self.options == other.options
-            and self.gateway_options == other.gateway_options
-            and [d.options for d in self._deployments] == [d.options for d in other._deployments]
+            and self.gateway_options.model_copy(update=anywhere) == other.gateway_options.model_copy(update=anywhere)
+            and self._deployments == other._deployments
         )
 
     __hash__ = object.__hash__
@@ -418,6 +427,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         twin._deployments = [Deployment._in_flow(deployment.options) for deployment in self._deployments]
         twin._own_values = dict(self._own_values)
         twin._gateways = []
+        twin._dashboard = None
         return twin
 
     def _exposed(self) -> Mapping[str, Any]:
@@ -467,6 +477,8 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
                 'nobody takes the results of %s; add floating=True if that is meant, or needs_all()', names
             )
         network = gateway_network(self.gateway_options, self._deployments)
+        if self.options.dashboard and self.gateway_options.uses is None:
+            check_protocols(self.gateway_options.protocol)
         self._gateways = []
         for deployment in self._deployments:
             deployment.is_behind(
@@ -484,13 +496,19 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         for number in range(1, options.replicas):
             self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
         wait_ready(self._gateways, limit)
+        if self.options.dashboard:
+            self._dashboard = open_dashboard(self)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
 
     def _announce(self) -> None:
         if not self.options.quiet:
-            banner.show(self.kind, self.public_addresses, [deployment.options for deployment in self._deployments])
+            executors = [deployment.options for deployment in self._deployments]
+            banner.show(self.kind, self.public_addresses, executors, dashboard=self.dashboard_url)
 
     def _close(self, grace: float) -> None:
+        if self._dashboard is not None:
+            self._dashboard.close()
+            self._dashboard = None
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
         close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)

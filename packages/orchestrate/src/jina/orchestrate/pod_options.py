@@ -41,6 +41,7 @@ _OF_SHARDS: dict[str, Any] = {
     **dict.fromkeys((*AROUND, *(f'{name}_address' for name in AROUND), 'connection_list')),
     **dict.fromkeys(('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching')),
     'shards': 1,
+    'port_monitoring': [],
     'replicas': 1,
 }
 """What is meant for the Executor of the shards, and not for those around them."""
@@ -67,6 +68,13 @@ _SHARED_WITH_GATEWAY = (
     'workspace',
     'reload',
     'restart',
+    'monitoring',
+    'tracing',
+    'traces_exporter_host',
+    'traces_exporter_port',
+    'metrics',
+    'metrics_exporter_host',
+    'metrics_exporter_port',
     *PUBLIC_OPTIONS,
 )
 
@@ -89,7 +97,12 @@ def replica_options(
     if options.needs_head:
         common.update(dict.fromkeys((*AROUND, *(f'{name}_address' for name in AROUND))), shard_id=shard)
     numbers = range(options.replicas) if replicas is None else replicas
-    return [_with_device(options.model_copy(update={**common, 'replica_id': number})) for number in numbers]
+    found = []
+    for number in numbers:
+        place = number * options.shards + shard + (1 if options.needs_head else 0)
+        own: dict[str, Any] = {'replica_id': number, 'port_monitoring': _metrics_ports(options, number, place)}
+        found.append(_with_device(options.model_copy(update={**common, **own})))
+    return found
 
 
 def around_options(options: DeploymentOptions) -> list[AroundOptions]:
@@ -98,7 +111,7 @@ def around_options(options: DeploymentOptions) -> list[AroundOptions]:
     for name in AROUND:
         if getattr(options, name) is not None:
             no_reduce = options.no_reduce if name == 'uses_before' else True
-            own = {'uses': getattr(options, name), 'around': name, 'no_reduce': no_reduce}
+            own: dict[str, Any] = {'uses': getattr(options, name), 'around': name, 'no_reduce': no_reduce}
             found.append(
                 _with_device(AroundOptions.model_construct(**{**dict(options), **_HIDDEN, **_OF_SHARDS, **own}))
             )
@@ -124,6 +137,7 @@ def head_options(
             'pod_role': PodRoleType.HEAD,
             **_UNLIMITED,
             'connection_list': {str(number): list(addresses) for number, addresses in enumerate(shards)},
+            'port_monitoring': options.port_monitoring[:1],
             **given,
         }
     )
@@ -165,6 +179,19 @@ def pod_environment(options: DeploymentOptions | GatewayOptions) -> dict[str, st
 def with_ports(options: Any, addresses: Sequence[PodAddress]) -> Any:
     """Options of a process that takes the place of one that listened at these addresses."""
     return options.model_copy(update={'port': [address.port for address in addresses]})
+
+
+def _metrics_ports(options: DeploymentOptions, replica: int, place: int) -> list[int]:
+    """``port_monitoring`` of one process, which takes the entry of its replica.
+
+    Args:
+        options: Options of the Deployment, whose list begins with the head, if there is one, and goes on with the first replica of
+            each shard, then the second one of each.
+        replica: Number of the replica.
+        place: Its place in that list.
+    """
+    given = options.port_monitoring
+    return [*([0] * replica), given[place]] if place < len(given) else []
 
 
 def _with_device(options: _Options) -> _Options:

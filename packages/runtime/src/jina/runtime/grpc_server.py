@@ -363,6 +363,9 @@ class GrpcServer:
         topology = getattr(self._service, 'topology', None)
         if topology is not None:  # a gateway's
             facts[wire.TOPOLOGY_FACT] = json.dumps(topology())
+        metrics_port = getattr(self._service, 'metrics_port', None)
+        if metrics_port is not None:  # of what is observed
+            facts[wire.METRICS_FACT] = str(metrics_port)
         return wire.JinaInfoProto(jina=facts, envs=environment_facts()).SerializeToString()
 
 

@@ -34,6 +34,8 @@ class ObservedService:
     """
 
     is_worker = False
+    is_inner = False
+    """Whether gateways call it, for the names of its spans."""
 
     def __init__(self, service: Any, observation: Observation, entry: Entry) -> None:
         self.name: str = service.name
@@ -48,6 +50,12 @@ class ObservedService:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Port where Prometheus finds the metrics of the process; None if they aren't served."""
+        port: int | None = self._observation.telemetry.prometheus_port
+        return port
 
     def waiting(self) -> ObservedService:
         """Returns the same service for requests that wait where Executors behind it would refuse them."""
@@ -166,13 +174,15 @@ class ObservedService:
             return '/'
         if isinstance(request, SingleDocumentRequest):
             return STREAM_DOC
-        if not self.is_worker:
+        if not self.is_inner:
             return CALL
         return PROCESS_DATA if many else PROCESS_SINGLE_DATA
 
 
 class ObservedHead(ObservedService):
     """A head that is watched: unlike a gateway it takes lists of requests."""
+
+    is_inner = True
 
     async def process_many(
         self, requests: Sequence[DataRequest], *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None

@@ -131,6 +131,9 @@ class PodServer:
             PodAddress(protocol, host, ports[server], protection.pair is not None)
             for protocol, server in zip(options.protocol, self._servers, strict=True)
         ]
+        bound = 'start server bound to' if isinstance(service, GatewayService) else 'start listening on'
+        for address in addresses:
+            self.logger.debug('%s %s', bound, address.target)
         if isinstance(service, GatewayService):
             what = '' if isinstance(options, GatewayOptions) else 'the head is '
         else:

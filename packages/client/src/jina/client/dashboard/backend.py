@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jina.client.client import GRPCClient
@@ -22,7 +22,7 @@ from jina.core.enums import ProtocolType
 from jina.core.errors import ConfigError, InputError, JinaError
 from jina.core.schema import RemoteEndpoint, remote_endpoints
 from jina.core.topology import GATEWAY, Topology
-from jina.core.wire import DRY_RUN_ENDPOINT, TOPOLOGY_FACT
+from jina.core.wire import DRY_RUN_ENDPOINT, METRICS_FACT, TOPOLOGY_FACT, JinaInfoProto
 
 if TYPE_CHECKING:
     from docarray import DocList
@@ -59,12 +59,14 @@ class State:
         nodes: The graph, the gateway or the only Executor first.
         outputs: Names of those whose results are the response.
         silent: Addresses of replicas that did not answer.
+        metrics: Addresses where the server and its replicas serve their metrics, as they told.
     """
 
     error: str = ''
     nodes: tuple[Deployed, ...] = ()
     outputs: tuple[str, ...] = ()
     silent: frozenset[str] = field(default_factory=frozenset)
+    metrics: tuple[str, ...] = ()
 
 
 class Backend:
@@ -72,12 +74,13 @@ class Backend:
 
     Args:
         options: Its address, and what it takes to be let in.
+        api_key: A key for it; without one that of ``JINA_API_KEY``.
 
     Raises:
         ConfigError: The address is none of gRPC.
     """
 
-    def __init__(self, options: DashboardOptions) -> None:
+    def __init__(self, options: DashboardOptions, api_key: str | None = None) -> None:
         given = parse_host(options.target)
         self.address = resolve_address(options.target)
         if self.address.protocol != ProtocolType.GRPC or given.port is None:
@@ -85,7 +88,7 @@ class Backend:
                 f'jina dashboard can not show {options.target!r}',
                 hint='give the gRPC port as grpc://host:port; a Flow with protocol=["grpc", "http"] has one',
             )
-        keys = api_keys_of(AccessOptions())
+        keys = [api_key] if api_key else api_keys_of(AccessOptions())
         values: dict[str, Any] = {'host': options.target, 'api_key': keys[0] if keys else None}
         values |= {'ssl_cafile': options.ssl_cafile, 'ssl_server_name': options.ssl_server_name}
         self._trust = TlsTrust(options.ssl_cafile, options.ssl_server_name)
@@ -93,9 +96,15 @@ class Backend:
         self._transports: dict[str, GrpcTransport] = {}
         self._key = keys[0] if keys else None
         self._state = State()
+        self._metrics: dict[str, str] = {}
 
-    def look(self) -> State:
-        """Asks how the server is. The graph is what it was at last if the server doesn't answer."""
+    def look(self, failing: Collection[str] = ()) -> State:
+        """Asks how the server is. The graph is what it was at last if the server doesn't answer.
+
+        Args:
+            failing: Addresses of metrics where nobody answers any more; who told them is asked again.
+        """
+        self._metrics = {who: address for who, address in self._metrics.items() if address not in failing}
         self._state = background_loop().run(lambda _: self._look())
         return self._state
 
@@ -157,7 +166,8 @@ class Backend:
             _tried(server.status(_TRY_S)), _tried(server.check_health(_TRY_S))
         )
         if info is None or failure:
-            return State(error or failure, self._state.nodes, self._state.outputs, self._state.silent)
+            return replace(self._state, error=error or failure)
+        self._metrics['server'] = _metrics_address(self.address, info)
         nodes, outputs = _graph(dict(info.jina))
         replicas = {address for node in nodes for address in node.replicas}
         alive = await asyncio.gather(*(self._answers(address) for address in replicas))
@@ -167,7 +177,8 @@ class Backend:
             failure, _ = await _tried(server.dry_run(_TRY_S))
             if not failure:  # the gateway reaches what can't be reached from here
                 silent = silent.difference(*(node.replicas for node in lost))
-        return State(failure, nodes, outputs, silent)
+        told = (self._metrics.get(who) for who in ('server', *sorted(replicas)))
+        return State(failure, nodes, outputs, silent, tuple(dict.fromkeys(filter(None, told))))
 
     async def _answers(self, text: str) -> bool:
         try:
@@ -175,8 +186,19 @@ class Backend:
         except ConfigError:
             return False
         address = PodAddress(ProtocolType.GRPC, parsed.host, parsed.port or 80, bool(parsed.tls))
-        error, _ = await _tried(self._transport(address).check_health(_TRY_S))
+        transport = self._transport(address)
+        error, _ = await _tried(transport.check_health(_TRY_S))
+        if not error and text not in self._metrics:
+            _, info = await _tried(transport.status(_TRY_S))
+            self._metrics[text] = '' if info is None else _metrics_address(address, info)
         return not error
+
+
+def _metrics_address(address: PodAddress, info: JinaInfoProto) -> str:
+    """Where a process serves its metrics, on the host where it answers; empty if it doesn't."""
+    port = info.jina.get(METRICS_FACT, '')
+    host = address.near_host
+    return f'[{host}]:{port}' if port and ':' in host else f'{host}:{port}' if port else ''
 
 
 async def _tried(asked: Awaitable[_T]) -> tuple[str, _T | None]:

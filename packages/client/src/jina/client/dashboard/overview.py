@@ -114,8 +114,8 @@ def _notes(nodes: Sequence[dict[str, Any]], processes: Sequence[Process]) -> Ite
     """What to switch on to see more."""
     if not processes:
         yield (
-            'Rates, latencies, errors and queues need metrics: start the Flow with monitoring=True and port_monitoring, '
-            'and this command with --metrics host:port for the port of the gateway and of each Executor.'
+            'Rates, latencies, errors and queues need metrics: start the Flow with monitoring=True. If its processes can not be '
+            'asked from here, give --metrics host:port for the port_monitoring of the gateway and of each Executor.'
         )
         return
     for process in processes:
@@ -124,5 +124,6 @@ def _notes(nodes: Sequence[dict[str, Any]], processes: Sequence[Process]) -> Ite
     missing = [node['name'] for node in nodes if not node['processes']]
     if missing:
         yield (
-            f'Errors and queues of {", ".join(missing)} are not known: give --metrics host:port for their port_monitoring.'
+            f'Errors and queues of {", ".join(missing)} are not known: start them with monitoring=True, or give '
+            '--metrics host:port for their port_monitoring.'
         )

@@ -28,6 +28,8 @@ __all__ = ['Dashboard', 'serve']
 
 _EVERY_S: Final = 1.0
 _LARGEST_BODY: Final = 64 << 20
+_MOST_SCRAPES: Final = 16
+"""Processes that are asked at the same time."""
 _FILES: Final = {
     '/': ('index.html', 'text/html; charset=utf-8'),
     '/app.css': ('app.css', 'text/css; charset=utf-8'),
@@ -51,6 +53,7 @@ class Dashboard:
 
     Args:
         options: The server, and where the page is served.
+        api_key: A key for the server; without one that of ``JINA_API_KEY``.
 
     Attributes:
         url: Where the page is.
@@ -61,10 +64,11 @@ class Dashboard:
         StartupError: The address to serve on isn't one of this machine.
     """
 
-    def __init__(self, options: DashboardOptions) -> None:
+    def __init__(self, options: DashboardOptions, api_key: str | None = None) -> None:
         self.target = options.target
-        self.backend = Backend(options)
-        self.processes: list[Process] = processes_of(options.metrics)
+        self.backend = Backend(options, api_key)
+        self._given = processes_of(options.metrics)
+        self._told: dict[str, Process] = {}
         self._state = State('it was not asked yet')
         self._closing = threading.Event()
         self._looked = threading.Event()
@@ -112,15 +116,23 @@ class Dashboard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def processes(self) -> list[Process]:
+        """The processes that serve metrics: those that were given, else those that the server and its replicas told of."""
+        return self._given or list(self._told.values())
+
     def _follow(self) -> None:
         while not self._closing.is_set():
-            self._state = self.backend.look()
+            failing = [address for address, process in self._told.items() if process.name and process.error is not None]
+            self._state = self.backend.look(failing)
+            # those that are known keep what they have told so far
+            self._told = {address: self._told.get(address) or Process(address) for address in self._state.metrics}
             self._times += 1
             self._looked.set()
             self._closing.wait(_EVERY_S)
 
     def _scrape(self) -> None:
-        with ThreadPoolExecutor(max(1, min(len(self.processes), 16))) as pool:
+        with ThreadPoolExecutor(_MOST_SCRAPES) as pool:
             while not self._closing.is_set():
                 list(pool.map(Process.scrape, self.processes))
                 self._closing.wait(_EVERY_S)

@@ -33,7 +33,9 @@ KNOWN = {
     'check': KnownCommand('jina-orchestrate', 'Check YAML files and show what they describe, without starting it'),
     'new': KnownCommand('jina-core', 'Make the files of a new project'),
     'hub': KnownCommand('jina-export', 'Make the files of a new Executor'),
-    'export': KnownCommand('jina-export', 'Write a flowchart, or the JSON Schema of YAML files'),
+    'export': KnownCommand(
+        'jina-export', 'Write pictures, and files for Docker, Docker Compose, Kubernetes and editors'
+    ),
     'help': KnownCommand('jina-core', 'Look up a command or an option'),
     'completion': KnownCommand('jina-core', 'Print the completion script of a shell'),
 }

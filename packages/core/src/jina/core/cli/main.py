@@ -15,6 +15,8 @@ from jina.core.errors import ConfigError, JinaError
 from jina.core.version import __version__
 
 _INTERRUPTED = 130
+_CLOSED_PIPE = 141
+"""What shells report of programs that write to a reader who is gone."""
 _USAGE = 2
 """Exit status of a command line without the command that it needs."""
 _OWN_PROGRAMS = frozenset({'jina', 'jina-serve'})
@@ -34,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     program = os.path.basename(sys.argv[0])
     prog = program if program in _OWN_PROGRAMS else 'jina'
     try:
-        return _dispatch(arguments, prog)
+        status = _dispatch(arguments, prog)
+        sys.stdout.flush()
     except JinaError as error:
         _print_error(f'error: {error}')
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BrokenPipeError:
+        _leave_reader()
+        return _CLOSED_PIPE
+    return status
 
 
 def _dispatch(arguments: list[str], prog: str) -> int:
@@ -160,8 +167,12 @@ def _print(text: str) -> None:
         sys.stdout.write(f'{text}\n')
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_reader()
+
+
+def _leave_reader() -> None:
+    """The reader (head, less) has seen enough; Python must not complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_error(text: str) -> None:

@@ -106,7 +106,7 @@ class ServedPodOptions(PodOptions):
         return False
 
 
-class ExecutorOptions(VolumeOptions, ServedPodOptions):
+class ExecutorOptions(HttpServerOptions, VolumeOptions, ServedPodOptions):
     """Options of one Executor process: the ``jina executor`` command."""
 
     owner: ClassVar[str] = 'Executor'
@@ -180,7 +180,7 @@ class ExecutorOptions(VolumeOptions, ServedPodOptions):
         return self
 
 
-class DeploymentOptions(HttpServerOptions, RestartOptions, ExecutorOptions):
+class DeploymentOptions(RestartOptions, RootLoggingOptions, ExecutorOptions):
     """Options of a Deployment: ``Deployment(...)``, ``Flow().add(...)`` and the ``jina deployment`` command."""
 
     owner: ClassVar[str] = 'Deployment'
@@ -313,6 +313,10 @@ class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):
     """Give asynchronous generators from ``post`` of the Flow."""
     reuse_session: bool = option(False, cli=False)
     """Keep the HTTP session of the Flow's client between calls."""
+    dashboard: bool = option(False)
+    """Serve a web page about the Flow on this machine while it runs, and switch ``monitoring`` on unless it is given. The gateway must speak gRPC."""
+    port_dashboard: PortNumber = option(0)
+    """Port of the page of ``dashboard``. Without it, or with 0, a free port is taken."""
 
 
 class ClientOptions(ChannelOptions, TelemetryOptions, RootLoggingOptions, LogOptions):
@@ -405,7 +409,7 @@ class DashboardOptions(Options):
     port: PortNumber = option(8260)
     """Port that the page is served on; 0 takes a free one."""
     metrics: TextList = option(list)
-    """Addresses (``host:port``) where processes serve their metrics: the ``port_monitoring`` of gateway and Executors."""
+    """Addresses (``host:port``) where processes serve their metrics: the ``port_monitoring`` of gateway and Executors. Without it the server and its replicas are asked."""
     ssl_cafile: str | None = option(None)
     """File with the certificates as PEM that are trusted, instead of those that the system trusts."""
     ssl_server_name: str | None = option(None)
