@@ -128,6 +128,8 @@ def test_settings_of_a_gateway_that_can_not_be_exported() -> None:
     gateway = {'uses': 'docker://own', 'docker_kwargs': {'init': True}}
     with pytest.raises(ConfigError, match='docker_kwargs of Gateway is for the Docker SDK'):
         compose_document(chain(deployment(name='one', uses='docker://one'), **gateway))
+
+
 def command_of(service: dict[str, Any], flag: str) -> list[str]:
     """The values behind a flag."""
     words = service['command'][service['command'].index(flag) + 1 :]
@@ -222,6 +224,7 @@ def test_the_server_that_clients_call_has_its_options() -> None:
             ConfigError,
             'force_network_mode of Deployment .* can not be exported; leave it out',
         ),
+        (
             {'uses': 'docker://a', 'env_from_secret': {'A': {'name': 'b', 'key': 'c'}}},
             ConfigError,
             "env_from_secret of 'one' names secrets of Kubernetes.*; set the variables in env",
