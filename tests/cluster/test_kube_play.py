@@ -37,7 +37,7 @@ class Stop(Executor):
     async def visit(self, docs: DocList[Trip], parameters, **kwargs) -> DocList[Trip]:
         await asyncio.sleep(parameters.get('seconds', 0.02))
         for doc in docs:
-            doc.stops.append(f'{self.runtime_args.name} {os.environ["VERSION"]}')
+            doc.stops.append(f'{self.runtime_args.name.partition("/")[0]} {os.environ["VERSION"]}')
             doc.pods.append(os.environ['K8S_POD_NAME'])
         return docs
 """
@@ -113,11 +113,17 @@ class Callers:
                 self.pods.update(trip.pods)
                 self._changed.notify_all()
 
-    def wait_for(self, answer: str) -> None:
-        """Returns when an answer like this has come once more."""
+    def wait_for(self, pods: set[str], answer: str) -> None:
+        """Returns when all these pods have worked, and an answer like this has come once more."""
         with self._changed:
             count = self.answers[answer]
-            assert self._changed.wait_for(lambda: self.answers[answer] > count, 60), (answer, self.answers)
+            came = self._changed.wait_for(lambda: self.answers[answer] > count and pods <= self.pods, 60)
+            assert came, (answer, pods, self.answers, self.pods, self.failures[:3])
+
+
+def running(cluster: Cluster) -> set[str]:
+    """The pods of Executors."""
+    return {pod.name for name in ('encoder', 'ranker') for pod in cluster.pods[name]}
 
 
 def test_a_flow_is_called_and_rolls_to_a_new_version_while_no_request_fails(
@@ -133,15 +139,15 @@ def test_a_flow_is_called_and_rolls_to_a_new_version_while_no_request_fails(
             cluster.apply(tmp_path / '1' / name / f'{name}.yml')
         cluster.apply(tmp_path / '1' / 'gateway' / 'gateway.yml', publish=port)
         with Callers(port) as callers:
-            callers.wait_for('encoder 1, ranker 1')
+            callers.wait_for(running(cluster), 'encoder 1, ranker 1')
             cluster.roll(tmp_path / '2' / 'encoder' / 'encoder.yml')
-            callers.wait_for('encoder 2, ranker 1')
+            callers.wait_for(running(cluster), 'encoder 2, ranker 1')
             cluster.roll(tmp_path / '2' / 'ranker' / 'ranker.yml')
-            callers.wait_for('encoder 2, ranker 2')
+            callers.wait_for(running(cluster), 'encoder 2, ranker 2')
         assert not callers.failures, callers.failures[:3]
         assert {'encoder 1, ranker 1', 'encoder 2, ranker 1', 'encoder 2, ranker 2'} == set(callers.answers)
-        assert {pod.name for name in ('encoder', 'ranker') for pod in cluster.pods[name]} < callers.pods
         assert len(callers.pods) == 6  # two old encoders and an old ranker, and as many new ones
+        print(callers.answers)
     except BaseException:
         for pod in (pod for pods in cluster.pods.values() for pod in pods):
             print(pod.name, pod.log[-3000:])

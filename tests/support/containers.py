@@ -167,7 +167,7 @@ def download_wheels(folder: Path, wanted: Sequence[str], *, name: str = 'contain
     """
     cache = bootstrap.cache_folder() / name
     python = sys.executable if _has_pip() else bootstrap.cache_folder() / 'tools' / 'bin' / 'python'
-    command = [python, '-m', 'pip', 'wheel', '-q', '-w', cache, '--find-links', wheels.build(), *wanted]
+    command = [python, '-m', 'pip', 'wheel', '-qq', '-w', cache, '--find-links', wheels.build(), *wanted]
     with bootstrap.locked(name):
         subprocess.run(command, check=True, cwd=ROOT)
         shutil.copytree(cache, folder)

@@ -201,6 +201,13 @@ class Cluster:
         self.pods[name] = new
 
     def _play(self, deployment: Manifest, service: str) -> list[Pod]:
+        (container,) = deployment['spec']['template']['spec']['containers']
+        # podman gives every port one of the machine, which only one pod can have
+        container['ports'] = [port for port in container['ports'] if 'hostPort' in port]
+        for variable in container['env']:
+            if variable.get('valueFrom') == {'fieldRef': {'fieldPath': 'metadata.namespace'}}:
+                del variable['valueFrom']  # podman knows metadata.name only
+                variable['value'] = self._namespace
         file = self._folder / f'{deployment["metadata"]["name"]}.played.yml'
         file.write_text(yaml.safe_dump(deployment))
         alias = f'{service}.{self._namespace}.svc'
