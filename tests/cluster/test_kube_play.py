@@ -11,6 +11,7 @@ import pytest
 from docarray import BaseDoc, DocList
 from jina import Client, Flow
 from jina.export import KubernetesSettings, export_dockerfile, export_kubernetes
+from pydantic import Field
 
 from tests.support.containers import gather_wheels
 from tests.support.podman import Cluster, Podman, podman
@@ -44,8 +45,8 @@ class Stop(Executor):
 
 
 class Trip(BaseDoc):
-    stops: list[str] = []
-    pods: list[str] = []
+    stops: list[str] = Field(default_factory=list)
+    pods: list[str] = Field(default_factory=list)
 
 
 @pytest.fixture(scope='module')
@@ -105,7 +106,7 @@ class Callers:
                 (trip,) = self._client.post(
                     '/', Trip(), parameters={'seconds': seconds}, return_type=DocList[Trip], max_attempts=1
                 )
-            except Exception as error:  # noqa: BLE001  what the test is about
+            except Exception as error:
                 self.failures.append(error)
                 trip = Trip(stops=['failed'])
             with self._changed:

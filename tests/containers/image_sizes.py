@@ -73,7 +73,9 @@ def build(running: Podman, name: str, write: Callable[[Path], str]) -> None:
         (folder / 'config.yml').write_text('jtype: Sized\nmetas: {py_modules: [executors.py]}\n')
         running.build(folder, name)
     code = 'from executors import Sized; import jina; print(jina.__version__)'
-    said = running.run('run', '--rm', '--network', 'none', '--entrypoint', 'python', name, '-c', code)
+    # the original makes a folder in the home of its user when it is imported, who has none here
+    variables = ('--env', 'HOME=/tmp', '--env', 'JINA_OPTOUT_TELEMETRY=1')
+    said = running.run('run', '--rm', '--network', 'none', *variables, '--entrypoint', 'python', name, '-c', code)
     print(f'{name} holds jina {said.split()[-1]}', flush=True)
 
 

@@ -90,7 +90,8 @@ def podman() -> Iterator[Podman]:
         try:
             yield running
         finally:
-            running.run('pod', 'rm', '--all', '--force', '--time', '0', check=False)
+            running.run('kill', '--all', '--signal', 'KILL', check=False)
+            running.run('pod', 'rm', '--all', '--force', check=False)
             running.run('rmi', '--all', '--force', check=False)
             running.run('umount', '--all', check=False)
 

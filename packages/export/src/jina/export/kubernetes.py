@@ -322,9 +322,7 @@ def _pod(workload: Workload, settings: KubernetesSettings, mounted: Sequence[Dis
     if security:
         spec['securityContext'] = security
     if shared := [disk for disk in mounted if disk.claim]:
-        spec['volumes'] = [
-            {'name': disk.name, 'persistentVolumeClaim': {'claimName': disk.claim}} for disk in shared
-        ]
+        spec['volumes'] = [{'name': disk.name, 'persistentVolumeClaim': {'claimName': disk.claim}} for disk in shared]
     return spec
 
 
@@ -378,9 +376,7 @@ def _gpu_count(gpus: str) -> int:
 def _environment(workload: Workload, mounted: Sequence[Disk]) -> list[dict[str, Any]]:
     source = workload.source
     variables = {_WORKSPACE_VARIABLE: WORKSPACE} if any(disk.path == WORKSPACE for disk in mounted) else {}
-    plain = [
-        {'name': str(name), 'value': str(value)} for name, value in {**variables, **(source.env or {})}.items()
-    ]
+    plain = [{'name': str(name), 'value': str(value)} for name, value in {**variables, **(source.env or {})}.items()]
     secret = []
     for name, entry in (source.env_from_secret or {}).items():
         if not isinstance(entry, Mapping) or set(entry) != {'name', 'key'}:
