@@ -19,6 +19,7 @@ import pytest
 from tests.support.requirements import ROOT, bootstrap, wheels
 
 BASE = 'jina-test-base:latest'
+BASE_PATH = 'ENV PATH=/usr/bin:/bin'
 _LIBRARY = re.compile(r'=> (/\S+)|^\s*(/\S+) \(0x', re.MULTILINE)
 _FURTHER = (
     *('libgcc_s.so.1', 'libstdc++.so.6', 'libm.so.6', 'librt.so.1', 'libpthread.so.0', 'libdl.so.2', 'libutil.so.1'),
@@ -87,27 +88,32 @@ def _wait_until_up(running: Engine, process: subprocess.Popen[bytes]) -> None:
 
 
 def base_image(running: Engine) -> None:
-    """Makes the base image: this Python, a shell, and the libraries that they need."""
-    prefix = Path(sys.base_prefix)
+    """Makes the base image."""
     with tempfile.NamedTemporaryFile(suffix='.tar') as file:
-        with tarfile.open(file.name, 'w') as archive:
-            seen: set[str] = set()
-            interpreter = Path(os.path.realpath(sys.executable))
-            binaries = [interpreter, *prefix.glob('lib/python3*/lib-dynload/*.so')]
-            programs = [Path(path) for name in _PROGRAMS if (path := shutil.which(name))]
-            for library in _libraries([*binaries, *programs]):
-                _add(archive, library, seen)
-            for program in programs:
-                archive.add(os.path.realpath(program), arcname=f'usr/bin/{program.name}')
-            archive.add(prefix, arcname=str(prefix)[1:], filter=_pruned)
-            _link(archive, 'usr/bin/python3', str(interpreter))
-            for folder in ('lib', 'lib64', 'bin'):
-                _link(archive, folder, f'usr/{folder}')
-            for folder in ('tmp', 'var/tmp'):
-                entry = tarfile.TarInfo(folder)
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
-                archive.addfile(entry)
-        running.run('docker', 'import', '--change', 'ENV PATH=/usr/bin:/bin', file.name, BASE)
+        base_archive(Path(file.name))
+        running.run('docker', 'import', '--change', BASE_PATH, file.name, BASE)
+
+
+def base_archive(file: Path) -> None:
+    """Writes the files of the base image: this Python, a shell, and the libraries that they need."""
+    prefix = Path(sys.base_prefix)
+    with tarfile.open(file, 'w') as archive:
+        seen: set[str] = set()
+        interpreter = Path(os.path.realpath(sys.executable))
+        binaries = [interpreter, *prefix.glob('lib/python3*/lib-dynload/*.so')]
+        programs = [Path(path) for name in _PROGRAMS if (path := shutil.which(name))]
+        for library in _libraries([*binaries, *programs]):
+            _add(archive, library, seen)
+        for program in programs:
+            archive.add(os.path.realpath(program), arcname=f'usr/bin/{program.name}')
+        archive.add(prefix, arcname=str(prefix)[1:], filter=_pruned)
+        _link(archive, 'usr/bin/python3', str(interpreter))
+        for folder in ('lib', 'lib64', 'bin'):
+            _link(archive, folder, f'usr/{folder}')
+        for folder in ('tmp', 'var/tmp'):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            archive.addfile(entry)
 
 
 def _libraries(binaries: Sequence[Path]) -> list[Path]:
@@ -144,30 +150,27 @@ def _pruned(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 def gather_wheels(folder: Path) -> None:
     """Puts the wheels of all our distributions, and of what they need, into a folder."""
-    folder.mkdir(parents=True)
     built = sorted(wheels.build().glob('*.whl'))
-    wanted = [
-        f'{wheel}{extra}' for wheel in built for extra in ('[http,websocket]' if 'runtime' in wheel.name else '',)
-    ]
-    cache = bootstrap.cache_folder() / 'container-wheels'
-    command = [
-        sys.executable,
-        '-m',
-        'pip',
-        'download',
-        '-q',
-        '-d',
-        str(cache),
-        '--find-links',
-        str(wheels.build()),
-        *wanted,
-    ]
-    if _has_pip():
-        subprocess.run(command, check=True, cwd=ROOT)
-    else:
-        subprocess.run([bootstrap.cache_folder() / 'tools' / 'bin' / 'python', *command[1:]], check=True, cwd=ROOT)
-    for wheel in cache.glob('*.whl'):
+    wanted = [f'{wheel}[http,websocket]' if 'runtime' in wheel.name else str(wheel) for wheel in built]
+    download_wheels(folder, wanted)
+    for wheel in built:  # as they are now, whatever was downloaded before
         shutil.copy(wheel, folder)
+
+
+def download_wheels(folder: Path, wanted: Sequence[str], *, name: str = 'container-wheels') -> None:
+    """Puts wheels of requirements, and of what they need, into a folder.
+
+    Args:
+        folder: The new folder.
+        wanted: The requirements.
+        name: Name of the cache that keeps them.
+    """
+    cache = bootstrap.cache_folder() / name
+    python = sys.executable if _has_pip() else bootstrap.cache_folder() / 'tools' / 'bin' / 'python'
+    command = [python, '-m', 'pip', 'wheel', '-qq', '-w', cache, '--find-links', wheels.build(), *wanted]
+    with bootstrap.locked(name):
+        subprocess.run(command, check=True, cwd=ROOT)
+        shutil.copytree(cache, folder)
 
 
 def _has_pip() -> bool:

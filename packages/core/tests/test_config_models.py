@@ -279,6 +279,7 @@ TABLES: dict[type[Options], dict[str, Fact]] = {
         'balance': Fact('string', 'client', 'mesh'),
         'nonroot': flag(),
         'scrape': Fact('string', 'service-monitor', 'annotations'),
+        'pre_stop_s': Fact('integer', 12, 60),
         'kustomize': flag(),
     },
     ExportComposeOptions: {**EXPORT, 'network_name': text()},

@@ -120,7 +120,7 @@ def test_external_executors_are_only_called() -> None:
 def test_a_gateway_of_ones_own_has_volumes_and_gpus() -> None:
     gateway = {'uses': 'docker://own', 'volumes': ['./pages:/pages:ro'], 'gpus': '1', 'workspace': 'folder'}
     service = compose_document(chain(deployment(name='one', uses='docker://one'), **gateway))['services']['gateway']
-    assert service['volumes'] == ['./pages:/pages:ro']
+    assert service['volumes'] == [f'{Path.cwd()}/pages:/pages:ro']
     assert service['deploy']['resources']['reservations']['devices'][0]['count'] == 1
 
 

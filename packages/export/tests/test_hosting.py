@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from jina.core.errors import ConfigError
-from jina.export import Autoscale, hosting_settings
+from jina.export import Autoscale, Storage, hosting_settings
 
 DOCUMENT: dict[str, Any] = {
     'jtype': 'Flow',
@@ -17,11 +17,14 @@ DOCUMENT: dict[str, Any] = {
             'name': 'encoder',
             'jcloud': {
                 'resources': {'instance': 'G3'},
-                'autoscale': {'min': 1, 'max': 4, 'metric': 'cpu', 'target': 60},
+                'autoscale': {'min': 1, 'max': 4, 'metric': 'cpu', 'target': 60, 'scale_down_delay': '5m'},
             },
         },
-        {'jcloud': {'resources': {'cpu': 2, 'memory': '3Gi'}}},
+        {'jcloud': {'resources': {'cpu': 2, 'memory': '3Gi'}, 'labels': {'group': 'backend'}, 'minAvailable': 2}},
         {'name': 'plain'},
+        {'name': 'disk', 'jcloud': {'resources': {'storage': {'kind': 'ebs', 'size': '10G', 'retain': True}}}},
+        {'name': 'shared', 'jcloud': {'resources': {'storage': {'kind': 'efs'}}}},
+        {'name': 'none', 'jcloud': {'resources': {'storage': {'kind': 'ephemeral'}}}},
     ],
 }
 
@@ -29,12 +32,15 @@ DOCUMENT: dict[str, Any] = {
 def test_sections_become_settings() -> None:
     found = hosting_settings(DOCUMENT)
     assert found['labels'] == {'team': 'search'}
-    assert found['autoscale'] == {'encoder': Autoscale(1, 4, 'cpu', 60)}
+    assert found['autoscale'] == {'encoder': Autoscale(1, 4, 'cpu', 60, scale_down_s=300)}
     assert found['resources'] == {
         'gateway': {'requests': {'cpu': '500m', 'memory': '1G'}, 'limits': {'memory': '1G'}},
-        'encoder': {'limits': {'nvidia.com/gpu': 2}},
+        'encoder': {'limits': {'nvidia.com/gpu': 2}, 'requests': {'cpu': '100m'}},  # of which 60 % are known
         'executor1': {'requests': {'cpu': '2', 'memory': '3Gi'}, 'limits': {'memory': '3Gi'}},
     }
+    assert found['storage'] == {'disk': Storage('10G', retain=True), 'shared': Storage('5G', shared=True, retain=False)}
+    assert found['labels_of'] == {'executor1': {'group': 'backend'}}
+    assert found['availability'] == {'executor1': {'minAvailable': 2}}
 
 
 def test_a_deployment() -> None:
@@ -49,6 +55,9 @@ def test_a_deployment() -> None:
     [
         ({'resources': {'instance': 'X9'}}, "jcloud of 'a' asks for the instance 'X9'; choose one of C1, "),
         ({'autoscale': {'max': 3}}, "jcloud of 'a' adds replicas by 'concurrency', which Kubernetes does not know"),
+        ({'autoscale': {'metric': 'cpu', 'scale_down_delay': '2h'}}, "the scale_down_delay '2h'; write 0s to 1h"),
+        ({'resources': {'storage': {'kind': 'nfs'}}}, "storage of the kind 'nfs'; choose one of ephemeral, ebs, efs"),
+        ({'labels': {'-x': 'y'}}, "jcloud of 'a' has '-x' among its labels; use at most 63 letters"),
     ],
 )
 def test_what_can_not_be_hosted(section: dict[str, Any], message: str) -> None:

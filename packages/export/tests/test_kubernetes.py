@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from jina.core.errors import ConfigError
-from jina.export import Autoscale, KubernetesSettings, export_kubernetes, manifests
+from jina.export import Autoscale, KubernetesSettings, Storage, export_kubernetes, manifests
 
 from .subjects import chain, deployment
 
@@ -59,8 +59,11 @@ SETTINGS = KubernetesSettings(
     namespace='space',
     nonroot=True,
     resources={'encoder': {'requests': {'cpu': '1', 'memory': '2Gi'}}},
-    autoscale={'encoder': Autoscale(2, 5), 'gateway': Autoscale(1, 3, 'memory', 60)},
-    labels={'team': 'search'},
+    autoscale={'encoder': Autoscale(2, 5), 'gateway': Autoscale(1, 3, 'memory', 60, scale_down_s=30)},
+    labels={'team': 'search', 'app': 'fashion'},
+    labels_of={'encoder': {'group': 'backend'}},
+    availability={'encoder': {'maxUnavailable': 1}},
+    storage={'indexer': Storage('10G', shared=True)},
 )
 
 
@@ -111,8 +114,8 @@ def test_files_of_the_documentation(tmp_path: Path) -> None:
     for probe in ('startupProbe', 'readinessProbe', 'livenessProbe'):
         assert container[probe]['grpc'] == {'port': 8080}
     grace = template['spec']['terminationGracePeriodSeconds']
-    assert f'sleep({5})' in container['lifecycle']['preStop']['exec']['command'][-1]
-    assert grace > 5 + 4  # the pause before the signal, and the time in which requests are finished after it
+    assert 'sleep(12)' in container['lifecycle']['preStop']['exec']['command'][-1]
+    assert grace > 12 + 4  # the pause before the signal, and the time in which requests are finished after it
 
 
 def written(file: Path, kind: str) -> list[dict[str, Any]]:
@@ -338,3 +341,60 @@ def test_storage_and_what_containers_are_given(monkeypatch: pytest.MonkeyPatch) 
     for flag, value in (('--workspace', '/data/work'), ('--log-config', '/app/logging.yml')):
         assert arguments[arguments.index(flag) + 1] == value
     assert {'name': 'JINA_LOG_LEVEL', 'value': 'DEBUG'} in container['env']
+
+
+def test_labels_of_ones_own_do_not_part_services_from_their_pods() -> None:
+    for group in manifests(rich(), SETTINGS).values():
+        service, controller = group[:2]
+        labels = controller['spec']['template']['metadata']['labels']
+        assert labels['app'] == 'fashion'
+        assert service['spec']['selector'] == controller['spec']['selector']['matchLabels']
+        assert service['spec']['selector'].items() <= labels.items()
+        assert labels.get('group') == ('backend' if service['metadata']['name'] == 'encoder' else None)
+
+
+def test_a_pod_that_leaves_answers_as_long_as_is_asked_for() -> None:
+    settings = KubernetesSettings(pre_stop_s=60)
+    pod = by_kind(documented(), 'encoder/encoder', settings)['Deployment']['spec']['template']['spec']
+    assert pod['containers'][0]['lifecycle']['preStop']['exec']['command'][-1] == 'import time; time.sleep(60)'
+    assert pod['terminationGracePeriodSeconds'] > 60 + 4
+    with pytest.raises(ConfigError, match='pre_stop_s is -1; 0 or more seconds are possible'):
+        manifests(documented(), KubernetesSettings(pre_stop_s=-1))
+
+
+def test_workspaces_on_disks() -> None:
+    shared = by_kind(rich(), 'indexer/indexer-1', SETTINGS)
+    assert shared['PersistentVolumeClaim']['metadata']['name'] == 'indexer-1-workspace'
+    assert shared['PersistentVolumeClaim']['spec'] == {
+        'accessModes': ['ReadWriteMany'],
+        'resources': {'requests': {'storage': '10G'}},
+    }
+    pod = shared['Deployment']['spec']['template']['spec']
+    assert pod['volumes'] == [{'name': 'workspace', 'persistentVolumeClaim': {'claimName': 'indexer-1-workspace'}}]
+    assert {'name': 'JINA_DEFAULT_WORKSPACE_BASE', 'value': '/app/workspace'} in pod['containers'][0]['env']
+    assert 'PersistentVolumeClaim' not in by_kind(rich(), 'indexer/indexer-head', SETTINGS)
+
+    settings = KubernetesSettings(storage={'encoder': Storage(retain=False)})
+    own = by_kind(documented(), 'encoder/encoder', settings)['StatefulSet']['spec']
+    assert own['volumeClaimTemplates'][0]['metadata'] == {'name': 'workspace'}
+    assert own['persistentVolumeClaimRetentionPolicy'] == {'whenDeleted': 'Delete', 'whenScaled': 'Retain'}
+    pod = own['template']['spec']
+    assert pod['containers'][0]['volumeMounts'] == [{'name': 'workspace', 'mountPath': '/app/workspace'}]
+    assert pod['securityContext'] == {'fsGroup': 1000}  # or the user of the image could write nothing there
+
+
+def test_what_stays_while_nodes_are_drained() -> None:
+    budget = by_kind(rich(), 'encoder/encoder', SETTINGS)['PodDisruptionBudget']['spec']
+    assert (budget['maxUnavailable'], 'minAvailable' in budget) == (1, False)
+    wrong = KubernetesSettings(availability={'encoder': {'minAvailable': 2}})
+    with pytest.raises(ConfigError, match=r"availability of 'encoder' is {'minAvailable': 2}, with 2 replicas; give"):
+        manifests(documented(), wrong)
+
+
+def test_when_replicas_are_added_and_go() -> None:
+    spec = by_kind(rich(), 'gateway/gateway', SETTINGS)['HorizontalPodAutoscaler']['spec']
+    assert spec['metrics'][0]['resource'] == {
+        'name': 'memory',
+        'target': {'type': 'AverageValue', 'averageValue': '60Mi'},
+    }
+    assert spec['behavior'] == {'scaleDown': {'stabilizationWindowSeconds': 30}}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from jina.core.errors import ConfigError
+from jina.core.executor import Executor
 from jina.core.logging.logger import JinaLogger
 from jina.runtime.connections import ConnectionSettings, PeerGroup
 from jina.runtime.name_watch import NameWatch, without_scheme
@@ -41,9 +42,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
 async def watch(names: Names) -> AsyncIterator[Callable[..., Any]]:
     opened: list[Any] = []
 
-    async def begin(*addresses: str) -> PeerGroup:
+    async def begin(*addresses: str, interval_s: float = 0.02) -> PeerGroup:
         group = PeerGroup('encoder', [without_scheme(address) for address in addresses], ConnectionSettings())
-        watched = NameWatch(group, addresses, JinaLogger('test', quiet=True), interval_s=0.02)
+        watched = NameWatch(group, addresses, JinaLogger('test', quiet=True), interval_s=interval_s)
         opened.extend((watched, group))
         await watched.start()
         return group
@@ -78,6 +79,16 @@ async def test_a_name_that_is_gone_for_a_while_keeps_its_replicas(names: Names, 
     assert sorted(group.addresses) == ['10.0.0.1:8080', '10.9.9.9:1']
     names.entries['encoder'] = ['10.0.0.5']
     await addresses_are(group, ['10.0.0.5:8080', '10.9.9.9:1'])
+
+
+async def test_a_request_finds_who_took_the_place_of_a_lost_replica(names: Names, watch: Any, cluster: Any) -> None:
+    running = await cluster.worker(Executor, host='127.0.0.2')
+    port = running.address.rpartition(':')[2]
+    names.entries['encoder'] = ['127.0.0.1']
+    group = await watch(f'dns://encoder:{port}', interval_s=600)
+    names.entries['encoder'] = ['127.0.0.2']
+    await group.discover()  # nothing listens at the first address
+    assert group.addresses == [f'127.0.0.2:{port}']
 
 
 def test_a_name_needs_a_port() -> None:

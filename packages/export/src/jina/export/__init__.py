@@ -1,6 +1,7 @@
 """Docker Compose, Kubernetes and flowchart export of the jina serving framework."""
 
 from jina.export.compose import compose_document, export_docker_compose
+from jina.export.disks import Storage
 from jina.export.dockerfile import dockerfile, export_dockerfile
 from jina.export.flowchart import Picture, export_flowchart, picture
 from jina.export.graph import DrawnDeployment, FlowGraph
@@ -14,6 +15,7 @@ __all__ = [
     'FlowGraph',
     'KubernetesSettings',
     'Picture',
+    'Storage',
     'compose_document',
     'dockerfile',
     'export_docker_compose',

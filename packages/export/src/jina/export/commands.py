@@ -43,6 +43,7 @@ def run_kubernetes(options: ExportKubernetesOptions) -> int:
         balance=options.balance,
         nonroot=options.nonroot,
         scrape=options.scrape,
+        pre_stop_s=options.pre_stop_s,
         **hosting_settings(document),
     )
     return _tell(export_kubernetes(subject, options.outpath, settings=settings, kustomize=options.kustomize))

@@ -30,7 +30,7 @@ WORKDIR /build
 RUN python3 -m venv /opt/jina \\
     && /opt/jina/bin/pip install --no-cache-dir ${{PIP_ARGS}} {distributions} \\
     && if [ -f requirements.txt ]; then /opt/jina/bin/pip install --no-cache-dir ${{PIP_ARGS}} -r requirements.txt; fi \\
-    && /opt/jina/bin/python -m compileall -q -j 0 /opt/jina/lib \\
+    && (/opt/jina/bin/python -m compileall -q -j 0 /opt/jina/lib || true) \\
     && /opt/jina/bin/pip uninstall -q -y pip setuptools \\
     && rm -rf /build/wheels
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jina.core.errors import ConfigError
+from jina.export.disks import Storage
 from jina.export.kubernetes import Autoscale
 
 __all__ = ['hosting_settings']
@@ -23,32 +25,47 @@ _TIERS: Final = {
 }
 """Cores and memory of the documented instances without a GPU."""
 _GPUS: Final = {'G1': 1, 'G2': 1, 'G3': 2, 'G4': 4}
+_STORAGE: Final = ('ephemeral', 'ebs', 'efs')
+_STORAGE_SIZE: Final = '5G'
+_AVAILABILITY: Final = ('minAvailable', 'maxUnavailable')
+_DURATION: Final = re.compile(r'(\d+)([smh])')
+_SECONDS: Final = {'s': 1, 'm': 60, 'h': 3600}
+_LABEL: Final = re.compile(r'[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?')
 _NOT_LABELS: Final = ('user', 'jina-version')
 
 
 def hosting_settings(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns ``resources``, ``autoscale`` and ``labels`` for ``KubernetesSettings``.
+    """Returns settings for ``KubernetesSettings``: resources, storage, autoscaling, labels and availability.
 
     Args:
         document: The YAML of a Flow or Deployment.
 
     Raises:
-        ConfigError: An instance isn't known, or replicas can't be added by the metric.
+        ConfigError: A value isn't known, or Kubernetes has nothing like it.
     """
-    resources: dict[str, dict[str, Any]] = {}
-    autoscale: dict[str, Autoscale] = {}
+    found: dict[str, dict[str, Any]] = {
+        'resources': {},
+        'storage': {},
+        'autoscale': {},
+        'availability': {},
+        'labels_of': {},
+        'labels': _labels('the Flow', document.get(_SECTION) or {}),
+    }
     for name, section in _sections(document):
         wanted = section.get('resources') or {}
-        if wanted:
-            resources[name] = _resources(name, wanted)
-        if section.get('autoscale'):
-            autoscale[name] = _autoscale(name, section['autoscale'])
-    labels = ((document.get(_SECTION) or {}).get('labels')) or {}
-    return {
-        'resources': resources,
-        'autoscale': autoscale,
-        'labels': {str(key): str(value) for key, value in labels.items() if key not in _NOT_LABELS},
-    }
+        values: dict[str, Any] = {
+            'resources': _resources(name, wanted),
+            'storage': _storage(name, wanted.get('storage')),
+            'autoscale': _autoscale(name, section.get('autoscale')),
+            'availability': {key: int(section[key]) for key in _AVAILABILITY if section.get(key) is not None},
+            'labels_of': _labels(repr(name), section) if document.get('jtype') != 'Deployment' else {},
+        }
+        if section.get('autoscale') and values['autoscale'].metric == 'cpu':  # a percentage of nothing is unknown
+            values['resources'].setdefault('requests', {}).setdefault('cpu', _TIERS['C1'][0])
+        for key, value in values.items():
+            if value:
+                found[key][name] = value
+    return found
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -78,11 +95,58 @@ def _resources(name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _autoscale(name: str, wanted: Mapping[str, Any]) -> Autoscale:
+def _storage(name: str, wanted: Mapping[str, Any] | None) -> Storage | None:
+    """Disks that last; ``ephemeral`` is what every container has."""
+    if not wanted:
+        return None
+    kind = wanted.get('kind', 'ephemeral')
+    if kind not in _STORAGE:
+        raise ConfigError(
+            f'{_SECTION} of {name!r} asks for storage of the kind {kind!r}', hint=f'choose one of {", ".join(_STORAGE)}'
+        )
+    if kind == 'ephemeral':
+        return None
+    return Storage(
+        size=str(wanted.get('size', _STORAGE_SIZE)), shared=kind == 'efs', retain=bool(wanted.get('retain', False))
+    )
+
+
+def _autoscale(name: str, wanted: Mapping[str, Any] | None) -> Autoscale | None:
+    if not wanted:
+        return None
     metric = wanted.get('metric', 'concurrency')
     if metric not in ('cpu', 'memory'):
         raise ConfigError(
             f'{_SECTION} of {name!r} adds replicas by {metric!r}, which Kubernetes does not know by itself',
-            hint='write metric: cpu or metric: memory with a target in percent, or leave autoscale out',
+            hint='write metric: cpu with a target in percent or metric: memory with one in MiB, or leave autoscale out',
         )
-    return Autoscale(int(wanted.get('min', 1)) or 1, int(wanted.get('max', 2)), metric, int(wanted.get('target', 80)))
+    return Autoscale(
+        minimum=max(1, int(wanted.get('min', 1))),
+        maximum=int(wanted.get('max', 2)),
+        metric=metric,
+        target=int(wanted.get('target', 100)),
+        scale_down_s=_seconds(name, wanted.get('scale_down_delay')),
+    )
+
+
+def _seconds(name: str, delay: Any) -> int | None:
+    if delay is None:
+        return None
+    found = _DURATION.fullmatch(str(delay))
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else -1
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(
+            f'{_SECTION} of {name!r} has the scale_down_delay {delay!r}', hint='write 0s to 1h, for example 30s or 5m'
+        )
+    return seconds
+
+
+def _labels(who: str, section: Mapping[str, Any]) -> dict[str, str]:
+    found = {str(key): str(value) for key, value in (section.get('labels') or {}).items() if key not in _NOT_LABELS}
+    for word in (*found, *filter(None, found.values())):
+        if not _LABEL.fullmatch(word):
+            raise ConfigError(
+                f'{_SECTION} of {who} has {word!r} among its labels',
+                hint='use at most 63 letters, digits, -, _ and ., with a letter or digit at both ends',
+            )
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -12,20 +12,21 @@ from typing import Any, Final, Literal, TypeAlias
 from jina.core.enums import ProtocolType
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
-from jina.export.volumes import Volume, storage_claim, volumes_of
+from jina.export.disks import WORKSPACE, Disk, Storage, claim, disks
 from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
 from jina.export.yaml_text import to_yaml
 
 __all__ = ['Autoscale', 'KubernetesSettings', 'export_kubernetes', 'manifests']
 
 Manifest: TypeAlias = 'dict[str, Any]'
-GRACE_S: Final = 30
-"""Seconds that a pod has from the signal to stop until it is killed."""
-PRE_STOP_S: Final = 5
-"""Seconds in which a pod that is to stop still answers: until everybody knows that it leaves."""
+_PRE_STOP_S: Final = 12
+"""Gateways look names up every five seconds, and name servers of clusters repeat an answer for five seconds more."""
+_STOP_S: Final = 18
+"""Seconds from the signal to stop until a pod is killed: four for its last requests, the rest to close the Executor."""
 _USER: Final = 1000
 _NAME: Final = re.compile(r'[a-z0-9]([-a-z0-9]*[a-z0-9])?')
 _LONGEST_NAME: Final = 63
+_WORKSPACE_VARIABLE: Final = 'JINA_DEFAULT_WORKSPACE_BASE'
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Autoscale:
         minimum: Least number of replicas.
         maximum: Greatest number.
         metric: ``cpu`` or ``memory``.
-        target: Percentage of the requested resource that is aimed at.
+        target: What a replica should use on average: percent of the CPU that it requests, or mebibytes of memory.
+        scale_down_s: Seconds in which less is needed before replicas go; None leaves that to Kubernetes, which waits for 300.
     """
 
     minimum: int = 1
     maximum: int = 2
     metric: Literal['cpu', 'memory'] = 'cpu'
     target: int = 80
+    scale_down_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,17 @@ class KubernetesSettings:
             ``mesh``: one address for each Service, and a service mesh that shares out.
         nonroot: Run containers as an ordinary user without any privilege.
         disruption_budget: Keep at least one replica while nodes are drained, where there are several.
+        pre_stop_s: Seconds in which a pod that is to stop still answers: until every gateway knows that it leaves, and for
+            requests that take longer than the four seconds which a process has for its last ones.
         scrape: How Prometheus finds processes with ``monitoring``. ``service-monitor``: by ServiceMonitors, which its
             operator reads. ``annotations``: by ``prometheus.io/...`` of pods, which common scrape configurations read, so
             that the cluster needs no operator. ``none``: by what you write yourself.
         resources: Requests and limits by name of the Deployment (or ``gateway``), as Kubernetes writes them.
+        storage: Disks by name of the Deployment.
         autoscale: Rules by name of the Deployment or ``gateway``.
+        availability: What stays while nodes are drained, by name: ``minAvailable`` or ``maxUnavailable`` with a number.
         labels: More labels of all objects.
+        labels_of: More labels of the objects of single Deployments or the ``gateway``, by name.
     """
 
     namespace: str = 'default'
@@ -69,10 +77,14 @@ class KubernetesSettings:
     balance: Literal['client', 'mesh'] = 'client'
     nonroot: bool = False
     disruption_budget: bool = True
+    pre_stop_s: int = _PRE_STOP_S
     scrape: Literal['service-monitor', 'annotations', 'none'] = 'service-monitor'
     resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    storage: Mapping[str, Storage] = field(default_factory=dict)
     autoscale: Mapping[str, Autoscale] = field(default_factory=dict)
+    availability: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    labels_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def manifests(subject: Any, settings: KubernetesSettings) -> dict[str, list[Manifest]]:
@@ -88,8 +100,10 @@ def manifests(subject: Any, settings: KubernetesSettings) -> dict[str, list[Mani
 
     Raises:
         ContainerError: An Executor isn't a container image.
-        ConfigError: A name isn't one that Kubernetes takes.
+        ConfigError: A name isn't one that Kubernetes takes, or a setting is wrong.
     """
+    if settings.pre_stop_s < 0:
+        raise ConfigError(f'pre_stop_s is {settings.pre_stop_s}', hint='0 or more seconds are possible')
     scheme = 'dns://' if settings.balance == 'client' else ''
     platform = Platform(
         address=lambda name: f'{scheme}{name}.{settings.namespace}.svc:{EXECUTOR_PORT}',
@@ -128,7 +142,7 @@ def export_kubernetes(
 
     Raises:
         ContainerError: An Executor isn't a container image.
-        ConfigError: A name isn't one that Kubernetes takes.
+        ConfigError: A name isn't one that Kubernetes takes, or a setting is wrong.
     """
     chosen = settings or KubernetesSettings()
     if k8s_namespace:
@@ -164,19 +178,43 @@ def _check_name(name: str) -> None:
 
 def _objects(workload: Workload, settings: KubernetesSettings) -> list[Manifest]:
     objects = [_service(workload, settings), _controller(workload, settings)]
+    for disk in _disks(workload, settings):
+        if disk.claim:
+            metadata = {**_metadata(workload, settings), 'name': disk.claim}
+            objects.append({'apiVersion': 'v1', 'kind': 'PersistentVolumeClaim', **claim(metadata, disk)})
     autoscale = _autoscale(workload, settings)
     if autoscale is not None:
         objects.append(_autoscaler(workload, settings, autoscale))
-    least = workload.replicas if autoscale is None else autoscale.minimum
-    if settings.disruption_budget and least > 1:  # with a single one, its node could never be drained
-        objects.append(_budget(workload, settings))
+    availability = _availability(workload, settings, autoscale)
+    if availability:
+        objects.append(_budget(workload, settings, availability))
     if settings.scrape == 'service-monitor' and workload.metrics_port is not None:
         objects.append(_monitor(workload, settings))
     return objects
 
 
+def _availability(workload: Workload, settings: KubernetesSettings, autoscale: Autoscale | None) -> Mapping[str, int]:
+    """What has to stay while nodes are drained; nothing if that is a single replica, whose node could never be drained."""
+    least = workload.replicas if autoscale is None else autoscale.minimum
+    given = settings.availability.get(workload.deployment) if _is_own(workload) else None
+    if given is None:
+        return {'minAvailable': 1} if settings.disruption_budget and least > 1 else {}
+    if set(given) - {'minAvailable', 'maxUnavailable'} or len(given) != 1 or not 0 <= min(given.values()) < least:
+        raise ConfigError(
+            f'availability of {workload.deployment!r} is {dict(given)!r}, with {least} replicas',
+            hint='give minAvailable or maxUnavailable a number less than that of the replicas',
+        )
+    return given
+
+
+def _is_own(workload: Workload) -> bool:
+    """Whether it is what the settings of its Deployment are for, and not what stands around its shards."""
+    around = (f'{workload.deployment}-uses-before', f'{workload.deployment}-uses-after')
+    return workload.role != 'head' and workload.name not in around
+
+
 def _autoscale(workload: Workload, settings: KubernetesSettings) -> Autoscale | None:
-    return settings.autoscale.get(workload.deployment) if workload.role != 'head' else None
+    return settings.autoscale.get(workload.deployment) if _is_own(workload) else None
 
 
 def _annotations(workload: Workload, settings: KubernetesSettings) -> dict[str, str]:
@@ -195,16 +233,17 @@ def _annotations(workload: Workload, settings: KubernetesSettings) -> dict[str, 
 def _metadata(workload: Workload, settings: KubernetesSettings) -> dict[str, Any]:
     labels = {
         'app': workload.name,
-        'app.kubernetes.io/name': workload.name,
         'app.kubernetes.io/component': workload.role,
         'app.kubernetes.io/part-of': 'jina',
         **settings.labels,
+        **settings.labels_of.get(workload.deployment, {}),
+        **_selector(workload),
     }
     return {'name': workload.name, 'namespace': settings.namespace, 'labels': labels}
 
 
 def _selector(workload: Workload) -> dict[str, str]:
-    return {'app': workload.name}
+    return {'app.kubernetes.io/name': workload.name}
 
 
 def _port_name(protocol: ProtocolType) -> str:
@@ -238,7 +277,8 @@ def _is_called_by_us(workload: Workload) -> bool:
 
 def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
     """A Deployment; of what keeps files, a StatefulSet with a volume for each replica."""
-    volumes = _volumes(workload)
+    mounted = _disks(workload, settings)
+    own = [disk for disk in mounted if not disk.claim]
     metadata = _metadata(workload, settings)
     template_metadata: dict[str, Any] = {'labels': metadata['labels']}
     if annotations := _annotations(workload, settings):
@@ -246,61 +286,53 @@ def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
     spec: dict[str, Any] = {
         'replicas': workload.replicas,
         'selector': {'matchLabels': _selector(workload)},
-        'template': {'metadata': template_metadata, 'spec': _pod(workload, settings, volumes)},
+        'template': {'metadata': template_metadata, 'spec': _pod(workload, settings, mounted)},
     }
     if _autoscale(workload, settings) is not None:
         del spec['replicas']  # the autoscaler's: a number here would come back each time that the file is applied
-    kind = 'StatefulSet' if volumes else 'Deployment'
-    if volumes:
+    if own:
         spec['serviceName'] = workload.name
-        spec['volumeClaimTemplates'] = [_claim(name) for name in volumes]
+        spec['volumeClaimTemplates'] = [claim({'name': disk.name}, disk) for disk in own]
+        if not all(disk.retain for disk in own):
+            spec['persistentVolumeClaimRetentionPolicy'] = {'whenDeleted': 'Delete', 'whenScaled': 'Retain'}
     else:
         spec['strategy'] = {'type': 'RollingUpdate', 'rollingUpdate': {'maxSurge': 1, 'maxUnavailable': 0}}
-    return {'apiVersion': 'apps/v1', 'kind': kind, 'metadata': metadata, 'spec': spec}
+    return {'apiVersion': 'apps/v1', 'kind': _kind(mounted), 'metadata': metadata, 'spec': spec}
 
 
-def _volumes(workload: Workload) -> dict[str, Volume]:
-    """The volumes of an Executor by the names of their claims."""
-    source = workload.source
-    if not workload.has_volumes:
-        return {}
-    return {f'volume-{number}': volume for number, volume in enumerate(volumes_of(source))}
+def _disks(workload: Workload, settings: KubernetesSettings) -> list[Disk]:
+    return disks(workload, settings.storage.get(workload.deployment) if _is_own(workload) else None)
 
 
-def _mount(name: str, volume: Volume) -> dict[str, Any]:
-    mount: dict[str, Any] = {'name': name, 'mountPath': volume.target}
-    return {**mount, 'readOnly': True} if volume.mode == 'ro' else mount
+def _mount(disk: Disk) -> dict[str, Any]:
+    mount: dict[str, Any] = {'name': disk.name, 'mountPath': disk.path}
+    return {**mount, 'readOnly': True} if disk.read_only else mount
 
 
-def _claim(name: str) -> dict[str, Any]:
-    wanted = storage_claim()
+def _kind(mounted: Sequence[Disk]) -> str:
+    return 'StatefulSet' if any(not disk.claim for disk in mounted) else 'Deployment'
+
+
+def _pod(workload: Workload, settings: KubernetesSettings, mounted: Sequence[Disk]) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        'accessModes': list(wanted.access_modes),
-        'resources': {'requests': {'storage': wanted.capacity}},
-    }
-    if wanted.storage_class:
-        spec['storageClassName'] = wanted.storage_class
-    return {'metadata': {'name': name}, 'spec': spec}
-
-
-def _pod(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, Volume]) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        'terminationGracePeriodSeconds': GRACE_S,
-        'containers': [_container(workload, settings, volumes)],
+        'terminationGracePeriodSeconds': settings.pre_stop_s + _STOP_S,
+        'containers': [_container(workload, settings, mounted)],
     }
     if workload.source.image_pull_secrets:
         spec['imagePullSecrets'] = [{'name': name} for name in workload.source.image_pull_secrets]
+    security: dict[str, Any] = {}
     if settings.nonroot:
-        spec['securityContext'] = {
-            'runAsNonRoot': True,
-            'runAsUser': _USER,
-            'fsGroup': _USER,
-            'seccompProfile': {'type': 'RuntimeDefault'},
-        }
+        security |= {'runAsNonRoot': True, 'runAsUser': _USER, 'seccompProfile': {'type': 'RuntimeDefault'}}
+    if settings.nonroot or mounted:  # images run as this user, whom new disks do not let in
+        security['fsGroup'] = _USER
+    if security:
+        spec['securityContext'] = security
+    if shared := [disk for disk in mounted if disk.claim]:
+        spec['volumes'] = [{'name': disk.name, 'persistentVolumeClaim': {'claimName': disk.claim}} for disk in shared]
     return spec
 
 
-def _container(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, Volume]) -> dict[str, Any]:
+def _container(workload: Workload, settings: KubernetesSettings, mounted: Sequence[Disk]) -> dict[str, Any]:
     source = workload.source
     ports = [{'name': _port_name(protocol), 'containerPort': port} for protocol, port in workload.ports.items()]
     if workload.metrics_port is not None:
@@ -313,24 +345,29 @@ def _container(workload: Workload, settings: KubernetesSettings, volumes: Mappin
         # Kubernetes fills in $(NAME)
         'args': [argument.replace('$(', '$$(') for argument in workload.arguments],
         'ports': ports,
-        'env': _environment(workload),
+        'env': _environment(workload, mounted),
         'startupProbe': {**_check(workload), 'periodSeconds': 2, 'failureThreshold': _start_tries(workload)},
         'readinessProbe': {**_check(workload), 'periodSeconds': 5, 'timeoutSeconds': 5},
         'livenessProbe': {**_check(workload), 'periodSeconds': 10, 'timeoutSeconds': 10, 'failureThreshold': 6},
         # whoever still sends to a pod that leaves is answered
-        'lifecycle': {'preStop': {'exec': {'command': ['python', '-c', f'import time; time.sleep({PRE_STOP_S})']}}},
+        'lifecycle': {'preStop': {'exec': {'command': _sleep(settings.pre_stop_s)}}},
     }
-    resources = {key: dict(value) for key, value in settings.resources.get(workload.deployment, {}).items()}
+    given = settings.resources.get(workload.deployment, {}) if _is_own(workload) else {}
+    resources = {key: dict(value) for key, value in given.items()}
     if workload.has_volumes and source.gpus:
         limits = resources.setdefault('limits', {})
         limits['nvidia.com/gpu'] = _gpu_count(source.gpus)
     if resources:
         container['resources'] = resources
-    if volumes:
-        container['volumeMounts'] = [_mount(name, volume) for name, volume in volumes.items()]
+    if mounted:
+        container['volumeMounts'] = [_mount(disk) for disk in mounted]
     if settings.nonroot:
         container['securityContext'] = {'allowPrivilegeEscalation': False, 'capabilities': {'drop': ['ALL']}}
     return container
+
+
+def _sleep(seconds: int) -> list[str]:
+    return ['python', '-c', f'import time; time.sleep({seconds})']  # which every image has
 
 
 def _gpu_count(gpus: str) -> int:
@@ -342,9 +379,10 @@ def _gpu_count(gpus: str) -> int:
     )
 
 
-def _environment(workload: Workload) -> list[dict[str, Any]]:
+def _environment(workload: Workload, mounted: Sequence[Disk]) -> list[dict[str, Any]]:
     source = workload.source
-    given = {str(name): str(value) for name, value in (source.env or {}).items()}
+    given = {_WORKSPACE_VARIABLE: WORKSPACE} if any(disk.path == WORKSPACE for disk in mounted) else {}
+    given |= {str(name): str(value) for name, value in (source.env or {}).items()}
     if (level := log_level()) is not None and 'JINA_LOG_LEVEL' not in (source.env_from_secret or {}):
         given.setdefault('JINA_LOG_LEVEL', level)
     plain = [{'name': name, 'value': value} for name, value in given.items()]
@@ -376,9 +414,11 @@ def _start_tries(workload: Workload) -> int:
 
 
 def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscale) -> Manifest:
-    target = {'type': 'Utilization', 'averageUtilization': rule.target}
-    kind = 'StatefulSet' if _volumes(workload) else 'Deployment'
-    return {
+    target: dict[str, Any] = {'type': 'Utilization', 'averageUtilization': rule.target}
+    if rule.metric == 'memory':
+        target = {'type': 'AverageValue', 'averageValue': f'{rule.target}Mi'}
+    kind = _kind(_disks(workload, settings))
+    found: Manifest = {
         'apiVersion': 'autoscaling/v2',
         'kind': 'HorizontalPodAutoscaler',
         'metadata': _metadata(workload, settings),
@@ -389,14 +429,17 @@ def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscal
             'metrics': [{'type': 'Resource', 'resource': {'name': rule.metric, 'target': target}}],
         },
     }
+    if rule.scale_down_s is not None:
+        found['spec']['behavior'] = {'scaleDown': {'stabilizationWindowSeconds': rule.scale_down_s}}
+    return found
 
 
-def _budget(workload: Workload, settings: KubernetesSettings) -> Manifest:
+def _budget(workload: Workload, settings: KubernetesSettings, availability: Mapping[str, int]) -> Manifest:
     return {
         'apiVersion': 'policy/v1',
         'kind': 'PodDisruptionBudget',
         'metadata': _metadata(workload, settings),
-        'spec': {'minAvailable': 1, 'selector': {'matchLabels': _selector(workload)}},
+        'spec': {**availability, 'selector': {'matchLabels': _selector(workload)}},
     }
 
 

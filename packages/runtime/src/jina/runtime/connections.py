@@ -276,6 +276,8 @@ class PeerGroup:
         self._peers = [self._make(address, settings, on_return, self._metadata) for address in addresses]
         self.room = WaitingRoom()
         """Those who wait while all replicas are at their limits; each answer may mean that there is room."""
+        self.on_down: Callable[[], object] = lambda: None
+        """Called when a replica is found to be down."""
         self._next = 0
         self._endpoint_metadata: dict[str, Metadata] = {}
 
@@ -293,6 +295,11 @@ class PeerGroup:
     def is_down(self) -> bool:
         """Whether no replica is known to be up."""
         return all(peer.down for peer in self._peers)
+
+    @property
+    def misses_one(self) -> bool:
+        """Whether a replica is known to be down."""
+        return any(peer.down for peer in self._peers)
 
     @property
     def least_in_flight(self) -> float:
@@ -488,6 +495,8 @@ class PeerGroup:
             peer = self._choose(tried)
             if peer.down:
                 await peer.wait_until_up(_RECONNECT_PAUSE_S)
+                if peer not in self._peers:  # another one took its place meanwhile
+                    peer = self._choose(tried)
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise self._translate(error) from error
@@ -527,8 +536,9 @@ class PeerGroup:
         return found
 
     def _note_failure(self, peer: Peer, error: _Failure) -> None:
-        if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_behind_head(error):
+        if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_behind_head(error) and not peer.down:
             peer.mark_down()
+            self.on_down()
 
     def _translate(self, error: _Failure) -> TransportError:
         """Returns our error for a call that failed for good."""

@@ -25,6 +25,7 @@ SCHEME: Final = 'dns://'
 INTERVAL_S: Final = 5.0
 """Seconds between two look-ups: what cluster name servers let clients keep an answer for."""
 _HURRIED_S: Final = 0.5
+"""The same while a replica is down, or the name is not known."""
 _FIRST_WAIT_S: Final = 5.0
 _GRACE_S: Final = 30.0
 
@@ -66,6 +67,8 @@ class NameWatch:
         self._task: asyncio.Task[None] | None = None
         self._known: list[str] = []
         self._looked = asyncio.Event()
+        self._hurry = asyncio.Event()
+        group.on_down = self._hurry.set
 
     async def start(self) -> None:
         """Begins to follow; returns when the names were looked up once, or after some seconds."""
@@ -94,10 +97,19 @@ class NameWatch:
                     await asyncio.sleep(0)
                 if found:
                     self._looked.set()
-                await asyncio.sleep(self._interval_s if found and not self._group.is_down else _HURRIED_S)
+                await self._pause(known=bool(found))
         finally:
             for change in retired:
                 change.cancel()
+
+    async def _pause(self, *, known: bool) -> None:
+        """Waits for the next look-up. It comes soon if a replica is down: who takes its place may be known already."""
+        if not known or self._group.misses_one:
+            await asyncio.sleep(min(_HURRIED_S, self._interval_s))
+            return
+        self._hurry.clear()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._interval_s)
 
     async def _look_up(self) -> list[str]:
         """Returns all addresses, sorted; none if a name isn't known at the moment: then those from before stay."""

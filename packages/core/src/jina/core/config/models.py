@@ -458,6 +458,8 @@ class ExportKubernetesOptions(ExportOptions):
     """Run containers as an ordinary user, without any privilege."""
     scrape: Literal['service-monitor', 'annotations', 'none'] = option('service-monitor')
     """How Prometheus finds processes with ``monitoring``: ServiceMonitors for its operator, annotations of pods, or neither."""
+    pre_stop_s: int = option(12)
+    """Seconds in which a pod that is to stop still answers; more than a request takes, and than gateways need to notice."""
     kustomize: bool = option(False)
     """Write a ``kustomization.yaml`` that lists the files."""
 

@@ -1,0 +1,96 @@
+"""Disks of Executors and gateways in Kubernetes: one for each replica, or one that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jina.export.volumes import StorageClaim, storage_claim, volumes_of
+from jina.export.workloads import Workload
+
+__all__ = ['WORKSPACE', 'Disk', 'Storage', 'claim', 'disks']
+
+_SIZE: Final = '5Gi'
+WORKSPACE: Final = '/app/workspace'
+"""Where the workspace of an Executor with ``Storage`` is."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A disk for the workspace of an Executor.
+
+    Attributes:
+        size: As Kubernetes writes it.
+        shared: One for all replicas, instead of one for each.
+        retain: Keep those of single replicas when the Executor is removed; a shared one goes with its file.
+    """
+
+    size: str = _SIZE
+    shared: bool = False
+    retain: bool = True
+
+    @property
+    def claim(self) -> StorageClaim:
+        """What the cluster is asked for, with the storage class that it has by default."""
+        return StorageClaim(('ReadWriteMany' if self.shared else 'ReadWriteOnce',), '', self.size)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a container mounts.
+
+    Attributes:
+        name: Name of the volume.
+        claim: Name of the claim that all replicas share, empty if each has its own.
+        path: Where it is in the container.
+        wanted: What the cluster is asked for.
+        read_only: Nothing can be written there.
+        retain: Keep it when what mounts it is removed.
+    """
+
+    name: str
+    claim: str
+    path: str
+    wanted: StorageClaim
+    read_only: bool = False
+    retain: bool = True
+
+
+def disks(workload: Workload, storage: Storage | None = None) -> list[Disk]:
+    """The disks of a workload: of the option ``volumes``, and of the workspace.
+
+    Args:
+        workload: What mounts them.
+        storage: The disk of the workspace, if there is one.
+
+    Raises:
+        ConfigError: An entry of ``volumes``, or a variable with what they ask for, isn't well written.
+    """
+    if not workload.has_volumes:
+        return []
+    found = [
+        Disk(f'volume-{number}', '', volume.target, storage_claim(), read_only=volume.mode == 'ro')
+        for number, volume in enumerate(volumes_of(workload.source))
+    ]
+    if storage is not None:
+        shared = f'{workload.name}-workspace' if storage.shared else ''
+        found.append(Disk('workspace', shared, WORKSPACE, storage.claim, retain=storage.retain))
+    return found
+
+
+def claim(metadata: Mapping[str, Any], disk: Disk) -> dict[str, Any]:
+    """A claim for a disk.
+
+    Args:
+        metadata: Name of the claim, and what else belongs there.
+        disk: The disk.
+    """
+    wanted = disk.wanted
+    spec: dict[str, Any] = {
+        'accessModes': list(wanted.access_modes),
+        'resources': {'requests': {'storage': wanted.capacity}},
+    }
+    if wanted.storage_class:
+        spec['storageClassName'] = wanted.storage_class
+    return {'metadata': dict(metadata), 'spec': spec}
