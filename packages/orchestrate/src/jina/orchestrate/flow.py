@@ -458,7 +458,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         return self.gateway_options.noblock_on_start
 
     def _running_pods(self) -> list[Pod]:
-        return [*self._gateways, *(pod for d in self._deployments for pod in d.pods)]
+        return [*self._gateways, *self._joining, *(pod for d in self._deployments for pod in d.pods)]
 
     def _start(self) -> None:
         topology = self.topology
@@ -477,12 +477,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         wait_ready_within([(head, d.ready_timeout) for d in self._deployments for head in d.launch_head()])
         options = self.complete_gateway_options(topology)
         limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
-        self._start_gateway(options)
+        self._gateways.append(self._launch_gateway(options))
         wait_ready(self._gateways, limit)
         # The others join the first one's ports, which are known only now.
         ports = [address.port for address in self.public_addresses]
         for number in range(1, options.replicas):
-            self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
+            again = options.model_copy(update={'replica_id': number, 'port': ports})
+            self._gateways.append(self._launch_gateway(again))
         wait_ready(self._gateways, limit)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Flow', self.num_deployments, self.num_pods)
 
@@ -492,7 +493,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
 
     def _close(self, grace: float) -> None:
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
-        close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
+        close_pods([*self._gateways, *self._joining], FLOATING_GRACE_S if floats else grace / 2)
         close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
         self._gateways = []
 
@@ -503,7 +504,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
             self.gateway_options = self.gateway_options.model_copy(update={'port': ports})
         self._prepare()
 
-    def _start_gateway(self, options: GatewayOptions) -> None:
+    def _launch_gateway(self, options: GatewayOptions) -> Pod:
         pod = Pod(
             options.runtime_name,
             run_server,
@@ -515,8 +516,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
                 RestartPolicy.parse(options.restart), lambda addresses: (self._gateway_again(options, addresses), [])
             ),
         )
-        self._gateways.append(pod)
         pod.start()
+        return pod
+
+    def _put_gateway(self, number: int, pod: Pod) -> None:
+        """Have a gateway, which is ready, take the place of another one."""
+        self._gateways[number] = pod
+        self._joining = []
 
     def _gateway_again(self, options: GatewayOptions, addresses: list[PodAddress]) -> GatewayOptions:
         """Options of a gateway that takes the place of one that ended, with the Executors as they are now."""

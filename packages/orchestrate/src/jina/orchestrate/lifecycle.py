@@ -67,6 +67,8 @@ class Orchestrator:
         self._interrupted = False
         self._closing = False
         self._client: Any = None
+        self._joining: list[Pod] = []
+        self._scale_lock = threading.Lock()
 
     def start(self) -> Self:
         """Start all processes and wait until they are ready. If one fails, all are closed.

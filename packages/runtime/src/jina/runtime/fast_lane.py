@@ -35,7 +35,7 @@ from jina.core.frames import (
 )
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
-from jina.core.wire import NO_LIMITS, MessageLimits
+from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
 
 _UNWRITTEN_BYTES: Final = 8 << 20
 """No more requests are read while this much waits for a client that doesn't read."""
@@ -200,7 +200,7 @@ class LaneServer:
         elif kind not in (REQUEST, REQUEST_MANY) or not self._greeted:
             raise RequestTypeError(f'the fast lane has no use for a record of kind {kind} here')
         elif self._draining:
-            message = f'{self._name} is shutting down'
+            message = f'{self._name} {LEAVING}'
             self._waiting.add(ERROR, record[1], encode_error('UNAVAILABLE', message))
             self._wake()
         elif self._full:

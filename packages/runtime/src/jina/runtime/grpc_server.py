@@ -176,6 +176,14 @@ class GrpcServer:
             lane.drain()
         await asyncio.gather(self._door.close(grace), self._server.stop(grace))
 
+    async def leave(self, grace: float | None = None) -> None:
+        """The same as ``stop``: clients of gRPC connect again anyway.
+
+        Args:
+            grace: Seconds that calls in flight may still take; None closes at once.
+        """
+        await self.stop(grace)
+
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         methods: dict[str, Any] = {
             wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(self._process_single),
@@ -243,7 +251,7 @@ class GrpcServer:
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
         if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         try:
             await self._serve_lane(
                 context, self._door.name if self._door.name and is_loopback(_host_of(context)) else ''
@@ -271,6 +279,8 @@ class GrpcServer:
             self._lanes.discard(lane)
 
     async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         metadata = _metadata(context)
         settings = {key: value for key, value in metadata if key.startswith('__')}
         any_failed = False
@@ -300,7 +310,7 @@ class GrpcServer:
         finally:
             self._streams.discard(stream)
         if stream.interrupted:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         if any_failed:
             context.set_trailing_metadata(_IS_ERROR)
 
