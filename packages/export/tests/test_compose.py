@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -130,3 +131,12 @@ def test_external_executors_are_only_called() -> None:
 def test_what_can_not_be_exported(options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         compose_document(chain(deployment(name='one', **options)))
+
+
+def test_services_have_time_for_their_requests_in_flight() -> None:
+    def period(**options: Any) -> str:
+        document = compose_document(deployment(name='encoder', uses='docker://encoder', **options))
+        return str(document['services']['encoder']['stop_grace_period'])
+
+    assert period() == '10s'
+    assert period(timeout_graceful_shutdown=60_500) == '67s'

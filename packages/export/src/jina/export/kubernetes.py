@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -19,9 +20,11 @@ __all__ = ['Autoscale', 'KubernetesSettings', 'export_kubernetes', 'manifests']
 
 Manifest: TypeAlias = 'dict[str, Any]'
 GRACE_S: Final = 30
-"""Seconds that a pod has from the signal to stop until it is killed."""
+"""Seconds that a pod has at least, from when it is to stop until it is killed."""
 PRE_STOP_S: Final = 5
 """Seconds in which a pod that is to stop still answers: until everybody knows that it leaves."""
+CLOSE_S: Final = 10
+"""Seconds that ``close`` of an Executor has beside the time for requests in flight."""
 _USER: Final = 1000
 _NAME: Final = re.compile(r'[a-z0-9]([-a-z0-9]*[a-z0-9])?')
 _LONGEST_NAME: Final = 63
@@ -279,7 +282,9 @@ def _claim(name: str) -> dict[str, Any]:
 
 def _pod(workload: Workload, settings: KubernetesSettings, volumes: Mapping[str, str]) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        'terminationGracePeriodSeconds': GRACE_S,
+        'terminationGracePeriodSeconds': max(
+            GRACE_S, math.ceil(PRE_STOP_S + workload.source.graceful_shutdown_s + CLOSE_S)
+        ),
         'containers': [_container(workload, settings, volumes)],
     }
     if workload.source.image_pull_secrets:

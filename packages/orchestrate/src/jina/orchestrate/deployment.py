@@ -420,6 +420,9 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     def _follows_yaml(self) -> bool:
         return self.options.reload
 
+    def _graceful_shutdown_s(self) -> float:
+        return self.options.graceful_shutdown_s
+
     def _noblock(self) -> bool:
         return self.options.noblock_on_start
 

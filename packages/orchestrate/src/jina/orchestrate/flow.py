@@ -454,6 +454,10 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
     def _follows_yaml(self) -> bool:
         return self.options.reload
 
+    def _graceful_shutdown_s(self) -> float:
+        options = [self.gateway_options, *(d.options for d in self._deployments if not d.external)]
+        return max(option.graceful_shutdown_s for option in options)
+
     def _noblock(self) -> bool:
         return self.gateway_options.noblock_on_start
 

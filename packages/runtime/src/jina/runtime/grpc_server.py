@@ -37,6 +37,8 @@ from jina.runtime.stream_writer import StreamWriter
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
 
+CountShards: TypeAlias = 'Callable[..., Callable[[bool], tuple[tuple[str, str], ...]]]'
+
 _IS_ERROR: Final = ((wire.IS_ERROR_KEY, 'true'),)
 _RANDOM_PORT_TRIES: Final = 100
 _SERVER_OPTIONS: Final[dict[str, object]] = {
@@ -89,6 +91,8 @@ class GrpcServer:
     ) -> None:
         self.closed = False
         """True from ``hold`` to ``open``."""
+        self.count_shards: CountShards | None = None
+        """Of a head: gives the metadata behind its response, see ``HeadService.count_shards``."""
         self._service = service
         self._host = host
         self._port = port
@@ -211,6 +215,7 @@ class GrpcServer:
 
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
         metadata, timeout = _metadata(context), context.time_remaining()
+        trailing = None if self.count_shards is None else self.count_shards(raw, many=many)
         try:
             if self._begin_directly is None:
                 answer, failed = await (self._answer_many if many else self._answer)(raw, metadata, timeout)
@@ -219,9 +224,12 @@ class GrpcServer:
                     partial(self._begin_directly, raw, many=many, metadata=metadata, timeout=timeout)
                 )
         except JinaError as error:
+            if trailing is not None:
+                context.set_trailing_metadata(trailing(True))
             await abort(context, error)
-        if failed:
-            context.set_trailing_metadata(_IS_ERROR)
+        told = (*(_IS_ERROR if failed else ()), *(() if trailing is None else trailing(failed)))
+        if told:
+            context.set_trailing_metadata(told)
         return as_bytes(answer)
 
     def _begin_task(

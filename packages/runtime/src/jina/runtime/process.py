@@ -27,8 +27,6 @@ from jina.runtime.heap import keep_freed_memory
 from jina.runtime.ports import shared_port
 from jina.runtime.worker import WorkerService
 
-GRACE_S: Final = 4.0
-"""Seconds that requests in flight may take after the signal to stop."""
 _OPEN_FILES: Final = 4096
 _DEFAULT_PREFETCH: Final = 1000
 _SHARED_PORT: Final = {'grpc.so_reuseport': 1}
@@ -272,14 +270,15 @@ class PodServer:
         if self._custom is not None:
             await self._custom.stop(grace)
 
-    async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
+    async def stop(self, grace: float | None = None, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
 
         Args:
-            grace: Seconds for all of that, without the closing of the Executor.
+            grace: Seconds for all of that, without the closing of the Executor; by default what the options say.
             leave_floating: What floating Executors haven't done by then is given up; else it is waited for.
         """
         loop = asyncio.get_running_loop()
+        grace = self._options.graceful_shutdown_s if grace is None else grace
         deadline = loop.time() + grace
         if not isinstance(self.service, GatewayService):
             self.service.flush()
@@ -379,7 +378,7 @@ class PodServer:
 
     def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
         options = self._options
-        return GrpcServer(
+        server = GrpcServer(
             self._served('grpc'),
             host=host,
             port=port or random_port_range() or 0,
@@ -389,6 +388,9 @@ class PodServer:
             prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
             protection=self._protection,
         )
+        if self._balances and not isinstance(options, GatewayOptions):
+            server.count_shards = getattr(self.service, 'count_shards', None)
+        return server
 
 
 def _grpc_server_options(options: ExecutorOptions | GatewayOptions) -> dict[str, object]:
@@ -477,7 +479,7 @@ async def _serve(
         await pod.stop(0)
         raise
     await pod.ended.wait()
-    pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
+    pod.logger.debug('stopping: finishing requests in flight for up to %.1f s', options.graceful_shutdown_s)
     drain = asyncio.ensure_future(pod.stop(leave_floating=False))
     forced = asyncio.ensure_future(force.wait())
     await asyncio.wait((drain, forced), return_when=asyncio.FIRST_COMPLETED)
