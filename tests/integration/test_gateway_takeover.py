@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from jina import Client, Executor, Flow, Gateway, requests
 from jina.core.errors import StartupError
 from jina.core.request import DataRequest
 from jina.core.wire import PROCESS_SINGLE_DATA
-from jina.runtime.gateways.fastapi import FastAPIBaseGateway
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -57,7 +57,7 @@ class Answering(Executor):
         return docs
 
 
-def over_grpc(port: int) -> Iterator[None]:
+def over_grpc(port: int) -> Generator[None]:
     """Unary calls on a channel, with the retries of gRPC itself."""
     options = [('grpc.service_config', json.dumps(RETRIES)), ('grpc.use_local_subchannel_pool', 1)]
     request = DataRequest()
@@ -73,18 +73,18 @@ def over_grpc(port: int) -> Iterator[None]:
             yield
 
 
-def over_http(port: int) -> Iterator[None]:
+def over_http(port: int) -> Generator[None]:
     """Requests on a connection that is kept as long as the server keeps it."""
     body = json.dumps({'data': [{'text': 'x'}]})
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=30)
-    while True:
-        connection.request('POST', '/default', body, {'Content-Type': 'application/json'})
-        answer = connection.getresponse()  # which closes the connection if the server says that it ends
-        assert json.loads(answer.read())['data'][0]['text'] == 'x!'
-        yield
+    with contextlib.closing(http.client.HTTPConnection('127.0.0.1', port, timeout=30)) as connection:
+        while True:
+            connection.request('POST', '/default', body, {'Content-Type': 'application/json'})
+            answer = connection.getresponse()  # which closes the connection if the server says that it ends
+            assert json.loads(answer.read())['data'][0]['text'] == 'x!'
+            yield
 
 
-def over_websocket(port: int) -> Iterator[None]:
+def over_websocket(port: int) -> Generator[None]:
     """Messages on a connection that is opened again, and what is unanswered sent again, when the server restarts."""
     message = json.dumps({'data': [{'text': 'x'}], 'execEndpoint': '/'})
     while True:
@@ -101,18 +101,19 @@ def over_websocket(port: int) -> Iterator[None]:
 class Foreigners:
     """Threads that use a service all the time; what one of them raises is a failure."""
 
-    def __init__(self, use: Callable[[int], Iterator[None]], port: int) -> None:
+    def __init__(self, use: Callable[[int], Generator[None]], port: int) -> None:
         self.answers = 0
         self.failures: list[str] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(use, port)) for _ in range(4)]
 
-    def _run(self, use: Callable[[int], Iterator[None]], port: int) -> None:
+    def _run(self, use: Callable[[int], Generator[None]], port: int) -> None:
         try:
-            for _ in use(port):
-                self.answers += 1
-                if self._stop.is_set():
-                    return
+            with contextlib.closing(use(port)) as answers:
+                for _ in answers:
+                    self.answers += 1
+                    if self._stop.is_set():
+                        return
         except Exception as error:
             self.failures.append(repr(error))
 
@@ -137,7 +138,7 @@ class Foreigners:
 
 
 @pytest.mark.parametrize(('protocol', 'use'), [('grpc', over_grpc), ('http', over_http), ('websocket', over_websocket)])
-def test_no_request_is_lost(protocol: str, use: Callable[[int], Iterator[None]]) -> None:
+def test_no_request_is_lost(protocol: str, use: Callable[[int], Generator[None]]) -> None:
     with Flow(protocol=protocol, quiet=True).add(name='enc', uses=Answering) as flow:
         port, before = flow.port, flow._gateways[0].pid
         foreigners = Foreigners(use, port)
@@ -156,7 +157,7 @@ def test_nobody_finds_the_port_closed() -> None:
     with Flow(quiet=True).add(name='enc', uses=Answering) as flow:
         port = flow.port
 
-        def knock(_: int) -> Iterator[None]:
+        def knock(_: int) -> Generator[None]:
             while True:
                 with socket.create_connection(('127.0.0.1', port), 30) as connection:
                     assert connection.recv(1)  # the server greets
@@ -217,7 +218,7 @@ class LonelyGateway(Gateway):
         import uvicorn
 
         app = FastAPI()
-        app.add_api_route('/', dict)
+        app.add_api_route('/', lambda: {})
         self.server = uvicorn.Server(uvicorn.Config(app, host=self.host, port=self.port, log_level='error'))
 
     async def run_server(self) -> None:

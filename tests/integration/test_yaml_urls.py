@@ -70,7 +70,10 @@ def test_paths_are_relative_to_the_url(url: str, tmp_path: Path) -> None:
     (tmp_path / 'flows' / 'parts' / 'first.yml').write_text('jtype: UrlGreeter\nwith: {word: first}\n')
     with Flow.load_config(f'{url}/flows/flow.yml') as flow:
         assert flow.post('/', TextDoc(text='x'), return_type=Texts)[0].text == 'third second first x'
-    write(tmp_path, deployment_yml='jtype: Deployment\nwith: {uses: third.yml, uses_before: flows/more.yml, quiet: true}\n')
+    write(
+        tmp_path,
+        deployment_yml='jtype: Deployment\nwith: {uses: third.yml, uses_before: flows/more.yml, quiet: true}\n',
+    )
     with Deployment.load_config(f'{url}/deployment.yml') as deployment:
         assert deployment.post('/', TextDoc(text='x'), return_type=Texts)[0].text == 'third second x'
 
@@ -101,7 +104,9 @@ def test_code_beside_the_document_is_refused(
     write(tmp_path, flow_yml=text, executor_yml='jtype: Deployment\nwith: {uses: X, py_modules: code.py}\n')
     (tmp_path / 'code.py').write_text('raise ValueError("it ran")\n')
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=f'{url}/{place}: .*code.py. lies beside the document, and code is not loaded'):
+    with pytest.raises(
+        ConfigError, match=f'{url}/{place}: .*code.py. lies beside the document, and code is not loaded'
+    ):
         Flow.load_config(f'{url}/flow.yml')
 
 

@@ -24,7 +24,9 @@ while True:
     connection.close()
 """
 
-linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='only Linux tells which packets a listener takes')
+linux = pytest.mark.skipif(
+    not sys.platform.startswith('linux'), reason='only Linux tells which packets a listener takes'
+)
 
 
 @contextmanager
@@ -86,9 +88,11 @@ async def test_nothing_that_comes_at_the_end_is_lost(listener: socket.socket) ->
         finally:
             writer.close()
 
-    async def ask_all_the_time(seen: list[bytes]) -> None:
+    async def ask_all_the_time(seen: list[bytes], first: asyncio.Event) -> None:
         while True:
             seen.append(await ask())
+            if seen[-1] == b'first':
+                first.set()
             await asyncio.sleep(0)
 
     with successor(port):
@@ -96,9 +100,9 @@ async def test_nothing_that_comes_at_the_end_is_lost(listener: socket.socket) ->
         accepting = asyncio.ensure_future(accept())
         assert set(await asyncio.gather(*waiting)) == {b'first', b'successor'}
         seen: list[list[bytes]] = [[] for _ in range(8)]
-        asking = [asyncio.ensure_future(ask_all_the_time(answers)) for answers in seen]
-        while not all(b'first' in answers for answers in seen):
-            await asyncio.sleep(0.01)
+        asked = [asyncio.Event() for _ in seen]
+        asking = [asyncio.ensure_future(ask_all_the_time(*pair)) for pair in zip(seen, asked, strict=True)]
+        await asyncio.gather(*(first.wait() for first in asked))
         await turn_away([port])
         accepting.cancel()
         await asyncio.wait((accepting,))

@@ -113,8 +113,7 @@ def import_modules(own: tuple[str, ...], overrides: LoadOverrides, loaded: Loade
     folders += overrides.extra_search_paths
     if not overrides.allow_py_modules:
         own = ()
-    if loaded.url is not None:
-        refuse_remote_code(own, loaded, overrides.extra_search_paths, loaded.where('py_modules'))
+    refuse_remote_code(own, loaded, overrides.extra_search_paths, lambda: loaded.where('py_modules'))
     if overrides.install_requirements:
         beside = (folder_of(name, folders) for name in (*own, *overrides.py_modules))
         install_beside(loaded.directory or next(filter(None, beside), None))
@@ -123,7 +122,7 @@ def import_modules(own: tuple[str, ...], overrides: LoadOverrides, loaded: Loade
 
 
 def refuse_remote_code(
-    names: Sequence[str], loaded: LoadedYaml, folders: Iterable[str | os.PathLike[str]], place: str
+    names: Sequence[str], loaded: LoadedYaml, folders: Iterable[str | os.PathLike[str]], place: Callable[[], str]
 ) -> None:
     """Checks that a document which comes from a URL names no Python file beside itself: code is never loaded from a URL.
 
@@ -131,7 +130,7 @@ def refuse_remote_code(
         names: Python files or modules that it names.
         loaded: The document.
         folders: Where the caller has Python files.
-        place: Where in the document they are named.
+        place: Says where in the document they are named.
 
     Raises:
         ConfigError: It does.
@@ -143,7 +142,7 @@ def refuse_remote_code(
         is_file = wanted.suffix == '.py' or len(wanted.parts) > 1
         if is_file and not wanted.is_absolute() and not any((Path(folder) / wanted).exists() for folder in folders):
             raise ConfigError(
-                f'{place}: {name!r} lies beside the document, and code is not loaded from a URL',
+                f'{place()}: {name!r} lies beside the document, and code is not loaded from a URL',
                 hint='download it, and give its folder in extra_search_paths; or name an installed module',
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def deployment_values(loaded: LoadedYaml, section: Section = ()) -> dict[str, An
     return {**outer, **{key: value for key, value in inner.items() if key not in VENDOR_KEYS}}
 
 
-def locate_beside_url(values: dict[str, Any], loaded: LoadedYaml, overrides: LoadOverrides, *section: str | int) -> None:
+def locate_beside_url(
+    values: dict[str, Any], loaded: LoadedYaml, overrides: LoadOverrides, *section: str | int
+) -> None:
     """Make relative paths to YAML files in a document that comes from a URL absolute ones, and refuse Python files.
 
     Args:
@@ -92,16 +95,24 @@ def locate_beside_url(values: dict[str, Any], loaded: LoadedYaml, overrides: Loa
     if loaded.url is None:
         return
     folders, place = overrides.extra_search_paths, places(loaded, section)
-    refuse_remote_code(_as_list(values.get('py_modules')), loaded, folders, place('py_modules'))
+    refuse_remote_code(_as_list(values.get('py_modules')), loaded, folders, lambda: place('py_modules'))
     for name in ('uses', 'uses_before', 'uses_after'):
         uses = values.get(name)
         if isinstance(uses, str):
             values[name] = loaded.beside(uses)
         elif isinstance(uses, Mapping):
-            refuse_remote_code(_as_list(uses.get('py_modules')), loaded, folders, f'{place(name)}.py_modules')
+            refuse_remote_code(
+                _as_list(uses.get('py_modules')), loaded, folders, partial(_inner, place, name, 'py_modules')
+            )
             metas = uses.get('metas')
             if isinstance(metas, Mapping):
-                refuse_remote_code(_as_list(metas.get('py_modules')), loaded, folders, f'{place(name)}.metas.py_modules')
+                refuse_remote_code(
+                    _as_list(metas.get('py_modules')), loaded, folders, partial(_inner, place, name, 'metas.py_modules')
+                )
+
+
+def _inner(place: Callable[[str], str], name: str, path: str) -> str:
+    return f'{place(name)}.{path}'
 
 
 def check(values: Mapping[str, Any], loaded: LoadedYaml, section: Section = ()) -> None:

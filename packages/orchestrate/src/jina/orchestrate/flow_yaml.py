@@ -45,7 +45,7 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
     deployment_yaml.resolve_paths(values, overrides, loaded)
     modules = data.get('py_modules') or []
     defaults = [modules] if isinstance(modules, str) else list(modules)
-    refuse_remote_code(defaults, loaded, overrides.extra_search_paths, loaded.where('py_modules'))
+    refuse_remote_code(defaults, loaded, overrides.extra_search_paths, lambda: loaded.where('py_modules'))
     values.setdefault('py_modules', [*defaults, *overrides.py_modules] or None)
     for name in ('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching'):
         if getattr(overrides, name):

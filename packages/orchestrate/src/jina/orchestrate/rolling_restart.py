@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from jina.orchestrate.deployment import Deployment
 
 
-
 class DeploymentRestartMixin:
     """``restart`` of a Deployment."""
 
@@ -155,7 +154,9 @@ def _steps(options: Any) -> list[Any]:
 
 def _replica_steps(options: DeploymentOptions) -> list[DeploymentOptions]:
     """The same for a process behind others, whose port has to become free too."""
-    return [options.model_copy(update={'port': []}), options] if any(options.port) else _steps(options)
+    if any(options.port) or any(options.port_monitoring):
+        return [options.model_copy(update={'port': [], 'port_monitoring': []}), options]
+    return [options]
 
 
 def _launched(owner: Any, launch: Callable[[], Pod]) -> Callable[[], Pod]:
@@ -237,7 +238,8 @@ def _replace_gateway(deployment: Deployment, old: Pod, grace: float) -> None:
 
 def _replace_head(deployment: Deployment, old: Pod, grace: float) -> None:
     """Put a new head and new processes of ``uses_before`` and ``uses_after`` in the places of those that there are."""
-    old_around, around = dict(deployment._around), {}
+    old_around = dict(deployment._around)
+    around: dict[str, Pod] = {}
     try:
         for option in around_options(deployment.options):
             around[option.around] = deployment.launch_replica(option, referenced_classes(option))

@@ -23,7 +23,6 @@ from jina.runtime.polling import PollingPlan
 from jina.runtime.stream_items import failed_item
 from jina.runtime.walker import State, merge_states
 
-
 FAILURES: Final[ContextVar[list[int] | None]] = ContextVar('failures', default=None)
 """Who sets it gets the number of shards whose Executor failed at a request, unless only one was asked."""
 

@@ -194,9 +194,7 @@ class DirectProtocol(BoundedProtocol):
         cycle.response_complete = True
         keep_alive = cycle.keep_alive and not self._routes.leaving
         if not transport.is_closing():
-            head = self._routes.head(
-                status, self.server_state.default_headers, len(payload), keep_alive=keep_alive
-            )
+            head = self._routes.head(status, self.server_state.default_headers, len(payload), keep_alive=keep_alive)
             if len(payload) > _JOINED_BYTES:
                 transport.write(head)
                 transport.write(payload)

@@ -174,7 +174,7 @@ class HttpServer:
             self._routes.leaving = True
             self._announce_end(self._server)
             until = min(deadline, loop.time() + min(self._config.timeout_keep_alive, _LINGER_S))
-            while self._server.server_state.connections and loop.time() < until:
+            while self._server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
                 await asyncio.sleep(_LOOK_S)
         await self.stop(max(0.0, deadline - loop.time()))
 
@@ -183,7 +183,7 @@ class HttpServer:
         self._config.encoded_headers.append(CLOSE_HEADER)
         server.server_state.default_headers = [*server.server_state.default_headers, CLOSE_HEADER]
         for connection in tuple(server.server_state.connections):
-            cycle = getattr(connection, 'cycle', None)
+            cycle: Any = getattr(connection, 'cycle', None)
             if hasattr(cycle, 'default_headers'):
                 cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
 
