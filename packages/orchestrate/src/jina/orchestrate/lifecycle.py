@@ -151,7 +151,7 @@ class Orchestrator:
             raise NotStartedError(
                 f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first'
             )
-        with _TerminateAsExit(), self._following_yaml():
+        with TerminateAsExit(), self._following_yaml():
             try:
                 if stop_event is None:
                     self._closed_event.wait()
@@ -336,8 +336,8 @@ class Orchestrator:
         raise NotImplementedError
 
 
-class _TerminateAsExit:
-    """While a program blocks, SIGTERM raises SystemExit in the main thread, unless the program handles it itself."""
+class TerminateAsExit:
+    """Meanwhile, SIGTERM raises SystemExit in the main thread, unless the program handles it itself."""
 
     def __init__(self) -> None:
         self._before: Any = None
