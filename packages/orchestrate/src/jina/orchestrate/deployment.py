@@ -28,7 +28,7 @@ from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.own_client import make_client
-from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod import Pod, close_in_order, wait_ready
 from jina.orchestrate.pod_options import (
     around_options,
     gateway_options,
@@ -444,8 +444,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         fronts = [pod for pod in (self._gateway, self._head) if pod is not None]
         if self._sharer is not None and len(self._workers) > 1:
             fronts.append(self._sharer)
-        close_pods(fronts, grace / 2)
-        close_pods([pod for pod in self.pods if pod not in fronts], grace / 2 if fronts else grace)
+        close_in_order(fronts, [pod for pod in self.pods if pod not in fronts], grace)
 
     def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
         vars(self).update(configuration)

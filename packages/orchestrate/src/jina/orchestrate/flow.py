@@ -36,7 +36,7 @@ from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.own_client import client_arguments, make_client
 from jina.orchestrate.pictures import PictureMixin
-from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
+from jina.orchestrate.pod import Pod, close_in_order, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
 from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.rolling_restart import FlowRestartMixin
@@ -497,8 +497,9 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
 
     def _close(self, grace: float) -> None:
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
-        close_pods([*self._gateways, *self._joining], FLOATING_GRACE_S if floats else grace / 2)
-        close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
+        behind = [pod for deployment in self._deployments for pod in deployment.pods]
+        fronts = [*self._gateways, *self._joining]
+        close_in_order(fronts, behind, grace, front_grace=FLOATING_GRACE_S if floats else None)
         self._gateways = []
 
     def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:

@@ -32,7 +32,7 @@ FLOATING_GRACE_S = 86400.0
 """The same for the gateway of a Flow that has floating Executors: it is closed when they have done their work."""
 INTERRUPT_GRACE_S = 4.0
 """The same for processes that are given up in their start."""
-_END_MARGIN_S = 1.0
+_END_MARGIN_S = 0.5
 """So much longer than it has for its requests in flight, a process has for its end when the program is interrupted or ends."""
 _POLL_S = 0.2
 
@@ -293,9 +293,9 @@ class Orchestrator:
             close()
 
     def _grace(self) -> float:
-        """Seconds that those in front and those behind have together."""
-        both = 2 * (self._graceful_shutdown_s() + _END_MARGIN_S)
-        return both if self._interrupted else max(CLOSE_GRACE_S, both)
+        """Seconds that all processes have together."""
+        seconds = self._graceful_shutdown_s() + _END_MARGIN_S
+        return seconds if self._interrupted else max(CLOSE_GRACE_S, seconds)
 
     def _end(self) -> None:
         try:
