@@ -35,7 +35,7 @@ RETRIES = {
                 'initialBackoff': '0.05s',
                 'maxBackoff': '0.5s',
                 'backoffMultiplier': 2,
-                'retryableStatusCodes': ['UNAVAILABLE'],
+                'retryableStatusCodes': ['UNAVAILABLE', 'CANCELLED'],
             },
         }
     ]

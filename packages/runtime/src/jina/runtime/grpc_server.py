@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote
@@ -103,6 +103,7 @@ class GrpcServer:
         self._capacity = service.admission.capacity if isinstance(service, LimitedService) else None
         self._streams: set[CallStream] = set()
         self._lanes: set[LaneServer] = set()
+        self._talks: set[asyncio.Task[Any]] = set()
         self._door = LocalDoor(self._connect_local)
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
@@ -172,21 +173,31 @@ class GrpcServer:
         Args:
             grace: Seconds that calls in flight may still take; None closes at once.
         """
+        self._drain()
+        await asyncio.gather(self._door.close(grace), self._server.stop(grace))
+
+    async def leave(self, grace: float | None = None) -> None:
+        """Has the clients of streams leave, then stops.
+
+        A server of gRPC that stops cancels calls of those who haven't heard yet that it does; who has left makes none.
+
+        Args:
+            grace: Seconds that calls in flight may still take; None closes at once.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (grace or 0)
+        self._drain()
+        if self._talks:
+            await asyncio.wait(tuple(self._talks), timeout=grace or 0)
+        await self.stop(max(0.0, deadline - loop.time()) or None)
+
+    def _drain(self) -> None:
         self._draining = True
         self.health.close()
         for stream in tuple(self._streams):
             stream.interrupt()
         for lane in tuple(self._lanes):
             lane.drain()
-        await asyncio.gather(self._door.close(grace), self._server.stop(grace))
-
-    async def leave(self, grace: float | None = None) -> None:
-        """The same as ``stop``: clients of gRPC connect again anyway.
-
-        Args:
-            grace: Seconds that calls in flight may still take; None closes at once.
-        """
-        await self.stop(grace)
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         methods: dict[str, Any] = {
@@ -281,10 +292,23 @@ class GrpcServer:
             door=door,
         )
         self._lanes.add(lane)
+        if self._draining:
+            lane.drain()
+        with self._talk():
+            try:
+                await lane.run()
+            finally:
+                self._lanes.discard(lane)
+
+    @contextlib.contextmanager
+    def _talk(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
         try:
-            await lane.run()
+            yield
         finally:
-            self._lanes.discard(lane)
+            self._talks.discard(task)
 
     async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
         if self._draining:
@@ -312,7 +336,8 @@ class GrpcServer:
         )
         self._streams.add(stream)
         try:
-            await stream.run(requests)
+            with self._talk():
+                await stream.run(requests)
         except (TransportError, RequestTypeError) as error:
             await abort(context, error)
         finally:

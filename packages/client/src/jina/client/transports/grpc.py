@@ -266,6 +266,8 @@ class GrpcTransport(Transport):
             return OverloadError(f'gRPC error: StatusCode.{code.name} from {self._address}{tries}: {details}')
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return NotSupportedError(message, hint='is this the port of another service?')
+        if was_left(error):
+            self._forget_channels()
         if code == grpc.StatusCode.UNAVAILABLE and _GATEWAY_MARK not in details:
             self._forget_channels()
             return ConnectError(message, hint=self._advise(details), code=code.name)

@@ -30,6 +30,8 @@ _IN_A_ROW: Final = 64
 
 RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
 """Statuses after which a request may be sent again."""
+_DROPPED: Final = 'CANCELLED'
+"""All that gRPC says about a call that has reached a server which stops, and which it hands to nobody."""
 MOST_LEFT: Final = 5
 """So many servers in a row may leave before one of them answers; what they haven't begun is no attempt."""
 
@@ -46,8 +48,9 @@ def may_retry(error: grpc.aio.AioRpcError | LaneError) -> bool:
 
 def was_left(error: grpc.aio.AioRpcError | LaneError) -> bool:
     """Tells whether a server that leaves has refused a request, or all that was unanswered, without having begun it."""
-    said = error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or '').endswith(LEAVING)
-    return said or isinstance(error, LaneLeftError)
+    code, details = error.code(), error.details() or ''
+    said = code is grpc.StatusCode.UNAVAILABLE and details.endswith(LEAVING)
+    return said or isinstance(error, LaneLeftError) or (code is grpc.StatusCode.CANCELLED and details == _DROPPED)
 
 
 class StreamExchange:
