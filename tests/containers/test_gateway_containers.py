@@ -79,6 +79,10 @@ def test_a_gateway_class_in_a_container(local: Engine, data: Path, capfd: pytest
             flow.scale('visitor', 2)
         with pytest.raises(NotSupportedError, match='a container, which can not be told of other replicas; start'):
             flow['shouter'].restart()
+        with pytest.raises(
+            NotSupportedError, match=r'a container, whose port can not be shared .*; start the Flow again'
+        ):
+            flow.restart()
         (gateway,) = [pod for pod in flow._gateways if pod.is_ready]
         local.run(
             'docker', 'kill', local.run('docker', 'ps', '--quiet', '--filter', 'label=jina.pod=gateway/rep-0').strip()

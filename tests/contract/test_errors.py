@@ -14,6 +14,7 @@ INTERNAL = {
     'BodyError': 'the HTTP server turns it into a response with status 422 before anyone sees it',
     'ClientGone': 'ends the work for an HTTP client that has gone away; nobody is left to see it',
     'LaneError': 'the fast lane turns it into a transport error, or into a call without the lane',
+    'LaneLeftError': 'makes the client send the request to who takes the place of the server',
     'LaneMissingError': 'makes a peer without the fast lane be served by plain calls',
     'Unreadable': 'hands a document over to docarray, whose own error users see',
     'Unwritable': 'hands a document over to docarray, whose own error users see',

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from docarray import BaseDoc, DocList
 from jina import Executor, Flow, TestClient, requests
-from jina.runtime.process import GRACE_S
+from jina.core.config import GatewayOptions
 
 from tests.support.processes import free_port
 
@@ -145,7 +145,7 @@ def test_results_of_all_branches_are_gathered(flow: Flow) -> None:
 def test_a_close_waits_for_floating_executors(tmp_path: Path) -> None:
     path = tmp_path / 'record.txt'
     # Longer than what processes otherwise have to finish their requests.
-    record = {'uses': Record, 'uses_with': {'path': str(path), 'pause': GRACE_S / 2 + 0.2}}
+    record = {'uses': Record, 'uses_with': {'path': str(path), 'pause': GatewayOptions().graceful_shutdown_s / 2 + 0.2}}
     flow = Flow(quiet=True).add(uses=Note).add(name='aside', **record, floating=True)
     with flow.add(name='behind', **record, needs='aside', floating=True) as flow:
         assert found(flow) == [(doc.id, ['executor0']) for doc in DOCS]

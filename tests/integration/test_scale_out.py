@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from docarray import BaseDoc, DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
+from jina.core import wire
+from jina.core.request import DataRequest
 
 from tests.support.processes import free_port, peer, wait_for_port
 
@@ -309,3 +313,39 @@ def test_a_slow_replica_gets_less() -> None:
                     '/', Texts([TextDoc() for _ in range(300)]), request_size=1, prefetch=8, return_type=Texts
                 )
             assert Counter(docs.text)['0.2'] < 60, 'in turn it would be 150'
+
+
+class Fragile(Executor):
+    """Its second shard fails at a document that says so."""
+
+    @requests(on=['/all', '/any'])
+    def work(self, docs: Texts, **kwargs: Any) -> None:
+        if docs[0].text == 'fail' and self.runtime_args.shard_id == 1:
+            raise ValueError('as asked for')
+
+
+async def test_a_head_tells_how_many_shards_worked_and_failed() -> None:
+    polling = {'/all': 'ALL', '/any': 'ANY'}
+    with Deployment(name='shop', uses=Fragile, quiet=True, shards=3, polling=polling) as deployment:
+
+        async def told(endpoint: str, text: str) -> dict[str, str]:
+            request = DataRequest()
+            request.exec_endpoint, request.docs = endpoint, Texts([TextDoc(text=text)])
+            call = channel.unary_unary(wire.PROCESS_SINGLE_DATA)(request.to_bytes(), timeout=30)
+            try:
+                await call
+            except grpc.aio.AioRpcError as error:
+                return {str(key): str(value) for key, value in error.trailing_metadata()}
+            return {str(key): str(value) for key, value in await call.trailing_metadata()}
+
+        async with grpc.aio.insecure_channel(f'127.0.0.1:{deployment.port}') as channel:
+            assert await told('/all', 'work') == {'total_shards': '3', 'failed_shards': '0'}
+            assert await told('/any', 'work') == {'total_shards': '1', 'failed_shards': '0'}
+            assert await told('/all', 'fail') == {'total_shards': '3', 'failed_shards': '1', 'is-error': 'true'}
+            answers = [await told('/any', 'fail') for _ in range(3)]  # each shard in its turn
+            assert sorted(answer['failed_shards'] for answer in answers) == ['0', '0', '1']
+            [dead] = [pod for pod in deployment.pods if '/shard-0/' in pod.name]
+            os.kill(dead.pid or 0, signal.SIGKILL)
+            assert dead.wait(30)
+            found = await told('/all', 'work')
+            assert (found['total_shards'], found['failed_shards']) == ('3', '1')

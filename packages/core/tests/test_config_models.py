@@ -95,6 +95,7 @@ PROTECTION = {
 }
 BASE = {
     **ESSENTIAL,
+    'timeout_graceful_shutdown': Fact('integer', 4000, 10_000),
     **TELEMETRY,
     **PROTECTION,
     'extra_search_paths': texts([]),

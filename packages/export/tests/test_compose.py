@@ -253,3 +253,12 @@ def test_keys_are_for_clients_alone() -> None:
     assert '--api-key' not in services['gateway']['command']
     for name in ('one-head', 'one-0', 'one-1'):
         assert command_of(services[name], '--api-key') == ['[]']  # whatever the variable says
+
+
+def test_services_have_time_for_their_requests_in_flight() -> None:
+    def period(**options: Any) -> str:
+        document = compose_document(deployment(name='encoder', uses='docker://encoder', **options))
+        return str(document['services']['encoder']['stop_grace_period'])
+
+    assert period() == '10s'
+    assert period(timeout_graceful_shutdown=60_500) == '67s'

@@ -398,3 +398,17 @@ def test_when_replicas_are_added_and_go() -> None:
         'target': {'type': 'AverageValue', 'averageValue': '60Mi'},
     }
     assert spec['behavior'] == {'scaleDown': {'stabilizationWindowSeconds': 30}}
+
+
+def test_pods_have_time_for_their_requests_in_flight(tmp_path: Path) -> None:
+    def seconds(**options: Any) -> int:
+        subject = deployment(port=8080, name='encoder', uses='docker://encoder', **options)
+        (file,) = export_kubernetes(subject, tmp_path)
+        (one,) = written(file, 'Deployment')
+        container = one['spec']['template']['spec']['containers'][0]
+        assert ('--timeout-graceful-shutdown' in container['args']) is bool(options)
+        period: int = one['spec']['template']['spec']['terminationGracePeriodSeconds']
+        return period
+
+    assert seconds() == 30
+    assert seconds(timeout_graceful_shutdown=60_500) > 12 + 60.5

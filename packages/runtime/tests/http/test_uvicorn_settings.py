@@ -41,6 +41,10 @@ async def start(**options: Any) -> None:
     [
         ({'port': 3}, "uvicorn_kwargs: 'port' can not be set; use the options host and port"),
         ({'workers': 3}, "uvicorn_kwargs: 'workers' can not be set; use replicas for more processes"),
+        (
+            {'timeout_graceful_shutdown': 3},
+            "'timeout_graceful_shutdown' can not be set; use the option timeout_graceful_shutdown",
+        ),
         ({'htp': 'h11'}, "uvicorn has no setting 'htp'; did you mean 'http'?"),
         ({'ws_max_size': 10}, "'ws_max_size' is for a WebSocket server; add the protocol websocket, or remove it"),
         ({'loop': 'trio'}, "'loop' is 'trio'; use one of auto, asyncio, uvloop, none"),

@@ -7,7 +7,7 @@ import importlib
 import importlib.machinery
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
@@ -16,7 +16,15 @@ from jina.core.errors import ConfigError, ConfigSourceError
 from jina.core.modules import folder_of, import_py_modules
 from jina.core.yaml import CLASS_NAME, LoadedYaml, LoadOverrides, registered_class
 
-__all__ = ['ClassFinder', 'import_modules', 'install_beside', 'mapping_of', 'placed_import', 'py_modules_of']
+__all__ = [
+    'ClassFinder',
+    'import_modules',
+    'install_beside',
+    'mapping_of',
+    'placed_import',
+    'py_modules_of',
+    'refuse_remote_code',
+]
 
 T = TypeVar('T')
 
@@ -103,18 +111,45 @@ def import_modules(own: tuple[str, ...], overrides: LoadOverrides, loaded: Loade
         loaded: The document.
 
     Raises:
-        ConfigError: A file can't be imported; the message names its place in the document.
+        ConfigError: A file can't be imported, or would come from a URL; the message names its place in the document.
         ConfigSourceError: A file can't be found.
     """
     folders: list[str | os.PathLike[str]] = [*([loaded.directory] if loaded.directory else [])]
     folders += overrides.extra_search_paths
     if not overrides.allow_py_modules:
         own = ()
+    refuse_remote_code(own, loaded, overrides.extra_search_paths, lambda: loaded.where('py_modules'))
     if overrides.install_requirements:
         beside = (folder_of(name, folders) for name in (*own, *overrides.py_modules))
         install_beside(loaded.directory or next(filter(None, beside), None))
     modules = placed_import(own, folders, lambda: loaded.where('py_modules'))
     return modules + placed_import(overrides.py_modules, folders)
+
+
+def refuse_remote_code(
+    names: Sequence[str], loaded: LoadedYaml, folders: Iterable[str | os.PathLike[str]], place: Callable[[], str]
+) -> None:
+    """Checks that a document which comes from a URL names no Python file beside itself: code is never loaded from a URL.
+
+    Args:
+        names: Python files or modules that it names.
+        loaded: The document.
+        folders: Where the caller has Python files.
+        place: Says where in the document they are named.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if loaded.url is None:
+        return
+    for name in names:
+        wanted = Path(name).expanduser()
+        is_file = wanted.suffix == '.py' or len(wanted.parts) > 1
+        if is_file and not wanted.is_absolute() and not any((Path(folder) / wanted).exists() for folder in folders):
+            raise ConfigError(
+                f'{place()}: {name!r} lies beside the document, and code is not loaded from a URL',
+                hint='download it, and give its folder in extra_search_paths; or name an installed module',
+            )
 
 
 def placed_import(

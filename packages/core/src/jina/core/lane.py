@@ -39,9 +39,9 @@ from jina.core.frames import (
 )
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
-from jina.core.wire import NO_LIMITS, MessageLimits
+from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
 
-__all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneMissingError', 'SharedLane']
+__all__ = ['DEFAULT_WINDOW', 'Answer', 'Done', 'Lane', 'LaneError', 'LaneLeftError', 'LaneMissingError', 'SharedLane']
 
 DEFAULT_WINDOW: Final = 1000
 """Requests under way before the server has said how many it allows."""
@@ -75,6 +75,10 @@ class LaneMissingError(LaneError):
     """The server has no fast lane. It has seen none of the requests."""
 
 
+class LaneLeftError(LaneError):
+    """The server leaves and has not begun the request: who takes its place may get it."""
+
+
 Answer: TypeAlias = 'tuple[int, bytes, LaneError | None]'
 """Number of the request, serialised response, and what failed instead."""
 
@@ -95,11 +99,13 @@ class Lane:
     Attributes:
         open: True while requests may be sent.
         used_up: True if no number is left for a further request: the next one needs a new lane.
+        left: True if the server has said that it leaves: what is unanswered at the end of the stream, it hasn't begun.
     """
 
     def __init__(self, call: Any, window: int | None = None, limits: MessageLimits = NO_LIMITS) -> None:
         self.open = True
         self.used_up = False
+        self.left = False
         self._call = call
         self._gathers = getattr(call, 'gathers', True)
         self._wanted = window
@@ -257,7 +263,8 @@ class Lane:
     def _control(self, kind: int, number: int, payload: bytes, answers: list[Answer]) -> None:
         if kind == ERROR:
             code, message = decode_error(payload)
-            answers.append((number, b'', LaneError(_status_code(code), message)))
+            failure = LaneLeftError if self.left and message.endswith(LEAVING) else LaneError
+            answers.append((number, b'', failure(_status_code(code), message)))
         elif kind == HELLO:
             self._server = Hello.from_bytes(payload)
             self._most = min(self._most, self._server.message_bytes)
@@ -272,6 +279,7 @@ class Lane:
             if not self._greeted.done():
                 self._greeted.set_result(None)
         elif kind == GOODBYE:
+            self.left = True
             self.retire()
         else:
             self._sharing.take(kind, number)
@@ -536,6 +544,8 @@ class _Session:
             while self._hand_out(await self.lane.receive()):
                 if self.queue:
                     self.release()
+            if self.lane.left:
+                kind = LaneLeftError
         except LaneError as failure:
             # Not kept itself: it holds this frame.
             kind, code, details = type(failure), failure.code(), failure.details()

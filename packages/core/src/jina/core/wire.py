@@ -32,6 +32,7 @@ __all__ = [
     'FAILED_SHARDS_KEY',
     'FAST_LANE',
     'IS_ERROR_KEY',
+    'LEAVING',
     'MESSAGE_BYTES',
     'METRICS_FACT',
     'NO_LIMITS',
@@ -106,6 +107,8 @@ ENDPOINT_KEY: Final = 'endpoint'
 """Metadata of internal calls: the endpoint that the request is for."""
 IS_ERROR_KEY: Final = 'is-error'
 """Trailing metadata, value ``true``: the response carries an ERROR status."""
+LEAVING: Final = 'is shutting down'
+"""How a server refuses what it hasn't begun since it ends, or since another process takes its place: these are the last words."""
 RESULTS_IN_ORDER_KEY: Final = '__results_in_order__'
 """Metadata of a client call: responses must come in the order of the requests."""
 PREFETCH_KEY: Final = '__prefetch__'

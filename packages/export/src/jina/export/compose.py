@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ __all__ = ['FORMAT_VERSION', 'compose_document', 'export_docker_compose']
 FORMAT_VERSION: Final = '3.3'
 """Version that the file declares: the one that old programs want to see, and new ones ignore."""
 DEFAULT_NETWORK: Final = 'jina-network'
-_GRACE: Final = '10s'
+_CLOSE_S: Final = 6
+"""Seconds that ``close`` of an Executor has beside the time for requests in flight."""
 _WORKSPACE: Final = '/app/workspace'
 _PLATFORM: Final = Platform(address=lambda name: f'{name}:{EXECUTOR_PORT}', splits_replicas=True)
 
@@ -84,7 +86,7 @@ def _service(workload: Workload, network: str, published: Sequence[int]) -> dict
             'start_period': f'{max(5, source.timeout_ready // 1000 if source.timeout_ready > 0 else 600)}s',
         },
         'restart': 'unless-stopped',
-        'stop_grace_period': _GRACE,
+        'stop_grace_period': f'{math.ceil(source.graceful_shutdown_s) + _CLOSE_S}s',
         'networks': [network],
     }
     if workload.has_volumes:

@@ -85,7 +85,8 @@ def _values(loaded: LoadedYaml, key: str, index: int, entry: object) -> dict[str
     """The options of one entry: a mapping of options, the YAML of a Deployment, or the path of one."""
     if isinstance(entry, str):
         folder = [loaded.directory] if loaded.directory else []
-        entry = load_yaml(entry, extra_search_paths=folder).data
+        path = entry if loaded.url is None else loaded.beside(entry)
+        entry = load_yaml(path, extra_search_paths=folder).data
     if not isinstance(entry, Mapping):
         raise ConfigError(
             f'{loaded.where(key, index)}: {entry!r} is not an Executor', hint='write a mapping of options, or a path'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,8 @@ __all__ = ['Autoscale', 'KubernetesSettings', 'export_kubernetes', 'manifests']
 Manifest: TypeAlias = 'dict[str, Any]'
 _PRE_STOP_S: Final = 12
 """Gateways look names up every five seconds, and name servers of clusters repeat an answer for five seconds more."""
-_STOP_S: Final = 18
-"""Seconds from the signal to stop until a pod is killed: four for its last requests, the rest to close the Executor."""
+_CLOSE_S: Final = 14
+"""Seconds that ``close`` of an Executor has beside the time for requests in flight."""
 _USER: Final = 1000
 _NAME: Final = re.compile(r'[a-z0-9]([-a-z0-9]*[a-z0-9])?')
 _LONGEST_NAME: Final = 63
@@ -315,7 +316,9 @@ def _kind(mounted: Sequence[Disk]) -> str:
 
 def _pod(workload: Workload, settings: KubernetesSettings, mounted: Sequence[Disk]) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        'terminationGracePeriodSeconds': settings.pre_stop_s + _STOP_S,
+        'terminationGracePeriodSeconds': settings.pre_stop_s
+        + math.ceil(workload.source.graceful_shutdown_s)
+        + _CLOSE_S,
         'containers': [_container(workload, settings, mounted)],
     }
     if workload.source.image_pull_secrets:

@@ -54,8 +54,10 @@ def run_flow(options: FlowOptions) -> int:
 
 
 def _serve(orchestrator: Orchestrator) -> int:
+    from jina.orchestrate.lifecycle import TerminateAsExit  # noqa: PLC0415 - loaded with the Flow or the Deployment
+
     try:
-        with orchestrator:
+        with TerminateAsExit(), orchestrator:  # also while it starts
             orchestrator.block()
     except SystemExit:  # SIGTERM is how a service is stopped: everything was closed in order
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,7 +28,7 @@ from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.lifecycle import Orchestrator
 from jina.orchestrate.own_client import make_client
-from jina.orchestrate.pod import Pod, close_pods, wait_ready
+from jina.orchestrate.pod import Pod, close_in_order, wait_ready
 from jina.orchestrate.pod_options import (
     around_options,
     gateway_options,
@@ -99,8 +98,6 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         self._around: dict[str, Pod] = {}
         self._head: Pod | None = None
         self._gateway: Pod | None = None
-        self._joining: list[Pod] = []
-        self._scale_lock = threading.Lock()
         self._started_shared: bool | None = None
         self._called_from_container = False
         self._gateways: Callable[[], list[Pod]] = lambda: [self._gateway] if self._gateway else []
@@ -247,7 +244,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             return front.addresses
         if self.external:
             return external_addresses(self.options)
-        if self._shares_port():
+        if self.shares_port:
             return next(iter(self._known(self._workers)), [])
         if self._standalone or len(self._workers) == 1:
             return next(iter(self._known(self._workers)), [])
@@ -311,7 +308,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             return
         check_containers(self.options, is_public=self._standalone)
         classes = referenced_classes(self.options)
-        shares = self._started_shared = self._shares_port()
+        shares = self._started_shared = self.shares_port
         for shard in range(self.options.shards):
             options = self.replica_options(shard)
             self._shards.append(
@@ -324,6 +321,10 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             # The others join the first one's ports, which are known only now.
             for option in options[1:]:
                 self._shards[0].append(self.launch_replica(with_ports(option, self.public_addresses), classes))
+
+    def gateways(self) -> list[Pod]:
+        """The gateways that send requests here: those of a Flow, or that of the Deployment."""
+        return self._gateways()
 
     def is_behind(self, gateways: Callable[[], list[Pod]], *, in_container: bool = False) -> None:
         """Note which gateways of a Flow send requests here.
@@ -340,7 +341,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         if self._head is not None:
             return [self._head]
         sharer = self._sharer
-        return self._gateways() if sharer is None else [sharer]
+        return self.gateways() if sharer is None else [sharer]
 
     def news_of_replicas(self) -> dict[str, Any]:
         """What they are told."""
@@ -349,15 +350,24 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             return {'do': 'share', 'addresses': shards[0][1:]}
         return {'do': 'reconnect', 'name': self.name, 'addresses': shards if self._head is not None else shards[0]}
 
+    def news_of_entry(self) -> dict[str, Any]:
+        """What the gateways of a Flow are told when the head changes."""
+        return {'do': 'reconnect', 'name': self.name, 'addresses': gateway_addresses(self)}
+
+    @property
+    def is_public(self) -> bool:
+        """Whether clients call it, and not the gateway of a Flow."""
+        return self._standalone
+
     @property
     def is_called_itself(self) -> bool:
         """Whether clients have connections to a replica, and not to a process in front."""
-        return self._sharer is not None or self._shares_port()
+        return self._sharer is not None or self.shares_port
 
     @property
     def _sharer(self) -> Pod | None:
         """The replica that clients call itself, and that shares requests out to the others when there are more."""
-        fronts = self._gateway or self._head or self._shares_port()
+        fronts = self._gateway or self._head or self.shares_port
         return self._shards[0][0] if self._standalone and self._shards and not fronts else None
 
     def _tell_again(self) -> None:
@@ -376,10 +386,20 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         """
         if self.external or not self.options.needs_head:
             return []
-        options = self.head_options()
-        self._head = self._pod(options, [], lambda addresses: with_ports(self.head_options(), addresses))
-        self._head.start()
+        self._head = self.launch_head_of(self.head_options())
         return [self._head]
+
+    def launch_head_of(self, options: DeploymentOptions) -> Pod:
+        """Start a head without waiting for it."""
+        pod = self._pod(options, [], lambda addresses: with_ports(self.head_options(), addresses))
+        pod.start()
+        return pod
+
+    def launch_gateway(self, options: GatewayOptions) -> Pod:
+        """Start a gateway in front of the replicas without waiting for it."""
+        pod = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
+        pod.start()
+        return pod
 
     def join(self) -> None:
         """Wait until all processes have ended; Ctrl-C ends the wait."""
@@ -409,6 +429,9 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
     def _follows_yaml(self) -> bool:
         return self.options.reload
 
+    def _graceful_shutdown_s(self) -> float:
+        return self.options.graceful_shutdown_s
+
     def _noblock(self) -> bool:
         return self.options.noblock_on_start
 
@@ -419,9 +442,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         wait_ready([*self._around.values(), *self._workers], self.ready_timeout)
         wait_ready(self.launch_head(), self.ready_timeout)
         if self.needs_gateway:
-            options = self.gateway_options()
-            self._gateway = self._pod(options, [], lambda addresses: with_ports(self.gateway_options(), addresses))
-            self._gateway.start()
+            self._gateway = self.launch_gateway(self.gateway_options())
             wait_ready([self._gateway], self.ready_timeout)
         count = 1 + (self._gateway is not None)
         self.logger.debug('%d Deployments (i.e. %d Pods) are running in this Deployment', count, self.num_pods)
@@ -434,8 +455,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         fronts = [pod for pod in (self._gateway, self._head) if pod is not None]
         if self._sharer is not None and len(self._workers) > 1:
             fronts.append(self._sharer)
-        close_pods(fronts, grace / 2)
-        close_pods([pod for pod in self.pods if pod not in fronts], grace / 2 if fronts else grace)
+        close_in_order(fronts, [pod for pod in self.pods if pod not in fronts], grace)
 
     def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
         vars(self).update(configuration)
@@ -455,9 +475,10 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             addresses = external_addresses(self.options)
             return len(addresses) > 1 or addresses[0].followed or bool(self.options.grpc_metadata)
         several = self.options.replicas > 1 or image_of(self.options.uses) is not None
-        return several and not self._shares_port() and not self.options.needs_head
+        return several and not self.shares_port and not self.options.needs_head
 
-    def _shares_port(self) -> bool:
+    @property
+    def shares_port(self) -> bool:
         """Whether the replicas listen on the public port themselves; their number may change, this doesn't."""
         if self._started_shared is not None:
             return self._started_shared
@@ -468,7 +489,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         options = self.options
         if not self._standalone:  # keys are for clients of the Flow
             options = options.model_copy(update={'api_key': []})
-        is_public = self._shares_port() or (options.replicas == 1 and not options.needs_head and replicas is None)
+        is_public = self.shares_port or (options.replicas == 1 and not options.needs_head and replicas is None)
         if self._standalone and image_of(options.uses) is not None:
             is_public = False
         return replica_options(options, is_public=is_public, shard=shard, replicas=replicas)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jina.core.class_finder import refuse_remote_code
 from jina.core.config import (
     DeploymentOptions,
     GatewayOptions,
@@ -39,6 +41,7 @@ def read(loaded: LoadedYaml, overrides: LoadOverrides, *, checked: bool = True) 
         ConfigError: A key doesn't exist or has a wrong value; the message has file, line and place.
     """
     values = deployment_values(loaded)
+    locate_beside_url(values, loaded, overrides)
     put(values, overrides.arguments, DeploymentOptions.aliases())
     apply_overrides(values, overrides, loaded)
     if checked:
@@ -73,6 +76,43 @@ def deployment_values(loaded: LoadedYaml, section: Section = ()) -> dict[str, An
                 f'{loaded.where(*section, key)}: {key!r} stands at the top level and in with', hint='give it once'
             )
     return {**outer, **{key: value for key, value in inner.items() if key not in VENDOR_KEYS}}
+
+
+def locate_beside_url(
+    values: dict[str, Any], loaded: LoadedYaml, overrides: LoadOverrides, *section: str | int
+) -> None:
+    """Make relative paths to YAML files in a document that comes from a URL absolute ones, and refuse Python files.
+
+    Args:
+        values: Options that the document holds.
+        loaded: The document.
+        overrides: What the caller sets beside it.
+        section: Where in the document they stand.
+
+    Raises:
+        ConfigError: They name a Python file beside the document.
+    """
+    if loaded.url is None:
+        return
+    folders, place = overrides.extra_search_paths, places(loaded, section)
+    refuse_remote_code(_as_list(values.get('py_modules')), loaded, folders, lambda: place('py_modules'))
+    for name in ('uses', 'uses_before', 'uses_after'):
+        uses = values.get(name)
+        if isinstance(uses, str):
+            values[name] = loaded.beside(uses)
+        elif isinstance(uses, Mapping):
+            refuse_remote_code(
+                _as_list(uses.get('py_modules')), loaded, folders, partial(_inner, place, name, 'py_modules')
+            )
+            metas = uses.get('metas')
+            if isinstance(metas, Mapping):
+                refuse_remote_code(
+                    _as_list(metas.get('py_modules')), loaded, folders, partial(_inner, place, name, 'metas.py_modules')
+                )
+
+
+def _inner(place: Callable[[str], str], name: str, path: str) -> str:
+    return f'{place(name)}.{path}'
 
 
 def check(values: Mapping[str, Any], loaded: LoadedYaml, section: Section = ()) -> None:

@@ -34,7 +34,7 @@ from jina.orchestrate.gateway_container import gateway_container, gateway_networ
 from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.own_client import client_arguments, make_client
 from jina.orchestrate.pictures import PictureMixin
-from jina.orchestrate.pod import Pod, close_pods, wait_ready, wait_ready_within
+from jina.orchestrate.pod import Pod, close_in_order, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
 from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.rolling_restart import FlowRestartMixin
@@ -462,11 +462,15 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
     def _follows_yaml(self) -> bool:
         return self.options.reload
 
+    def _graceful_shutdown_s(self) -> float:
+        options = [self.gateway_options, *(d.options for d in self._deployments if not d.external)]
+        return max(option.graceful_shutdown_s for option in options)
+
     def _noblock(self) -> bool:
         return self.gateway_options.noblock_on_start
 
     def _running_pods(self) -> list[Pod]:
-        return [*self._gateways, *(pod for d in self._deployments for pod in d.pods)]
+        return [*self._gateways, *self._joining, *(pod for d in self._deployments for pod in d.pods)]
 
     def _start(self) -> None:
         topology = self.topology
@@ -489,12 +493,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         wait_ready_within([(head, d.ready_timeout) for d in self._deployments for head in d.launch_head()])
         options = self.complete_gateway_options(topology)
         limit = None if options.timeout_ready < 0 else options.timeout_ready / 1000
-        self._start_gateway(options)
+        self._gateways.append(self._launch_gateway(options))
         wait_ready(self._gateways, limit)
         # The others join the first one's ports, which are known only now.
         ports = [address.port for address in self.public_addresses]
         for number in range(1, options.replicas):
-            self._start_gateway(options.model_copy(update={'replica_id': number, 'port': ports}))
+            again = options.model_copy(update={'replica_id': number, 'port': ports})
+            self._gateways.append(self._launch_gateway(again))
         wait_ready(self._gateways, limit)
         if self.options.dashboard:
             self._dashboard = open_dashboard(self)
@@ -510,8 +515,9 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
             self._dashboard.close()
             self._dashboard = None
         floats = any(node.floating for node in self.topology.nodes) and not self._interrupted
-        close_pods(self._gateways, FLOATING_GRACE_S if floats else grace / 2)
-        close_pods([pod for deployment in self._deployments for pod in deployment.pods], grace / 2)
+        behind = [pod for deployment in self._deployments for pod in deployment.pods]
+        fronts = [*self._gateways, *self._joining]
+        close_in_order(fronts, behind, grace, front_grace=FLOATING_GRACE_S if floats else None)
         self._gateways = []
 
     def _take(self, configuration: Mapping[str, Any], addresses: Sequence[PodAddress]) -> None:
@@ -521,7 +527,7 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
             self.gateway_options = self.gateway_options.model_copy(update={'port': ports})
         self._prepare()
 
-    def _start_gateway(self, options: GatewayOptions) -> None:
+    def _launch_gateway(self, options: GatewayOptions) -> Pod:
         owner = f'gateway of {self._title()}'
 
         def again(addresses: list[PodAddress]) -> GatewayOptions:
@@ -539,8 +545,13 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
                 logger=self.logger,
                 restart=RestartPlan(RestartPolicy.parse(options.restart), lambda addresses: (again(addresses), [])),
             )
-        self._gateways.append(pod)
         pod.start()
+        return pod
+
+    def _put_gateway(self, number: int, pod: Pod) -> None:
+        """Have a gateway, which is ready, take the place of another one."""
+        self._gateways[number] = pod
+        self._joining = []
 
     def _gateway_again(self, options: GatewayOptions, addresses: list[PodAddress]) -> GatewayOptions:
         """Options of a gateway that takes the place of one that ended, with the Executors as they are now."""

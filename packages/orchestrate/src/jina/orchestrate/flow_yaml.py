@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from jina.core.class_finder import refuse_remote_code
 from jina.core.config import (
     DeploymentOptions,
     FlowOptions,
@@ -39,10 +40,12 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
     data = loaded.data
     _check_keys(data, loaded)
     values = _mapping(data, 'with', loaded)
+    deployment_yaml.locate_beside_url(values, loaded, overrides, 'with')
     deployment_yaml.put(values, overrides.arguments, _aliases())
     deployment_yaml.resolve_paths(values, overrides, loaded)
     modules = data.get('py_modules') or []
     defaults = [modules] if isinstance(modules, str) else list(modules)
+    refuse_remote_code(defaults, loaded, overrides.extra_search_paths, lambda: loaded.where('py_modules'))
     values.setdefault('py_modules', [*defaults, *overrides.py_modules] or None)
     for name in ('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching'):
         if getattr(overrides, name):
@@ -55,12 +58,13 @@ def read(kind: type[FlowT], loaded: LoadedYaml, overrides: LoadOverrides) -> Flo
     gateway = _mapping(data, 'gateway', loaded)
     if gateway:
         gateway = _gateway_values(gateway, loaded)
+        deployment_yaml.locate_beside_url(gateway, loaded, overrides, 'gateway')
         deployment_yaml.beside_document(gateway, loaded)
         locate = locator(loaded, ('gateway', 'with'), ('gateway',), aliases=GatewayOptions.aliases())
         build(GatewayOptions, gateway, where=loaded.where('gateway'), locate=locate)
         flow = flow._with_gateway(gateway, where=loaded.where('gateway'))  # type: ignore[assignment]
     for number, item in enumerate(_items(data, loaded)):
-        flow = _add(flow, item, loaded, number)
+        flow = _add(flow, item, loaded, overrides, number)
     try:
         flow.build()
     except TopologyError as error:
@@ -131,17 +135,16 @@ def _items(data: Mapping[str, Any], loaded: LoadedYaml) -> list[Any]:
     return items
 
 
-def _add(flow: FlowT, item: Any, loaded: LoadedYaml, number: int) -> FlowT:
+def _add(flow: FlowT, item: Any, loaded: LoadedYaml, overrides: LoadOverrides, number: int) -> FlowT:
     section = ('deployments' if 'deployments' in loaded.data else 'executors', number)
     where = loaded.where(*section)
     if isinstance(item, str):
-        folder = loaded.directory
-        path = os.path.join(folder, item) if folder and not os.path.isabs(item) else item
-        values, method = deployment_arguments(path), 'add'
+        values, method = deployment_arguments(loaded.beside(item)), 'add'
     elif isinstance(item, Mapping):
         values = deployment_values(loaded, section) if 'jtype' in item else dict(item)
         values = {key: value for key, value in values.items() if key not in VENDOR_KEYS}
         method = str(values.pop('method', 'add'))
+        deployment_yaml.locate_beside_url(values, loaded, overrides, *section)
         deployment_yaml.beside_document(values, loaded)
         deployment_yaml.check(values, loaded, section)
     else:

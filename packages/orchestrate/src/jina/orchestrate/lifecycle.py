@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 CLOSE_GRACE_S = 30.0
-"""Seconds that processes have for their requests in flight and ``Executor.close`` when the program closes them."""
+"""Seconds that processes have for their requests in flight and ``Executor.close``, at least, when the program closes them."""
 FLOATING_GRACE_S = 86400.0
 """The same for the gateway of a Flow that has floating Executors: it is closed when they have done their work."""
 INTERRUPT_GRACE_S = 4.0
-"""The same when the program is interrupted (Ctrl-C, SIGTERM) or ends."""
+"""The same for processes that are given up in their start."""
+_END_MARGIN_S = 0.5
+"""So much longer than it has for its requests in flight, a process has for its end when the program is interrupted or ends."""
 _POLL_S = 0.2
 
 
@@ -67,6 +69,8 @@ class Orchestrator:
         self._interrupted = False
         self._closing = False
         self._client: Any = None
+        self._joining: list[Pod] = []
+        self._scale_lock = threading.Lock()
 
     def start(self) -> Self:
         """Start all processes and wait until they are ready. If one fails, all are closed.
@@ -147,7 +151,7 @@ class Orchestrator:
             raise NotStartedError(
                 f'{self._title()} is not started', hint='call block() inside its with statement, or call start() first'
             )
-        with _TerminateAsExit(), self._following_yaml():
+        with TerminateAsExit(), self._following_yaml():
             try:
                 if stop_event is None:
                     self._closed_event.wait()
@@ -242,7 +246,7 @@ class Orchestrator:
             addresses = self.public_addresses
             self._ready_event.clear()  # so that close() ends a start in progress
             try:
-                self._close(CLOSE_GRACE_S)
+                self._close(self._grace())
                 self._drop_client()
                 self._take({name: getattr(changed, name) for name in self._configuration}, addresses)
                 if not self._try_start(f'the changed {self.kind} does not start, the one from before is started again'):
@@ -289,7 +293,9 @@ class Orchestrator:
             close()
 
     def _grace(self) -> float:
-        return INTERRUPT_GRACE_S if self._interrupted else CLOSE_GRACE_S
+        """Seconds that all processes have together."""
+        seconds = self._graceful_shutdown_s() + _END_MARGIN_S
+        return seconds if self._interrupted else max(CLOSE_GRACE_S, seconds)
 
     def _end(self) -> None:
         try:
@@ -299,6 +305,10 @@ class Orchestrator:
             self._started = False
             _running.pop(id(self), None)
             self._closed_event.set()
+
+    def _graceful_shutdown_s(self) -> float:
+        """Seconds that the processes have for their requests in flight, the longest of them."""
+        raise NotImplementedError
 
     def _title(self) -> str:
         return type(self).__name__
@@ -326,8 +336,8 @@ class Orchestrator:
         raise NotImplementedError
 
 
-class _TerminateAsExit:
-    """While a program blocks, SIGTERM raises SystemExit in the main thread, unless the program handles it itself."""
+class TerminateAsExit:
+    """Meanwhile, SIGTERM raises SystemExit in the main thread, unless the program handles it itself."""
 
     def __init__(self) -> None:
         self._before: Any = None

@@ -36,6 +36,7 @@ death_hooks: list[Callable[[Pod], object]] = []
 """Called, on the launcher's thread, with each process that was ready and ended by itself."""
 
 
+_LEAST_S = 1.0
 _CAUSE = 'The above exception was the direct cause'
 """What a traceback says between an exception and the one that it was raised from."""
 _TOLD = (ConfigError, ContainerError, MissingExtraError, NotSupportedError, SchemaError)
@@ -400,6 +401,23 @@ def wait_ready_within(limits: Sequence[tuple[Pod, float | None]]) -> None:
                 f'{", ".join(late)}: not ready after {limit:g} seconds',
                 hint='raise timeout_ready (milliseconds; -1 waits forever)',
             )
+
+
+def close_in_order(
+    fronts: Sequence[Pod], others: Sequence[Pod], grace: float, *, front_grace: float | None = None
+) -> None:
+    """End pods that wait for others, then those others.
+
+    Args:
+        fronts: Those that wait.
+        others: Those behind them.
+        grace: Seconds for all of that; those behind have one of them at least.
+        front_grace: Seconds for those that wait, which then don't count.
+    """
+    begin = time.monotonic()
+    close_pods(fronts, grace if front_grace is None else front_grace)
+    left = grace if front_grace is not None else begin + grace - time.monotonic()
+    close_pods(others, max(left, _LEAST_S))
 
 
 def close_pods(pods: Sequence[Pod], grace: float) -> None:

@@ -51,6 +51,7 @@ _SHARED_WITH_GATEWAY = (
     'quiet',
     'quiet_error',
     'env',
+    'timeout_graceful_shutdown',
     'timeout_ready',
     'timeout_send',
     'retries',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jina.core.errors import ConfigError, JinaError, LifecycleError, NotStartedError, NotSupportedError
@@ -14,12 +14,11 @@ from jina.orchestrate.lifecycle import CLOSE_GRACE_S
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.pod_options import with_ports
 from jina.orchestrate.server import referenced_classes
+from jina.orchestrate.takeover import ANSWER_MARGIN_S, leave
 
 if TYPE_CHECKING:
     from jina.core.config import DeploymentOptions
     from jina.orchestrate.deployment import Deployment
-
-_ANSWER_MARGIN_S = 10.0
 
 
 class ScalingMixin:
@@ -30,8 +29,8 @@ class ScalingMixin:
 
         New replicas get requests as soon as they are ready, that is, after ``__init__`` and ``warm_up``. Replicas that leave,
         those with the highest numbers, get no new requests, answer those they have, and are closed. No request is lost.
-        With ``include_gateway=False``, where clients have connections to the replicas themselves, those to replicas that leave end, and what
-        a client sends at that moment fails. It returns when all of that is done. ``runtime_args.replicas`` of Executors that run already
+        With ``include_gateway=False``, where clients have connections to the replicas themselves, those to replicas that leave end, and
+        clients connect to another one. It returns when all of that is done. ``runtime_args.replicas`` of Executors that run already
         stays as it was.
 
         Args:
@@ -113,7 +112,7 @@ def _grow(deployment: Deployment, numbers: range, fronts: Sequence[Pod], grace: 
 def _new_options(deployment: Deployment, shard: int, numbers: range) -> list[DeploymentOptions]:
     """Options of replicas that join those that run, at their port if they listen on the public one themselves."""
     found = deployment.replica_options(shard, numbers)
-    return [with_ports(option, deployment.public_addresses) for option in found] if deployment._shares_port() else found
+    return [with_ports(option, deployment.public_addresses) for option in found] if deployment.shares_port else found
 
 
 def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace: float) -> None:
@@ -127,7 +126,10 @@ def _shrink(deployment: Deployment, replicas: int, fronts: Sequence[Pod], grace:
         deployment._shards[:] = before
         raise
     deployment.options = deployment.options.model_copy(update={'replicas': replicas})
-    close_pods(leaving, grace)
+    if deployment.shares_port:
+        leave(leaving, grace)
+    else:
+        close_pods(leaving, grace)
 
 
 def check_fronts(deployment: Deployment, fronts: Sequence[Pod]) -> None:
@@ -145,10 +147,19 @@ def check_fronts(deployment: Deployment, fronts: Sequence[Pod]) -> None:
 
 def tell(deployment: Deployment, fronts: Sequence[Pod], grace: float) -> None:
     """Have the processes in front of the replicas use those that there are now, and wait until they do."""
-    answers = [front.command(**deployment.news_of_replicas(), grace=grace) for front in fronts]
-    done, late = concurrent.futures.wait(answers, grace + _ANSWER_MARGIN_S)
+    told(fronts, deployment.news_of_replicas(), grace)
+
+
+def told(fronts: Sequence[Pod], news: Mapping[str, Any], grace: float) -> None:
+    """Give a command to processes, and wait until they have done it.
+
+    Raises:
+        LifecycleError: One of them doesn't answer in time.
+    """
+    answers = [front.command(**news, grace=grace) for front in fronts]
+    done, late = concurrent.futures.wait(answers, grace + ANSWER_MARGIN_S)
     for answer in done:
         answer.result()
     if late:
         names = ', '.join(front.name for front in fronts)
-        raise LifecycleError(f'{names}: no answer after {grace + _ANSWER_MARGIN_S:g} seconds')
+        raise LifecycleError(f'{names}: no answer after {grace + ANSWER_MARGIN_S:g} seconds')

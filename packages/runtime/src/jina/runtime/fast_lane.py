@@ -35,7 +35,7 @@ from jina.core.frames import (
 )
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
-from jina.core.wire import NO_LIMITS, MessageLimits
+from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
 from jina.runtime import grpc_traffic
 
 _UNWRITTEN_BYTES: Final = 8 << 20
@@ -46,6 +46,8 @@ _BACKLOG: Final = 1000
 """No more requests are read while more than this wait to be begun."""
 _AT_MOST: Final = 10_000
 """Requests under way per stream, whatever the client asks for."""
+_LEAVE_S: Final = 2.0
+"""So long a server that drains waits for the client, which knows then that all else it has sent was refused, to end the stream."""
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -132,7 +134,7 @@ class LaneServer:
         self._room: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
-        """Serves until the client's last request is answered, or until the server drains."""
+        """Serves until the client's last request is answered, which is soon when the server drains."""
         hello = Hello(
             window=self._allowed, message_bytes=self._limits.receive, door=self._door, probe=self._sharing.probe
         )
@@ -150,7 +152,7 @@ class LaneServer:
                 call.abandon()
 
     def drain(self) -> None:
-        """Refuses new requests; what was read is still answered."""
+        """Refuses new requests; what was read is still answered. A client ends the stream then."""
         if not self._draining:
             self._draining = True
             self._waiting.add(GOODBYE, 0)
@@ -185,10 +187,14 @@ class LaneServer:
                     await asyncio.sleep(gather_s(len(self._calls)))
                 continue
             broken = reader.done() and (reader.cancelled() or reader.exception() is not None)
-            if broken or ((self._ended or self._draining) and not self._calls and not self._backlog):
+            idle = not self._calls and not self._backlog
+            if broken or (self._ended and idle):
                 return
             self._idle = loop.create_future()
-            await self._idle
+            if not (self._draining and idle):
+                await self._idle
+            elif not (await asyncio.wait((self._idle,), timeout=_LEAVE_S))[0]:
+                return
 
     def _take(self, record: Record) -> None:
         kind = record[0]
@@ -201,7 +207,7 @@ class LaneServer:
         elif kind not in (REQUEST, REQUEST_MANY) or not self._greeted:
             raise RequestTypeError(f'the fast lane has no use for a record of kind {kind} here')
         elif self._draining:
-            message = f'{self._name} is shutting down'
+            message = f'{self._name} {LEAVING}'
             self._waiting.add(ERROR, record[1], encode_error('UNAVAILABLE', message))
             self._wake()
         elif self._full:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote
@@ -37,6 +37,8 @@ from jina.runtime.service import RequestService
 from jina.runtime.stream_writer import StreamWriter
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
+
+CountShards: TypeAlias = 'Callable[..., Callable[[bool], tuple[tuple[str, str], ...]]]'
 
 _IS_ERROR: Final = ((wire.IS_ERROR_KEY, 'true'),)
 _RANDOM_PORT_TRIES: Final = 100
@@ -90,6 +92,8 @@ class GrpcServer:
     ) -> None:
         self.closed = False
         """True from ``hold`` to ``open``."""
+        self.count_shards: CountShards | None = None
+        """Of a head: gives the metadata behind its response, see ``HeadService.count_shards``."""
         self._service = service
         self._host = host
         self._port = port
@@ -100,6 +104,7 @@ class GrpcServer:
         self._capacity = service.admission.capacity if isinstance(service, LimitedService) else None
         self._streams: set[CallStream] = set()
         self._lanes: set[LaneServer] = set()
+        self._talks: set[asyncio.Task[Any]] = set()
         self._door = LocalDoor(self._connect_local)
         self._begin_directly: Begin | None = getattr(service, 'begin', None)
         self._draining = False
@@ -176,13 +181,31 @@ class GrpcServer:
         Args:
             grace: Seconds that calls in flight may still take; None closes at once.
         """
+        self._drain()
+        await asyncio.gather(self._door.close(grace), self._server.stop(grace))
+
+    async def leave(self, grace: float | None = None) -> None:
+        """Has the clients of streams leave, then stops.
+
+        A server of gRPC that stops cancels calls of those who haven't heard yet that it does; who has left makes none.
+
+        Args:
+            grace: Seconds that calls in flight may still take; None closes at once.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (grace or 0)
+        self._drain()
+        if self._talks:
+            await asyncio.wait(tuple(self._talks), timeout=grace or 0)
+        await self.stop(max(0.0, deadline - loop.time()) or None)
+
+    def _drain(self) -> None:
         self._draining = True
         self.health.close()
         for stream in tuple(self._streams):
             stream.interrupt()
         for lane in tuple(self._lanes):
             lane.drain()
-        await asyncio.gather(self._door.close(grace), self._server.stop(grace))
 
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         checked: Callable[[Any], Any] = (lambda answer: answer) if self._size is None else self._size.checked
@@ -213,6 +236,7 @@ class GrpcServer:
     async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
         grpc_traffic.received.add(len(raw))
         metadata, timeout = _metadata(context), context.time_remaining()
+        trailing = None if self.count_shards is None else self.count_shards(raw, many=many)
         try:
             if self._begin_directly is None:
                 answer, failed = await (self._answer_many if many else self._answer)(raw, metadata, timeout)
@@ -221,9 +245,12 @@ class GrpcServer:
                     partial(self._begin_directly, raw, many=many, metadata=metadata, timeout=timeout)
                 )
         except JinaError as error:
+            if trailing is not None:
+                context.set_trailing_metadata(trailing(True))
             await abort(context, error)
-        if failed:
-            context.set_trailing_metadata(_IS_ERROR)
+        told = (*(_IS_ERROR if failed else ()), *(() if trailing is None else trailing(failed)))
+        if told:
+            context.set_trailing_metadata(told)
         grpc_traffic.sent.add(len(answer))
         return as_bytes(answer)
 
@@ -254,7 +281,7 @@ class GrpcServer:
 
     async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
         if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         try:
             await self._serve_lane(
                 context, self._door.name if self._door.name and is_loopback(_host_of(context)) else ''
@@ -277,12 +304,27 @@ class GrpcServer:
             door=door,
         )
         self._lanes.add(lane)
+        if self._draining:
+            lane.drain()
+        with self._talk():
+            try:
+                await lane.run()
+            finally:
+                self._lanes.discard(lane)
+
+    @contextlib.contextmanager
+    def _talk(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
         try:
-            await lane.run()
+            yield
         finally:
-            self._lanes.discard(lane)
+            self._talks.discard(task)
 
     async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         metadata = _metadata(context)
         settings = {key: value for key, value in metadata if key.startswith('__')}
         any_failed = False
@@ -310,13 +352,14 @@ class GrpcServer:
         )
         self._streams.add(stream)
         try:
-            await stream.run(requests)
+            with self._talk():
+                await stream.run(requests)
         except (TransportError, RequestTypeError) as error:
             await abort(context, error)
         finally:
             self._streams.discard(stream)
         if stream.interrupted:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} is shutting down')
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         if any_failed:
             context.set_trailing_metadata(_IS_ERROR)
 

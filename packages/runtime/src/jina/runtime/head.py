@@ -13,14 +13,14 @@ from jina.core.logging.logger import JinaLogger
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest
 from jina.core.topology import Node, Topology
-from jina.core.wire import DataRequestListProto, EndpointsProto
+from jina.core.wire import FAILED_SHARDS_KEY, TOTAL_SHARDS_KEY, DataRequestListProto, EndpointsProto
 from jina.runtime.answers import read_many, serialise
 from jina.runtime.connections import ConnectionSettings, MakePeer, OpenChannel
 from jina.runtime.fast_lane import Finish, begin_task
 from jina.runtime.gateway import GatewayService
-from jina.runtime.group import Group
+from jina.runtime.group import Group, Metadata
 from jina.runtime.polling import PollingPlan
-from jina.runtime.shard_group import ShardGroup
+from jina.runtime.shard_group import FAILURES, ShardGroup
 from jina.runtime.waiting_room import WaitingRoom
 from jina.runtime.walker import State, merge_states
 
@@ -108,6 +108,30 @@ class HeadService(GatewayService):
             raise MissingDeploymentError(f'{self.name} has no deployment {name!r}')
         await self._shards.update(addresses, grace)
         self.logger.info('deployment %s has the addresses %s', name, ', '.join(self._shards.addresses))
+
+    def count_shards(self, raw: bytes, *, many: bool) -> Callable[[bool], Metadata]:
+        """Counts the shards that work on the next request of this context.
+
+        Args:
+            raw: The serialised request.
+            many: It is a list of requests.
+
+        Returns:
+            Gives the metadata behind the response: how many were asked, and how many failed.
+        """
+        failures: list[int] = []
+        FAILURES.set(failures)
+        request = next(iter(read_many(raw)), None) if many else DataRequest.from_bytes(raw)
+        assert self._shards is not None
+        asked = self._shards.count_asked(request.exec_endpoint if request is not None else '')
+
+        def trailing(failed: bool) -> Metadata:
+            return (
+                (TOTAL_SHARDS_KEY, str(asked)),
+                (FAILED_SHARDS_KEY, str(failures[-1] if failures else int(failed))),
+            )
+
+        return trailing
 
     def begin(
         self,

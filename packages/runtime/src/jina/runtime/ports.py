@@ -21,7 +21,7 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
     """Returns the port for a server that lets others listen there too.
 
     The first replica takes a port that nobody has: without a look it would share that of a stranger that shares its own. The
-    others join it, and so does the first one when it is started again.
+    others join it, and so does the first one when it is started again, or when another process takes its place.
 
     Args:
         options: Options of the process.
@@ -36,7 +36,7 @@ def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int)
     name = options.runtime_name
     if not hasattr(socket, 'SO_REUSEPORT'):
         raise NotSupportedError(f'{name}: processes can not share a port on this system', hint='use one replica')
-    if options.replica_id or restarts():
+    if options.joins_port or restarts():
         return port
     with listen(host, port, name) as listener:
         found: int = listener.getsockname()[1]

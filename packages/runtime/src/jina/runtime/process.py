@@ -27,8 +27,6 @@ from jina.runtime.heap import keep_freed_memory
 from jina.runtime.ports import shared_port
 from jina.runtime.worker import WorkerService
 
-GRACE_S: Final = 4.0
-"""Seconds that requests in flight may take after the signal to stop."""
 _OPEN_FILES: Final = 4096
 _DEFAULT_PREFETCH: Final = 1000
 _SHARED_PORT: Final = {'grpc.so_reuseport': 1}
@@ -72,6 +70,8 @@ class PodServer:
         self._observation: Observation | None = None
         self._lag: asyncio.Task[None] | None = None
         self._servers: list[Server] = []
+        self._made: list[Server] = []
+        self._ports: list[int] = []
         self._custom: GatewayHost | None = None
         self._protection = OPEN
         self._admission: Admission | None = None
@@ -115,7 +115,7 @@ class PodServer:
             for index, protocol in enumerate(options.protocol):
                 server = self._make_server(protocol, host, self._port(index, host))
                 self._servers.append(server)
-                if isinstance(server, GrpcServer) and not isinstance(service, GatewayService) and service.has_warm_up:
+                if isinstance(server, GrpcServer) and self._waits_for(service):
                     server.hold()
                     ports[server] = await server.start()  # tells those who ask for its health that it isn't ready
             await service.start()
@@ -127,6 +127,7 @@ class PodServer:
         except BaseException:
             await self._give_up()
             raise
+        self._ports = list(ports.values())
         addresses = [
             PodAddress(protocol, host, ports[server], protection.pair is not None)
             for protocol, server in zip(options.protocol, self._servers, strict=True)
@@ -149,7 +150,7 @@ class PodServer:
 
         definition, options = find_gateway(options)
         options.refuse_unused()
-        self._options = options
+        self._options = options = options.joining() if self._options.takes_over else options
         self._protection = Protection.of(options)
         self._admission = admission_of(options)
         self.logger = logger_of(options)
@@ -161,12 +162,17 @@ class PodServer:
             self.on_loaded()
             await service.start()
             addresses = await self._custom.start()
+            self._ports = [address.port for address in addresses]
         except BaseException:
             await self._give_up()
             raise
         name = definition.gateway_class.__name__
         self.logger.success('%s is ready and listening on %s', name, ', '.join(map(str, addresses)))
         return addresses
+
+    def _waits_for(self, service: Service) -> bool:
+        """Whether the server listens, and refuses requests, while the service warms up. Clients of a shared port would meet it."""
+        return not (isinstance(service, GatewayService) or self._options.joins_port) and service.has_warm_up
 
     @property
     def is_over(self) -> bool:
@@ -228,7 +234,9 @@ class PodServer:
 
         Args:
             command: ``{'do': 'reconnect', 'name': ..., 'addresses': ..., 'grace': ...}`` for a gateway or a head, see
-                ``GatewayService.reconnect``; ``{'do': 'share', 'addresses': ..., 'grace': ...}`` for a worker.
+                ``GatewayService.reconnect``; ``{'do': 'share', 'addresses': ..., 'grace': ...}`` for a worker;
+                ``{'do': 'share_port'}`` lets another process listen on the same ports, ``{'do': 'leave', 'grace': ...}``
+                leaves them to it.
 
         Raises:
             NotSupportedError: This kind of process doesn't know the command.
@@ -238,6 +246,12 @@ class PodServer:
         service = self.service
         if what == 'reconnect' and isinstance(service, GatewayService):
             await service.reconnect(**arguments)
+        elif what == 'share_port':
+            from jina.runtime.handover import share  # noqa: PLC0415 - few processes are replaced
+
+            share(self._ports, self._options.runtime_name)
+        elif what == 'leave':
+            await self._leave(**arguments)
         elif what == 'share' and isinstance(service, WorkerService):
             await service.share(**arguments)
         else:
@@ -246,14 +260,28 @@ class PodServer:
                 hint='leave out reload, or start it with replicas=2',
             )
 
-    async def stop(self, grace: float = GRACE_S, *, leave_floating: bool = True) -> None:
+    async def _leave(self, grace: float) -> None:
+        """Answers what there is, in so many seconds at most, while another process gets what comes."""
+        from jina.runtime.handover import turn_away  # noqa: PLC0415 - few processes are replaced
+
+        await turn_away(self._ports)
+        if not isinstance(self.service, GatewayService):
+            self.service.flush()
+        if self._custom is not None:
+            self._custom.expect_end()
+        await asyncio.gather(*(server.leave(grace) for server in self._made))
+        if self._custom is not None:
+            await self._custom.stop(grace)
+
+    async def stop(self, grace: float | None = None, *, leave_floating: bool = True) -> None:
         """Refuses new requests, answers those in flight, waits for floating Executors, and closes the service.
 
         Args:
-            grace: Seconds for all of that, without the closing of the Executor.
+            grace: Seconds for all of that, without the closing of the Executor; by default what the options say.
             leave_floating: What floating Executors haven't done by then is given up; else it is waited for.
         """
         loop = asyncio.get_running_loop()
+        grace = self._options.graceful_shutdown_s if grace is None else grace
         deadline = loop.time() + grace
         if not isinstance(self.service, GatewayService):
             self.service.flush()
@@ -332,6 +360,11 @@ class PodServer:
         return shared_port(self._options, host, port) if self._options.shares_port else port
 
     def _make_server(self, protocol: ProtocolType, host: str, port: int, app: Any = None) -> Server:
+        server = self._server_of(protocol, host, port, app)
+        self._made.append(server)
+        return server
+
+    def _server_of(self, protocol: ProtocolType, host: str, port: int, app: Any) -> Server:
         if protocol is ProtocolType.GRPC:
             return self._make_grpc_server(host, port)
         # Both are extras; workers inside a Flow don't need them.
@@ -362,7 +395,7 @@ class PodServer:
 
     def _make_grpc_server(self, host: str, port: int) -> GrpcServer:
         options = self._options
-        return GrpcServer(
+        server = GrpcServer(
             self._served('grpc'),
             host=host,
             port=port or random_port_range() or 0,
@@ -372,6 +405,9 @@ class PodServer:
             prefetch=options.prefetch if isinstance(options, GatewayOptions) else _DEFAULT_PREFETCH,
             protection=self._protection,
         )
+        if self._balances and not isinstance(options, GatewayOptions):
+            server.count_shards = getattr(self.service, 'count_shards', None)
+        return server
 
 
 def _grpc_server_options(options: ExecutorOptions | GatewayOptions) -> dict[str, object]:
@@ -459,7 +495,7 @@ async def _serve(
         await pod.stop(0)
         raise
     await pod.ended.wait()
-    pod.logger.debug('stopping: finishing requests in flight for up to %.0f s', GRACE_S)
+    pod.logger.debug('stopping: finishing requests in flight for up to %.1f s', options.graceful_shutdown_s)
     drain = asyncio.ensure_future(pod.stop(leave_floating=False))
     forced = asyncio.ensure_future(force.wait())
     await asyncio.wait((drain, forced), return_when=asyncio.FIRST_COMPLETED)

@@ -7,8 +7,9 @@ import contextlib
 import copy
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.errors import ConnectError, NotSupportedError, TransportError
 from jina.core.payloads import Payload
@@ -27,6 +28,9 @@ from jina.runtime.walker import State, merge_states
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+FAILURES: Final[ContextVar[list[int] | None]] = ContextVar('failures', default=None)
+"""Who sets it gets the number of shards whose Executor failed at a request, unless only one was asked."""
 
 
 class ShardGroup:
@@ -72,6 +76,10 @@ class ShardGroup:
     def addresses(self) -> list[str]:
         """``host:port`` of each replica of each shard."""
         return [address for shard in self._shards for address in shard.addresses]
+
+    def count_asked(self, endpoint: str) -> int:
+        """Returns how many shards get a request."""
+        return len(self._shards) if self._polling.asks_all(endpoint) else 1
 
     async def update(self, shards: Sequence[Sequence[str]], grace: float) -> None:
         """Changes the replicas of the shards, see ``PeerGroup.update``.
@@ -284,6 +292,9 @@ class ShardGroup:
         deadline: float | None,
     ) -> bytes:
         """Makes one response of those of the shards ``origins``."""
+        failures = FAILURES.get()
+        if failures is not None:
+            failures.append(sum(DataRequest.from_bytes(answer).is_error for answer in answers))
         if self._joiner is None or not self._joins(endpoint):
             return answers[0] if len(answers) == 1 else _merged(answers)
         requests = [DataRequest.from_bytes(answer) for answer in answers]

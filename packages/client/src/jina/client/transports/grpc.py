@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from jina.client.results import error_of
 from jina.client.transports.base import CallOptions, RequestSource, Transport, exchange_one_by_one
-from jina.client.transports.streams import StreamExchange, is_overload, may_retry
+from jina.client.transports.streams import MOST_LEFT, StreamExchange, is_overload, may_retry, was_left
 from jina.client.trust import SYSTEM_TRUST, TlsTrust, trust_hint
 from jina.core import wire
 from jina.core.config import PodAddress
@@ -126,13 +126,16 @@ class GrpcTransport(Transport):
         return exchange_one_by_one(send, source, options)
 
     async def _send(self, request: DataRequest, options: CallOptions) -> Response:
-        attempt = 1
+        attempt, left = 1, 0
         while True:
             try:
                 # Serialised for each attempt: a large request should not be kept until its response has come.
                 return Response.from_bytes(await self._call(request, options))
             except (grpc.aio.AioRpcError, LaneError) as error:
                 failure = self.translate(error, attempt)
+                if was_left(error) and left < MOST_LEFT:
+                    left += 1
+                    continue
                 if attempt >= options.retry.max_attempts or not may_retry(error):
                     raise failure from error
             await options.retry.pause(attempt)
@@ -191,22 +194,29 @@ class GrpcTransport(Transport):
         self, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[SingleDocumentRequest, None]:
         metadata = (*self._metadata, *options.metadata)
-        call = self._channel().unary_stream(wire.STREAM_DOC)(
-            request.to_bytes(),
-            timeout=options.timeout_s,
-            metadata=metadata,
-            compression=compression_of(options.compression),
-        )
-        try:
-            while (raw := await call.read()) is not _EOF:
-                response = SingleDocumentRequest.from_bytes(raw)
-                if response.is_error:
-                    raise error_of(response)
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise self.translate(error) from error
-        finally:
-            call.cancel()
+        started, left = False, 0
+        while True:
+            call = self._channel().unary_stream(wire.STREAM_DOC)(
+                request.to_bytes(),
+                timeout=options.timeout_s,
+                metadata=metadata,
+                compression=compression_of(options.compression),
+            )
+            try:
+                while (raw := await call.read()) is not _EOF:
+                    started = True
+                    response = SingleDocumentRequest.from_bytes(raw)
+                    if response.is_error:
+                        raise error_of(response)
+                    yield response
+                return
+            except grpc.aio.AioRpcError as error:
+                failure = self.translate(error)
+                if started or not was_left(error) or left == MOST_LEFT:
+                    raise failure from error
+                left += 1
+            finally:
+                call.cancel()
 
     async def check_health(self, timeout_s: float | None) -> None:
         answer = await self._ask(_HEALTH_CHECK, timeout_s)
@@ -255,6 +265,8 @@ class GrpcTransport(Transport):
             return OverloadError(f'gRPC error: StatusCode.{code.name} from {self._address}{tries}: {details}')
         if code == grpc.StatusCode.UNIMPLEMENTED:
             return NotSupportedError(message, hint='is this the port of another service?')
+        if was_left(error):
+            self._forget_channels()
         if code == grpc.StatusCode.UNAVAILABLE and _GATEWAY_MARK not in details:
             self._forget_channels()
             return ConnectError(message, hint=self._advise(details), code=code.name)

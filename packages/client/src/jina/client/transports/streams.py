@@ -13,13 +13,14 @@ import grpc
 import grpc.aio
 from jina.client.transports.base import CallOptions, RequestSource
 from jina.core.errors import OverloadError, TransportError
-from jina.core.lane import Answer, Lane, LaneError, LaneMissingError
+from jina.core.lane import Answer, Lane, LaneError, LaneLeftError, LaneMissingError
 from jina.core.request import Response
+from jina.core.wire import LEAVING
 
 if TYPE_CHECKING:
     from jina.client.transports.grpc import GrpcTransport
 
-__all__ = ['RETRIED', 'StreamExchange', 'is_overload', 'may_retry']
+__all__ = ['MOST_LEFT', 'RETRIED', 'StreamExchange', 'is_overload', 'may_retry', 'was_left']
 
 _StreamCall: TypeAlias = Any
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -29,6 +30,10 @@ _IN_A_ROW: Final = 64
 
 RETRIED: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL})
 """Statuses after which a request may be sent again."""
+_DROPPED: Final = 'CANCELLED'
+"""All that gRPC says about a call that has reached a server which stops, and which it hands to nobody."""
+MOST_LEFT: Final = 5
+"""So many servers in a row may leave before one of them answers; what they haven't begun is no attempt."""
 
 
 def is_overload(error: grpc.aio.AioRpcError | LaneError) -> bool:
@@ -39,6 +44,13 @@ def is_overload(error: grpc.aio.AioRpcError | LaneError) -> bool:
 def may_retry(error: grpc.aio.AioRpcError | LaneError) -> bool:
     """Tells whether a request may be sent again after an error."""
     return error.code() in RETRIED or is_overload(error)
+
+
+def was_left(error: grpc.aio.AioRpcError | LaneError) -> bool:
+    """Tells whether a server that leaves has refused a request, or all that was unanswered, without having begun it."""
+    code, details = error.code(), error.details() or ''
+    said = code is grpc.StatusCode.UNAVAILABLE and details.endswith(LEAVING)
+    return said or isinstance(error, LaneLeftError) or (code is grpc.StatusCode.CANCELLED and details == _DROPPED)
 
 
 class StreamExchange:
@@ -68,12 +80,12 @@ class StreamExchange:
 
     async def responses(self) -> AsyncGenerator[list[Response], None]:
         """Yields all responses, as many at a time as have come."""
-        attempt, retry = 1, self._options.retry
+        attempt, left, retry = 1, 0, self._options.retry
         while True:
             try:
                 async with aclosing(self._attempt()) as batches:
                     async for batch in batches:
-                        attempt = 1
+                        attempt, left = 1, 0
                         yield batch
                 if self._read_all and not self._refused:
                     return
@@ -85,6 +97,9 @@ class StreamExchange:
                 if self._input_error is not None:
                     raise self._input_error from None
                 failure = self._transport.translate(error, attempt)
+                if was_left(error) and left < MOST_LEFT:
+                    left += 1
+                    continue
                 if attempt >= retry.max_attempts or not may_retry(error):
                     raise failure from error
             await retry.pause(attempt)
@@ -110,6 +125,8 @@ class StreamExchange:
                         self._accept(sent.pop(number), Response.from_bytes(raw), batch)
                         self._answered += 1
                         self._most += 1 / self._most  # nothing, as long as the server takes on what comes
+                    elif was_left(error):
+                        sent.pop(number)  # it stays unanswered, for who takes the place of the server
                     elif not (is_overload(error) and self._postpone(sent, number)):
                         failure = error
                 self._send_refused(lane, sent)
@@ -120,7 +137,9 @@ class StreamExchange:
             if self._refused:
                 return
             if self._unanswered or not (self._read_all or lane.used_up):
-                raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server is shutting down')
+                if lane.left:
+                    raise LaneLeftError(grpc.StatusCode.UNAVAILABLE, f'the server {LEAVING}')
+                raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server ended the stream')
         finally:
             writer.cancel()
             await lane.close()

@@ -26,7 +26,7 @@ from jina.core.errors import (
 from jina.core.gathering import GatheringTransport
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
 from jina.core.status import StatusMessage
-from jina.core.wire import MESSAGE_BYTES
+from jina.core.wire import LEAVING, MESSAGE_BYTES
 
 try:
     from websockets.asyncio.client import ClientConnection, connect
@@ -50,7 +50,13 @@ _CLOSE_LIMIT_S: Final = 2.0
 _WRITE_LIMIT: Final = 1 << 18
 _IDLE: Final = 16
 """Connections that are kept for later calls."""
+_MOST_LEFT: Final = 5
+"""So many servers in a row may leave before one of them answers; what they haven't begun is no attempt."""
 _Metadata = tuple[tuple[str, str], ...]
+
+
+class _LeftError(TransportError):
+    """The server leaves, and has answered all that it had begun: what is unanswered may go to who takes its place."""
 
 
 class _Connection(ClientConnection):
@@ -171,7 +177,8 @@ class WebSocketTransport(Transport):
                 detail = (error.response.body or b'').decode(errors='replace')
                 return AccessError(f'the server at {address} refused the connection: {detail}')
             if status == 503:
-                return TransportError(f'the server at {address} is shutting down')
+                kind = _LeftError if LEAVING.encode() in (error.response.body or b'') else TransportError
+                return kind(f'the server at {address} {LEAVING}')
             return ConnectError(
                 f'the server at {address} answered {status} instead of opening a WebSocket',
                 hint='is this the right port?',
@@ -181,6 +188,22 @@ class WebSocketTransport(Transport):
         return ConnectError(f'the server at {address} opened no WebSocket: {error}', hint='is this the right port?')
 
     async def stream_doc(
+        self, request: SingleDocumentRequest, options: CallOptions
+    ) -> AsyncGenerator[SingleDocumentRequest, None]:
+        started, left = False, 0
+        while True:
+            try:
+                async with aclosing(self._stream_doc(request, options)) as items:
+                    async for item in items:
+                        started = True
+                        yield item
+                return
+            except _LeftError:
+                if started or left == _MOST_LEFT:
+                    raise
+                left += 1
+
+    async def _stream_doc(
         self, request: SingleDocumentRequest, options: CallOptions
     ) -> AsyncGenerator[SingleDocumentRequest, None]:
         connection = await self._connect('/', options.metadata, options.timeout_s)
@@ -333,11 +356,14 @@ class _Call:
         """Sends a request, again if the network fails and there are attempts left; returns the response."""
         raw, request_id = request.to_bytes(), request.request_id
         retry = self._options.retry
-        attempt = 1
+        attempt, left = 1, 0
         while True:
             try:
                 return _accepted(await self._try(request_id, raw))
-            except TransportError:
+            except TransportError as error:
+                if isinstance(error, _LeftError) and left < _MOST_LEFT:
+                    left += 1
+                    continue
                 if attempt >= retry.max_attempts:
                     raise
             await retry.pause(attempt)
@@ -417,7 +443,7 @@ def closed_error(error: ConnectionClosed, address: PodAddress) -> TransportError
         return ClientError(message, hint='send fewer documents in a request (a smaller request_size)')
     if close.code in (CloseCode.INVALID_DATA, CloseCode.UNSUPPORTED_DATA):
         return ClientError(message, hint='does the server speak the same protocol?')
-    return TransportError(message)
+    return _LeftError(message) if close.code == CloseCode.SERVICE_RESTART else TransportError(message)
 
 
 def _binary(message: str | bytes) -> bytes:

@@ -90,6 +90,18 @@ class StartOptions(Options):
     """Keep the result out of the pipeline and of the response; the next Executor is chained to the one before this one."""
 
 
+class StopOptions(Options):
+    """How a process ends."""
+
+    timeout_graceful_shutdown: Annotated[int, Field(ge=0)] = option(4000)
+    """Milliseconds that requests in flight may take when the process is to end (SIGTERM, Ctrl-C); ``close`` of the Executor comes after that."""
+
+    @property
+    def graceful_shutdown_s(self) -> float:
+        """The same in seconds."""
+        return self.timeout_graceful_shutdown / 1000
+
+
 class RestartOptions(Options):
     """What becomes of processes that end by themselves."""
 
@@ -252,6 +264,7 @@ class PodOptions(
     ReloadOptions,
     PortOptions,
     IdentityOptions,
+    StopOptions,
     StartOptions,
     EssentialOptions,
 ):

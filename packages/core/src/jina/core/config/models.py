@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from jina.core.config.base import Options, option
@@ -96,10 +97,32 @@ class ServedPodOptions(PodOptions):
                     hint=f"add protocol='{str(protocols[0]).lower()}', or remove {name}",
                 )
 
+    _joins: bool = PrivateAttr(default=False)
+
     @property
     def shares_port(self) -> bool:
         """Whether several processes listen on the same ports."""
-        return False
+        return self._joins
+
+    @property
+    def joins_port(self) -> bool:
+        """Whether another process listens on the ports already, beside which this one is to listen."""
+        return self._joins or (self.shares_port and self.replica_id > 0)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether that other process leaves when this one is ready."""
+        return self._joins
+
+    def joining(self, ports: Sequence[int] | None = None) -> Self:
+        """Returns the options of a process that takes the place of one which listens on the ports meanwhile.
+
+        Args:
+            ports: The ports; by default those of these options.
+        """
+        twin = self.model_copy(update={} if ports is None else {'port': list(ports)})
+        twin._joins = True
+        return twin
 
     def _ports_name_replicas(self) -> bool:
         """Whether ``port`` lists addresses of existing servers rather than ports to listen on."""
@@ -209,7 +232,7 @@ class DeploymentOptions(RestartOptions, RootLoggingOptions, ExecutorOptions):
 
     @property
     def shares_port(self) -> bool:
-        return self.replicas > 1 and not self.include_gateway and not self.needs_head
+        return self._joins or (self.replicas > 1 and not self.include_gateway and not self.needs_head)
 
     @property
     def needs_head(self) -> bool:
@@ -294,7 +317,7 @@ class GatewayOptions(HttpServerOptions, RestartOptions, VolumeOptions, ServedPod
 
     @property
     def shares_port(self) -> bool:
-        return self.replicas > 1
+        return self._joins or self.replicas > 1
 
 
 class FlowOptions(ReloadOptions, RootLoggingOptions, EssentialOptions):

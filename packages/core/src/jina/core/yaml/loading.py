@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jina.core.yaml.sources import Source, as_mapping, read_source
+from jina.core.yaml.sources import Source, as_mapping, read_source, resolve_url
 from jina.core.yaml.variables import substitute as substitute_variables
 
 
@@ -20,17 +20,25 @@ class LoadedYaml:
         data: The document, with variables replaced.
         path: Its file, None if it doesn't come from one.
         label: What messages call it: the path as it was given, the URL, ``<string>``, ``<stream>`` or ``<dict>``.
+        url: Its URL, None if it doesn't come from one.
     """
 
     data: dict[str, Any]
     path: Path | None = None
     label: str = '<dict>'
     _text: str | None = field(default=None, repr=False)
+    url: str | None = None
 
     @property
     def directory(self) -> Path | None:
         """Directory of the file, against which relative paths in it are resolved."""
         return self.path.parent if self.path else None
+
+    def beside(self, path: str) -> str:
+        """Returns where a YAML file lies that the document names: a relative path is one from its folder or its URL."""
+        if self.url is not None:
+            return resolve_url(self.url, path)
+        return path if self.directory is None or os.path.isabs(path) else os.path.join(self.directory, path)
 
     def where(self, *path: str | int) -> str:
         """Describes the place of a value for a message, such as ``flow.yml:12: executors[1].replicas``.
@@ -103,8 +111,8 @@ def load_yaml(
         from jina.core.yaml.parsing import parse  # noqa: PLC0415 - PyYAML, which importing us must not load
 
         parsed = parse(found.text, found.label)
-    loaded = LoadedYaml(as_mapping(parsed, found.label), found.path, found.label, found.text)
+    loaded = LoadedYaml(as_mapping(parsed, found.label), found.path, found.label, found.text, found.url)
     if not substitute:
         return loaded
     data = substitute_variables(loaded.data, context, lambda path: loaded.where(*path))
-    return LoadedYaml(data, found.path, found.label, found.text)
+    return LoadedYaml(data, found.path, found.label, found.text, found.url)

@@ -37,12 +37,14 @@ class SourceText:
         text: Its text, None if it is ``data``.
         data: Its data, None if it is ``text``.
         path: The file it comes from.
+        url: The URL it comes from.
     """
 
     label: str
     text: str | None = None
     data: Mapping[str, Any] | None = None
     path: Path | None = None
+    url: str | None = None
 
 
 def read_source(source: Source, extra_search_paths: Iterable[str | os.PathLike[str]] = ()) -> SourceText:
@@ -160,7 +162,7 @@ def _read_url(url: str) -> SourceText:
 
     try:
         with urllib.request.urlopen(url, timeout=_URL_TIMEOUT_S) as response:
-            return _not_empty(SourceText(url, text=response.read().decode('utf-8')))
+            return _not_empty(SourceText(url, text=response.read().decode('utf-8'), url=url))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigSourceError(f'can not read the configuration {url!r}: {error}') from error
 
@@ -187,3 +189,19 @@ def as_mapping(data: object, label: str) -> dict[str, Any]:
     if odd is not None:
         raise ConfigError(f'{label}: the key {odd!r} is not a string', hint='put it into quotes')
     return dict(data)
+
+
+def resolve_url(base: str, path: str) -> str:
+    """Returns where a YAML file lies that a document names.
+
+    Args:
+        base: URL of the document.
+        path: What it says: a relative path is one from there; a URL, an absolute path, and what is no path stay as they are.
+    """
+    wanted = path.strip()
+    is_path = wanted.endswith(_SUFFIXES) and '\n' not in wanted and not _LITERAL.match(wanted)
+    if not is_path or '://' in wanted or os.path.isabs(os.path.expanduser(wanted)):
+        return path
+    from urllib.parse import urljoin  # noqa: PLC0415 (files don't need it)
+
+    return urljoin(base, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from jina.core.config import GatewayOptions, build
@@ -15,8 +15,6 @@ from jina.runtime.streamer import GatewayStreamer
 
 MakeServer: TypeAlias = 'Callable[[ProtocolType, str, int, Any], Any]'
 """Makes a server for a protocol, an address and a port; for HTTP, of an ASGI application if there is one."""
-STOP_S = 4.0
-"""Seconds that requests in flight may take at the end, unless the process gives less."""
 
 
 @dataclass
@@ -28,14 +26,17 @@ class GatewayContext:
         logger: Logger of the process.
         streamer: The way to the Executors.
         make_server: Makes a server of the framework; None in a gateway that no process runs.
-        grace_s: Seconds that requests in flight may take at the end.
+        grace_s: Seconds that requests in flight may take at the end; until something else is said, what the options say.
     """
 
     options: GatewayOptions
     logger: JinaLogger
     streamer: GatewayStreamer
     make_server: MakeServer | None = None
-    grace_s: float = STOP_S
+    grace_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grace_s = self.options.graceful_shutdown_s
 
     @classmethod
     def by_hand(cls, runtime_args: Mapping[str, Any] | argparse.Namespace | None) -> GatewayContext:

@@ -100,6 +100,10 @@ class GatewayHost:
         self._running.add_done_callback(self._ended)
         return addresses
 
+    def expect_end(self) -> None:
+        """Takes it for no failure if the gateway ends from now on."""
+        self._stopping = True
+
     def refresh(self) -> None:
         """Shows other endpoints where they are listed, in gateways that list them."""
         refresh = getattr(self._gateway, 'refresh', None)
@@ -167,8 +171,8 @@ class GatewayHost:
     def _reserve_ports(self) -> list[int]:
         options = self._options
         wanted = list(options.port) or [0] * len(options.protocol)
-        if options.shares_port and options.replica_id:
-            return wanted  # those of the first replica, which listens there
+        if options.joins_port:
+            return wanted  # those of the process that listens there already
         ports = []
         for port in wanted:
             holder = reserve(options.host, port, options.runtime_name)
@@ -199,10 +203,10 @@ class GatewayHost:
             raise self._port_error(taken) from error
 
     def _port_error(self, port: int) -> StartupError:
-        if self._options.shares_port and self._options.replica_id:
+        if self._options.joins_port:
             return StartupError(
-                f'{self._name} does not share port {port} with the other replicas of the gateway',
-                hint='let its server use the socket that self.listen() gives, or leave out replicas',
+                f'{self._name} does not share port {port} with the gateway that listens there already',
+                hint='let its server use the socket that self.listen() gives, or start it without replicas, and close it to restart it',
             )
         return PortInUseError(port, f'{self._options.runtime_name}: {self._name}')
 
@@ -231,6 +235,8 @@ class GatewayHost:
                     await check
                 self._raise_early_end(self._running)
             reason = check.result()
+            if not reason and self._options.takes_over and not self._listens_itself(address.port):
+                reason = 'another process answers there, and it does not listen itself'
             if not reason:
                 return
             if loop.time() > patient_until:
@@ -238,6 +244,12 @@ class GatewayHost:
                 self._logger.warning('still waiting for %s at %s: %s', self._name, address, reason)
             await asyncio.wait((self._running,), timeout=pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _listens_itself(self, port: int) -> bool:
+        """Whether it isn't just the process beside it that answers."""
+        from jina.runtime.handover import listens  # noqa: PLC0415 - few gateways join others
+
+        return listens(port)
 
     def _raise_early_end(self, running: asyncio.Task[None]) -> None:
         running.result()  # raises what run_server raised

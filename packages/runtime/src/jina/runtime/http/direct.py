@@ -15,6 +15,7 @@ from jina.runtime.access import Access
 from jina.runtime.http.bounds import BODY, HEAD, WORKING, BoundedProtocol, Bounds
 from jina.runtime.http.routes import RETRY_LINE, Exchange, PostHandler
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -43,13 +44,17 @@ class DirectRoutes:
         self.handlers = handlers
         self.bounds = bounds or Bounds()
         self.access = access
+        self.leaving = False
+        """Whether connections end with their next answer."""
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._default_lines = b''
 
     def head(self, status: int, default_headers: list[tuple[bytes, bytes]], size: int, *, keep_alive: bool) -> bytes:
         """Returns the head of a response with a JSON body."""
         if default_headers is not self._default_headers:  # uvicorn makes a new list every second, with the date
-            self._default_lines = b''.join(name + b': ' + value + b'\r\n' for name, value in default_headers)
+            self._default_lines = b''.join(
+                name + b': ' + value + b'\r\n' for name, value in default_headers if (name, value) != CLOSE_HEADER
+            )
             self._default_headers = default_headers
         return b'%b%bcontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n' % (
             STATUS_LINE[status],
@@ -190,15 +195,14 @@ class DirectProtocol(BoundedProtocol):
         self._exchange = None
         cycle, transport = self._direct, self.transport
         cycle.response_complete = True
+        keep_alive = cycle.keep_alive and not self._routes.leaving
         if not transport.is_closing():
-            head = self._routes.head(
-                status, self.server_state.default_headers, len(payload), keep_alive=cycle.keep_alive
-            )
+            head = self._routes.head(status, self.server_state.default_headers, len(payload), keep_alive=keep_alive)
             if len(payload) > _JOINED_BYTES:
                 transport.write(head)
                 transport.write(payload)
             else:
                 transport.write(head + payload)
-            if not cycle.keep_alive:
+            if not keep_alive:
                 transport.close()
         self.on_response_complete()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from jina.core.config import ExecutorOptions, GatewayOptions
@@ -23,6 +23,11 @@ from jina.runtime.http.uvicorn_settings import uvicorn_config
 from jina.runtime.ports import listen
 from jina.runtime.service import RequestService
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+
+_LINGER_S: Final = 5.0
+"""Seconds that a server which leaves waits for the end of connections at most, beside those with requests."""
+_LOOK_S: Final = 0.05
 
 
 class _Server(uvicorn.Server):
@@ -86,9 +91,10 @@ class HttpServer:
         self._shares_port = options.shares_port
         kwargs = options.uvicorn_kwargs if isinstance(options, HttpServerOptions) else None
         self._bounds = Bounds.of(options)
+        self._routes = DirectRoutes(self._application.direct, self._bounds, access, service)
         self._config = uvicorn_config(
             self._application,
-            DirectRoutes(self._application.direct, self._bounds, access, service),
+            self._routes,
             kwargs or {},
             options,
             takes_websocket_settings=ProtocolType.WEBSOCKET in options.protocol,
@@ -151,6 +157,35 @@ class HttpServer:
         """
         if self._serving is not None:
             await self._serving
+
+    async def leave(self, grace: float | None = None) -> None:
+        """Refuses new connections, ends each of those that there are with its next answer, and stops.
+
+        Connections without a request are kept as long as usual: a client must not send one on a connection that just ends.
+
+        Args:
+            grace: Seconds that connections may take; None or 0 for none.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (grace or 0)
+        if self._server is not None:
+            for listener in self._server.servers:
+                listener.close()
+            self._routes.leaving = True
+            self._announce_end(self._server)
+            until = min(deadline, loop.time() + min(self._config.timeout_keep_alive, _LINGER_S))
+            while self._server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
+                await asyncio.sleep(_LOOK_S)
+        await self.stop(max(0.0, deadline - loop.time()))
+
+    def _announce_end(self, server: _Server) -> None:
+        """Says in all answers from now on that the connection ends, also in those to requests under way."""
+        self._config.encoded_headers.append(CLOSE_HEADER)
+        server.server_state.default_headers = [*server.server_state.default_headers, CLOSE_HEADER]
+        for connection in tuple(server.server_state.connections):
+            cycle: Any = getattr(connection, 'cycle', None)
+            if hasattr(cycle, 'default_headers'):
+                cycle.default_headers = [*cycle.default_headers, CLOSE_HEADER]
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuses new connections, answers the requests in flight, and ends.

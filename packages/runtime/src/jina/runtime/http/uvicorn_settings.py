@@ -46,7 +46,7 @@ _REFUSED: Final = {
     'ssl_keyfile': _TLS,
     'limit_max_requests': _ENDS,
     'limit_max_requests_jitter': _ENDS,
-    'timeout_graceful_shutdown': 'the process decides how long requests in flight may take, for all its protocols alike',
+    'timeout_graceful_shutdown': 'use the option timeout_graceful_shutdown (in milliseconds), which is for all protocols alike',
     'ws': 'WebSocket has a server of its own, with the protocol websocket',
 }
 _LOOPS: Final = ('auto', 'asyncio', 'uvloop', 'none')

@@ -10,6 +10,7 @@ from typing import Final
 
 from jina.core.errors import JinaError
 from jina.core.logging.logger import JinaLogger
+from jina.core.wire import LEAVING
 from jina.runtime.service import Cancel
 from jina.runtime.waiting_room import Gate
 from jina.runtime.websocket.mode import Mode
@@ -66,6 +67,7 @@ class Conversation:
         self._read_all = False
         self._gone = False
         self._end: tuple[int, str] | None = None
+        self._draining = False
         self._room: asyncio.Future[None] | None = None
         self._idle: asyncio.Future[None] | None = None
 
@@ -94,9 +96,14 @@ class Conversation:
             while True:
                 await self._connection.recv()
 
-    def drain(self) -> None:
-        """Reads no more; what was read is still answered, then the connection ends."""
-        self._finish(CloseCode.GOING_AWAY, f'{self._name} is shutting down')
+    def drain(self, code: int = CloseCode.GOING_AWAY) -> None:
+        """Reads no more; what was read is still answered, then the connection ends.
+
+        Args:
+            code: How it ends then.
+        """
+        self._draining = self._end is None
+        self._finish(code, f'{self._name} {LEAVING}')
 
     def cut_off(self) -> None:
         """Ends the connection without the answers that are still missing."""
@@ -197,6 +204,8 @@ class Conversation:
 
     def _break(self, call: _Call, code: int, reason: str) -> None:
         """Ends the connection after what is finished already."""
+        if self._draining:
+            self._end = None  # it doesn't end with everything answered
         self._finish(code, reason)
         self._forget(call)
         finished = {waiting for waiting, _ in self._outbox}

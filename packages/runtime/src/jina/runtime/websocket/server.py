@@ -110,6 +110,7 @@ class WebSocketServer:
         self._catalog = EndpointCatalog(self._service, is_worker=is_worker, logger=logger)
         self._conversations: dict[Conversation, asyncio.Task[Any] | None] = {}
         self._draining = False
+        self._end = CloseCode.GOING_AWAY
         self._server: Server | None = None
 
     async def start(self) -> int:
@@ -151,7 +152,7 @@ class WebSocketServer:
         self._draining = True
         self._server.close(close_connections=False)
         for conversation in tuple(self._conversations):
-            conversation.drain()
+            conversation.drain(self._end)
         await self._wait(grace or 0)
         for conversation in tuple(self._conversations):
             conversation.cut_off()
@@ -160,6 +161,15 @@ class WebSocketServer:
             if connection.server is self._server:
                 connection.transport.abort()
         await self._server.wait_closed()
+
+    async def leave(self, grace: float | None = None) -> None:
+        """Stops like ``stop``, and tells clients that they reach another process at the same address.
+
+        Args:
+            grace: Seconds that requests in flight may take; None or 0 for none.
+        """
+        self._end = CloseCode.SERVICE_RESTART
+        await self.stop(grace)
 
     async def _wait(self, limit_s: float) -> None:
         tasks = [task for task in self._conversations.values() if task is not None]
@@ -185,7 +195,7 @@ class WebSocketServer:
         self._conversations[conversation] = asyncio.current_task()
         try:
             if self._draining:
-                conversation.drain()
+                conversation.drain(self._end)
             await conversation.run()
         finally:
             del self._conversations[conversation]
