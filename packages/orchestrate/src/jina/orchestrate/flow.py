@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from asyncio import to_thread  # an old import path makes `asyncio` a submodule of this module
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,13 +30,14 @@ from jina.orchestrate.deployment import Deployment, check_protection, gateway_ad
 from jina.orchestrate.export import ExportMixin
 from jina.orchestrate.exposing import ExposeMixin
 from jina.orchestrate.gateway_container import gateway_container, gateway_network
-from jina.orchestrate.lifecycle import CLOSE_GRACE_S, FLOATING_GRACE_S, Orchestrator
+from jina.orchestrate.lifecycle import FLOATING_GRACE_S, Orchestrator
 from jina.orchestrate.own_client import client_arguments, make_client
 from jina.orchestrate.pictures import PictureMixin
 from jina.orchestrate.pod import Pod, close_in_order, wait_ready, wait_ready_within
 from jina.orchestrate.pod_options import pod_environment, with_ports
 from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.rolling_restart import FlowRestartMixin
+from jina.orchestrate.scaling import FlowScalingMixin
 from jina.orchestrate.server import portable_uses, referenced_classes, run_server, server_modules
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r'[^\W\d][\w.-]*')
 
 
-class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRestartMixin, Orchestrator):
+class Flow(
+    YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowScalingMixin, FlowRestartMixin, Orchestrator
+):
     """Connects Executors to a pipeline behind a gateway. Documents flow from the gateway through them and back.
 
     ``add`` and its relatives return a new Flow and leave the old one as it is.
@@ -337,27 +339,6 @@ class Flow(YamlObject, SyncCalls, ExportMixin, PictureMixin, ExposeMixin, FlowRe
         if not self.public_addresses:
             return _answer_false() if self.options.asyncio else False
         return self.client.is_flow_ready(timeout)
-
-    def scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
-        """Change the number of replicas of an Executor while the Flow runs, see ``Deployment.scale``.
-
-        Args:
-            name: Name of the Executor.
-            replicas: How many there are to be, at least one.
-            grace: Seconds that replicas which leave have for their last requests.
-
-        Raises:
-            MissingDeploymentError: There is no such Executor.
-            ConfigError: ``replicas`` is no number of replicas.
-            NotStartedError: The Flow doesn't run.
-            NotSupportedError: The Executor is external.
-            StartupError: A new replica failed to start; the others go on as before.
-        """
-        self._named(name).scale(replicas, grace=grace)
-
-    async def async_scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
-        """The same as ``scale``, without blocking the event loop."""
-        await to_thread(self.scale, name, replicas, grace=grace)
 
     def __getitem__(self, item: str | int) -> Deployment:
         if isinstance(item, int):

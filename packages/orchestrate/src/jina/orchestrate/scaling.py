@@ -40,7 +40,7 @@ class ScalingMixin:
         Raises:
             ConfigError: ``replicas`` is no number of replicas.
             NotStartedError: The Deployment doesn't run.
-            NotSupportedError: It is external.
+            NotSupportedError: It is external, or the gateway in front a container.
             StartupError: A new replica failed to start; the others go on as before.
             LifecycleError: The process in front of the replicas can't be told.
         """
@@ -51,6 +51,32 @@ class ScalingMixin:
     async def async_scale(self, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
         """The same as ``scale``, without blocking the event loop."""
         await asyncio.to_thread(self.scale, replicas, grace=grace)
+
+
+class FlowScalingMixin:
+    """``scale`` of a Flow."""
+
+    def scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """Change the number of replicas of an Executor while the Flow runs, see ``Deployment.scale``.
+
+        Args:
+            name: Name of the Executor.
+            replicas: How many there are to be, at least one.
+            grace: Seconds that replicas which leave have for their last requests.
+
+        Raises:
+            MissingDeploymentError: There is no such Executor.
+            ConfigError: ``replicas`` is no number of replicas.
+            NotStartedError: The Flow doesn't run.
+            NotSupportedError: The Executor is external, or the gateway a container.
+            StartupError: A new replica failed to start; the others go on as before.
+        """
+        flow: Any = self
+        flow._named(name).scale(replicas, grace=grace)
+
+    async def async_scale(self, name: str, replicas: int, *, grace: float = CLOSE_GRACE_S) -> None:
+        """The same as ``scale``, without blocking the event loop."""
+        await asyncio.to_thread(self.scale, name, replicas, grace=grace)
 
 
 def _checked(replicas: Any) -> int:
