@@ -183,6 +183,8 @@ def test_external_deployment() -> None:
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
     own = draw(options_of(FlowOptions, frozenset({'uses'})))
+    if not own.get('dashboard'):
+        own.pop('port_dashboard', None)  # alone it is an error
     shared = draw(
         options_of(DeploymentOptions, NOT_FOR_EXECUTORS | set(FlowOptions.model_fields) | {'floating', 'when'})
     )

@@ -32,7 +32,11 @@ def test_one_process_has_one_replica() -> None:
         (GATEWAY, GatewayOptions(uses='docker://image', volumes=['a:/b']), 'no gateway that a process could load'),
     ],
 )
-def test_one_process_is_no_container(command: Command, options: Options, message: str) -> None:
+def test_one_process_is_no_container(
+    monkeypatch: pytest.MonkeyPatch, command: Command, options: Options, message: str
+) -> None:
+    for name in ('JINA_DEPLOYMENT_NAME', 'JINA_GRPC_RECV_BYTES', 'JINA_GRPC_SEND_BYTES'):
+        monkeypatch.setenv(name, 'before')  # a process sets them for itself
     with pytest.raises(
         NotSupportedError, match=f"uses='docker://image' is a container image, and {message}; a .* starts"
     ):
@@ -160,8 +164,8 @@ def test_no_flag_is_left_out() -> None:
     listed = {f'--{name}' for name in (*EFFECTIVE, *FOR_CONTAINERS, *REFUSED)}
     # the original's command knows none of them
     groups = (TlsServerOptions, AccessOptions, LimitOptions, HttpServerOptions)
-    further = {flag(name) for group in groups for name in group.model_fields}
+    further = {flag(name) for group in groups for name in group.model_fields} | {'--timeout-graceful-shutdown'}
     # spellings of our own, which the original's documentation uses without its parser knowing them
-    spellings = {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports'}
+    spellings = {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports', '--port-expose'}
     assert known - listed == spellings | further
     assert listed <= known
