@@ -29,6 +29,7 @@ from jina.core.config.models import (
     PingOptions,
 )
 from jina.core.config.protection import PUBLIC_OPTIONS, api_keys_of
+from jina.core.config.raft import RaftOptions, check_raft
 from jina.core.config.restart import RestartPolicy
 from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 from jina.core.config.shards import shard_addresses
@@ -66,12 +67,14 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'RaftOptions',
     'RestartPolicy',
     'RouteOptions',
     'api_keys_of',
     'build',
     'changed',
     'check_batching',
+    'check_raft',
     'check_routes',
     'container_arguments',
     'default_of',
