@@ -1,5 +1,4 @@
 import pytest
-
 from jina.core.config import RaftOptions, build, check_raft
 from jina.core.errors import ConfigError
 
