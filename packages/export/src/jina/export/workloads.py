@@ -20,7 +20,7 @@ from jina.core.config import (
 from jina.core.config.protection import API_KEY_VARIABLE
 from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType
 from jina.core.environment import gateway_image as gateway_image_of_variable
-from jina.core.errors import ConfigError, ContainerError
+from jina.core.errors import ConfigError, ContainerError, NotSupportedError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.topology import Node, Topology
 from jina.core.version import __version__
@@ -148,6 +148,11 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
 
 
 def _check_settings(options: DeploymentOptions | GatewayOptions) -> None:
+    if options.stateful:
+        raise NotSupportedError(
+            f'stateful of {options.name} can not be exported: its replicas need addresses and disks that stay',
+            hint="leave it out, or run its replicas yourself, each by 'jina executor --stateful' with the same --raft-peers",
+        )
     if options.docker_kwargs:
         raise ConfigError(
             f'docker_kwargs of {options.owner} is for the Docker SDK, and can not be exported',
