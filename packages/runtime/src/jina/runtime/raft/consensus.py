@@ -104,6 +104,7 @@ class Consensus:
         self._in_use = asyncio.Lock()
         self._is_installing = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._known: tuple[int, int | None] = (0, None)
         self._changed = asyncio.Event()
         self._may_sync = asyncio.Event()
@@ -464,12 +465,13 @@ class Consensus:
             self._known = known
             self._changed.set()
         deadline = self._node.deadline
-        if self._alarm is None or self._alarm.when() > deadline or self._alarm.cancelled():
+        if self._alarm is None or self._alarm_at > deadline or self._alarm.cancelled():
             self._set_alarm(deadline)
 
     def _set_alarm(self, deadline: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._alarm_at = deadline  # the handles of uvloop don't tell when they are due
         self._alarm = asyncio.get_running_loop().call_at(deadline, self._ring, deadline)
 
     def _ring(self, planned: float) -> None:
