@@ -235,6 +235,22 @@ def test_each_write_is_done_once_while_replicas_are_killed(ledger: Path) -> None
         until(lambda: all_have(deployment, writer.entries))
 
 
+def test_what_ends_the_process_ends_it_once(ledger: Path) -> None:
+    deployment = Deployment(
+        **settings(
+            ledger, exit_on_exceptions=['ValueError'], restart='on-failure', quiet=True, uses_before=NothingToWrite
+        )
+    )
+    with deployment:
+        add(deployment, 'a')
+        with pytest.raises(RemoteError, match='a bad entry'):
+            add(deployment, 'bad')
+        until(lambda: list(deployment.restarts.values()).count(1) == 3 and deployment.is_ready)
+        add(deployment, 'b')
+        until(lambda: all_have(deployment, ['a', 'b']))
+        assert sum(deployment.restarts.values()) == 3
+
+
 def test_a_rolling_restart_loses_no_request(ledger: Path) -> None:
     flow = Flow(quiet=True).add(**settings(ledger, shards=1))
     with flow:

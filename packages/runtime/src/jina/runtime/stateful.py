@@ -66,6 +66,9 @@ class StatefulService:
         """Called with an exception that ``exit_on_exceptions`` names."""
         self._timeout = None if options.timeout_ready < 0 else options.timeout_ready / 1000
         self._worker = WorkerService(options, logger=logger, instruments=instruments)
+        self._worker.on_fatal = lambda error: self.on_fatal(error)
+        # Until it is ready, writes of earlier days are done again, and what they raised has had its consequences then.
+        self._fatal, self._worker.fatal = self._worker.fatal, frozenset()
         parts = ('raft', options.name or 'executor', options.shard_id, options.replica_id)
         self._consensus = Consensus(
             build(RaftOptions, options.raft_configuration or {}),
@@ -102,8 +105,7 @@ class StatefulService:
         await self._worker.start()
         await self._consensus.start()
         await self._catch_up()
-        # Before, writes of earlier days are done again, and what they raised has had its consequences then.
-        self._worker.on_fatal = lambda error: self.on_fatal(error)
+        self._worker.fatal = self._fatal
 
     async def _catch_up(self) -> None:
         begin = time.monotonic()

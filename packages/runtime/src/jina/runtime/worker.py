@@ -75,7 +75,8 @@ class WorkerService:
         self._deployment = self.name.partition('/')[0]
         self._no_reduce = options.no_reduce
         self._quiet_error = options.quiet_error
-        self._fatal = frozenset(options.exit_on_exceptions)
+        self.fatal = frozenset(options.exit_on_exceptions)
+        """Names of the exceptions that end the process."""
         threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
         self._threads = CallThreads(threads, f'{self.name}-call')
         self._options = options
@@ -495,7 +496,7 @@ class WorkerService:
             self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error, extra=ids)
 
     def _end_if_fatal(self, error: Exception) -> None:
-        if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
+        if self.fatal and not self.fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
             self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
             self.on_fatal(error)
 
