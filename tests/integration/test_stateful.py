@@ -235,6 +235,26 @@ def test_each_write_is_done_once_while_replicas_are_killed(ledger: Path) -> None
         until(lambda: all_have(deployment, writer.entries))
 
 
+def test_without_a_majority_only_reads_are_answered(ledger: Path) -> None:
+    times = {'heartbeat_timeout': 150, 'election_timeout': 150, 'leader_lease_timeout': 100}
+    with Deployment(**settings(ledger, raft_configuration=times, quiet=True)) as deployment:
+        add(deployment, 'a')
+        until(lambda: all_have(deployment, ['a']))
+        with pytest.raises(StartupError, match='another process uses'), Deployment(**settings(ledger, quiet=True)):
+            pass
+        for pod in deployment.pods:
+            if pod.name in ('ledger/rep-0', 'ledger/rep-1'):
+                os.kill(pod.pid, signal.SIGKILL)
+                assert pod.wait(10)
+        with pytest.raises(ConnectionError, match='UNAVAILABLE'):
+            add(deployment, 'b')
+        left = deployment.replica_addresses[2].port
+        said = r'there is no leader for 1\.5 seconds, since less than a majority of the 3 replicas'
+        with Client(port=left) as client, pytest.raises(ConnectionError, match=said):
+            add(client, 'c')
+        assert kept_at(left)[1] == ['a']
+
+
 def test_what_ends_the_process_ends_it_once(ledger: Path) -> None:
     deployment = Deployment(
         **settings(

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from jina.core.config import ExecutorOptions, RaftOptions, build, peers_of
 from jina.core.envelope import read_endpoint
-from jina.core.errors import ConfigError, LifecycleError, RequestTypeError, StartupError, TransportError
+from jina.core.errors import ConfigError, ConsensusError, LifecycleError, RequestTypeError, TransportError
 from jina.core.executor import BaseExecutor
 from jina.core.logging.logger import JinaLogger
 from jina.core.payloads import Payload, as_bytes
@@ -119,10 +119,10 @@ class StatefulService:
                     was_said = True
                     self.logger.warning('%s is not ready: %s', self.name, error)
                 if left <= _PATIENCE_S:
-                    raise StartupError(
+                    raise ConsensusError(
                         f'{self.name} was not ready after {self._timeout:g} seconds: {error}',
                         hint='start all replicas at the same time, and look whether they reach each other at their peer ports',
-                    ) from error
+                    ) from None
                 await asyncio.sleep(_PAUSE_S)
             else:
                 return
