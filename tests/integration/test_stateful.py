@@ -20,7 +20,7 @@ import pytest
 from docarray import DocList
 from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, TestClient, requests
-from jina.core.errors import NotSupportedError, PortInUseError, RemoteError, StartupError
+from jina.core.errors import ConfigError, NotSupportedError, PortInUseError, RemoteError, StartupError
 from jina.serve.executors.decorators import write
 
 from tests.support.processes import free_port
@@ -69,6 +69,14 @@ class LedgerInFiles(Ledger):
     def restore(self, snapshot_dir):
         self.entries = json.loads(Path(snapshot_dir, 'entries').read_text())
         self.restored = len(self.entries)
+"""
+
+SOMETHING_TO_CHECK = """
+jtype: Flow
+executors:
+  - uses: {jtype: Reader, py_modules: [reader.py]}
+    replicas: 3
+    stateful: true
 """
 
 
@@ -383,8 +391,16 @@ def test_what_can_not_be_stateful(ledger: Path) -> None:
         deployment = Deployment(**settings(ledger, peer_ports=[port, free_port(), free_port()], quiet=True))
         with pytest.raises(PortInUseError, match=str(port)), deployment:
             pass
-    with pytest.raises(NotSupportedError, match='stateful of ledger can not be exported: its replicas need addresses'):
-        deployment.to_docker_compose_yaml(str(ledger / 'compose.yml'))
+    with pytest.raises(NotSupportedError, match='stateful of ledger can not be exported to Kubernetes'):
+        deployment.to_kubernetes_yaml(str(ledger / 'manifests'))
+    with pytest.raises(ConfigError, match='takes no stateful'), Deployment(**settings(ledger) | {'uses': 'docker://a'}):
+        pass
+    flow = ledger / 'flow.yml'
+    (ledger / 'reader.py').write_text('from jina import Executor\nclass Reader(Executor): ...\n')
+    flow.write_text(SOMETHING_TO_CHECK)
+    checked = subprocess.run([JINA, 'check', str(flow)], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 1
+    assert 'Reader is to be stateful and has no endpoint with @write' in checked.stdout + checked.stderr
 
 
 def test_a_test_client_has_one_replica(ledger: Path) -> None:

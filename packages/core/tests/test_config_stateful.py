@@ -60,10 +60,6 @@ def test_peers_elsewhere() -> None:
             'stateful and reload are given; replicas with different code would come to different states',
         ),
         (
-            {**STATEFUL, 'uses': 'docker://a/b'},
-            'stateful Executors run in processes, and uses is the image docker://a/b',
-        ),
-        (
             {**STATEFUL, 'external': True},
             'whether an external Executor is stateful is for who runs it; leave stateful out here',
         ),

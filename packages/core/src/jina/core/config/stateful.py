@@ -87,8 +87,6 @@ def check_stateful(options: ExecutorOptions) -> None:
         )
     if options.reload:
         raise _error('stateful and reload are given; replicas with different code would come to different states')
-    if isinstance(options.uses, str) and options.uses.startswith('docker://'):
-        raise _error('stateful Executors run in processes, and uses is the image {uses}', uses=options.uses)
     _check_ports(options)
     if options.raft_peers is not None and len(options.raft_peers) != options.replicas:
         raise _error(
