@@ -108,17 +108,16 @@ class StatefulService:
         self._worker.fatal = self._fatal
 
     async def _catch_up(self) -> None:
-        begin = time.monotonic()
+        deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
         was_said = False
         while True:
-            left = math.inf if self._timeout is None else max(0.0, begin + self._timeout - time.monotonic())
             try:
-                await self._consensus.caught_up(min(_PATIENCE_S, left))
+                await self._consensus.caught_up(min(_PATIENCE_S, max(0.0, deadline - time.monotonic())))
             except TransportError as error:
                 if not was_said:
                     was_said = True
                     self.logger.warning('%s is not ready: %s', self.name, error)
-                if left <= _PATIENCE_S:
+                if time.monotonic() >= deadline:
                     raise ConsensusError(
                         f'{self.name} was not ready after {self._timeout:g} seconds: {error}',
                         hint='start all replicas at the same time, and look whether they reach each other at their peer ports',
