@@ -311,10 +311,13 @@ def test_a_flow_in_yaml(ledger: Path) -> None:
     path.write_text(
         f"""
 jtype: Flow
-with: {{quiet: true, workspace: {ledger}/workspace}}
+with: {{quiet: true, protocol: http, workspace: {ledger}/workspace}}
 executors:
-  - name: first
+  - name: left
+  - name: right
+    needs: gateway
   - name: ledger
+    needs: [left, right]
     uses: LedgerInFiles.yml
     stateful: true
     replicas: 3
