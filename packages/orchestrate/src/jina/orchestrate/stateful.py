@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jina.core.config import peer_ports_of
-from jina.core.errors import JinaError
+from jina.core.environment import random_port_range
+from jina.core.errors import JinaError, StartupError
 from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.scaling import tell
 from jina.orchestrate.server import referenced_classes
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from jina.orchestrate.deployment import Deployment
 
 _HOST = '127.0.0.1'
+_OUTSIDE_EPHEMERAL = (20_000, 32_000)
 
 
 def choose_peers(options: DeploymentOptions) -> list[list[str]]:
@@ -29,13 +32,21 @@ def choose_peers(options: DeploymentOptions) -> list[list[str]]:
 
 
 def _free_ports(shards: int, replicas: int) -> list[list[int]]:
+    """Ports that stay free while a replica is restarted: none of those that systems give to outgoing connections."""
+    low, high = random_port_range() or _OUTSIDE_EPHEMERAL
+    candidates = random.sample(range(low, high + 1), high + 1 - low)
+    taken: list[int] = []
     with contextlib.ExitStack() as stack:
-        taken = []
-        for _ in range(shards * replicas):
+        for port in candidates:
             holder = stack.enter_context(socket.socket())
-            holder.bind((_HOST, 0))
-            taken.append(holder.getsockname()[1])
-    return [taken[shard * replicas : (shard + 1) * replicas] for shard in range(shards)]
+            with contextlib.suppress(OSError):
+                holder.bind((_HOST, port))
+                taken.append(port)
+            if len(taken) == shards * replicas:
+                return [taken[shard * replicas : (shard + 1) * replicas] for shard in range(shards)]
+    raise StartupError(
+        f'there are no {shards * replicas} free ports from {low} to {high} for replicas', hint='give peer_ports'
+    )
 
 
 def replace_stateful(deployment: Deployment, number: int, options: Sequence[DeploymentOptions], grace: float) -> None:
