@@ -39,6 +39,7 @@ PAGE_MODELS = (
         config.DynamicBatchingOptions,
         'Values of an endpoint in `uses_dynamic_batching` and in `dynamic_batching` of YAML.',
     ),
+    ('Consensus', config.RaftOptions, 'Values of `raft_configuration`.'),
     ('Gateway', config.GatewayOptions, 'Arguments of `Flow.config_gateway(...)` and flags of `jina gateway`.'),
     (
         'Exposed endpoints',

@@ -15,7 +15,7 @@ import os
 import socket
 
 from docarray import BaseDoc, DocList
-from jina import Executor, requests
+from jina import Executor, requests, write
 
 
 class Visit(BaseDoc):
@@ -53,6 +53,22 @@ class Indexer(Executor):
         for doc in docs:
             doc.shards = [str(self.runtime_args.shard_id)]
         return docs
+
+
+class Notebook(Executor):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lines = []
+
+    @write
+    @requests(on='/note')
+    def note(self, docs: DocList[Visit], **kwargs) -> DocList[Visit]:
+        self.lines += [doc.text for doc in docs]
+        return docs
+
+    @requests(on='/read')
+    def read(self, docs: DocList[Visit], **kwargs) -> DocList[Visit]:
+        return DocList[Visit]([Visit(text=' '.join(self.lines), encoders=[socket.gethostname()])])
 
 
 class Broken(Executor):
@@ -96,7 +112,7 @@ class Reception(FastAPIBaseGateway):
 
 @pytest.fixture(scope='package')
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine with the images ``encoder``, which holds what a gateway needs, ``indexer``, ``visitor``, ``broken``, and the gateways
+    """An engine with the images ``encoder``, which holds what a gateway needs, ``indexer``, ``visitor``, ``notebook``, ``broken``, and the gateways
     ``reception``, which is a class of its own, and ``door``, which speaks all protocols.
     """
     with engine() as running:
@@ -107,7 +123,12 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         (folder / 'executors.py').write_text(EXECUTORS)
         (folder / 'config.yml').write_text('jtype: Encoder\npy_modules: [executors.py]\n')
         running.build(folder, 'encoder')
-        for name, kind in (('indexer', 'Indexer'), ('visitor', 'Encoder'), ('broken', 'Broken')):
+        for name, kind in (
+            ('indexer', 'Indexer'),
+            ('visitor', 'Encoder'),
+            ('notebook', 'Notebook'),
+            ('broken', 'Broken'),
+        ):
             further(running, tmp_path_factory.mktemp(name), f'jtype: {kind}\npy_modules: [executors.py]\n', 'executor')
         own = tmp_path_factory.mktemp('reception')
         (own / 'gateways.py').write_text(GATEWAYS)

@@ -80,6 +80,39 @@ def test_a_flow_comes_up_answers_survives_a_lost_replica_and_goes_down(
     assert not docker.run('docker', 'ps', '-q').strip()
 
 
+def test_replicas_with_state_keep_it(docker: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which('docker-compose') is None:
+        pytest.skip('needs docker-compose')
+    monkeypatch.setenv('JINA_GATEWAY_IMAGE', 'encoder')
+    kept = tmp_path / 'kept'
+    kept.mkdir()
+    kept.chmod(0o777)  # the user of the images writes there
+    flow = Flow(port=free_port()).add(
+        name='notebook', uses='docker://notebook', stateful=True, replicas=3, workspace=str(kept)
+    )
+    file = tmp_path / 'docker-compose.yml'
+    flow.to_docker_compose_yaml(str(file))
+    compose = ('docker-compose', '--no-ansi', '-p', 'state', '-f', file)
+    client = Client(host='127.0.0.1', port=flow.port)
+    try:
+        docker.run(*compose, 'up', '-d', timeout=300)
+        _wait_healthy(docker, 4)
+        client.post('/note', Visit(text='one'))
+        docker.run('docker', 'kill', 'state_notebook-rep-0_1')
+        client.post('/note', Visit(text='two'))
+        docker.run(*compose, 'down', '-t', '10', timeout=300)
+        docker.run(*compose, 'up', '-d', timeout=300)
+        _wait_healthy(docker, 4)
+        answers = [client.post('/read', Visit(), return_type=DocList[Visit])[0] for _ in range(30)]
+        assert {answer.text for answer in answers} == {'one two'}
+        assert len({name for answer in answers for name in answer.encoders or ()}) == 3
+    except BaseException:
+        print(docker.run(*compose, 'logs', '--tail=30', check=False))
+        raise
+    finally:
+        docker.run(*compose, 'down', '-t', '10', timeout=300)
+
+
 def _wait_healthy(docker: Engine, count: int) -> None:
     deadline = time.monotonic() + 300
     while docker.run('docker', 'ps').count('(healthy)') < count:

@@ -16,6 +16,7 @@ INTERNAL = {
     'LaneError': 'the fast lane turns it into a transport error, or into a call without the lane',
     'LaneLeftError': 'makes the client send the request to who takes the place of the server',
     'LaneMissingError': 'makes a peer without the fast lane be served by plain calls',
+    'NotLeaderError': 'makes a replica ask the new leader, or say that there is none',
     'Unreadable': 'hands a document over to docarray, whose own error users see',
     'Unwritable': 'hands a document over to docarray, whose own error users see',
 }

@@ -93,6 +93,8 @@ SPECIAL = {
     'expose_endpoints': st.just({'/index': {'methods': ['POST', 'PUT'], 'tags': ['a']}, '/none': {}}),
     'uses_before_address': st.nothing(),  # they go with a head, and not with an Executor of its own
     'uses_after_address': st.nothing(),
+    # these go with each other and with replicas
+    **dict.fromkeys(('stateful', 'peer_ports', 'raft_configuration', 'raft_peers'), st.nothing()),
     'max_header_bytes': st.integers(1024, 10**6),
     'grpc_server_options': st.just({'grpc.max_send_message_length': 1000000}),
     'grpc_channel_options': st.just({'grpc.keepalive_time_ms': 1000}),
@@ -177,6 +179,13 @@ def test_deployments(values: dict[str, Any]) -> None:
 
 def test_external_deployment() -> None:
     deployment = Deployment(external=True, host=['a:1', 'b:2'], tls=True, grpc_metadata={'k': 'v'})
+    assert facts(saved(deployment, Deployment.load_config).options) == facts(deployment.options)
+
+
+@pytest.mark.parametrize('ports', [{'peer_ports': [1, 2, 3]}, {'shards': 2, 'pod_ports': {0: [1, 2, '3'], 1: '4,5,6'}}])
+def test_stateful_deployment(ports: dict[str, Any]) -> None:
+    consensus = {'raft_configuration': {'HeartbeatTimeout': 900, 'snapshot_interval': 50}}
+    deployment = Deployment(stateful=True, replicas=3, **ports, **consensus)
     assert facts(saved(deployment, Deployment.load_config).options) == facts(deployment.options)
 
 

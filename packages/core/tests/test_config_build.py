@@ -57,12 +57,10 @@ def test_several_problems_take_a_line_each() -> None:
 
 
 def test_refused_option_with_a_place() -> None:
-    refusal = (
-        "option 'stateful' of Deployment is not available in this version (it comes with stateful Executors); remove it"
-    )
-    assert message_of({'stateful': True}) == refusal
-    assert message_of({'stateful': True}, where='Deployment') == refusal
-    assert message_of({'stateful': True}, where='flow.yml: executors[0]') == f'flow.yml: executors[0]: {refusal}'
+    refusal = "option 'force_update' of Deployment is not available in this version (it comes with the Executor hub); remove it"
+    assert message_of({'force_update': True}) == refusal
+    assert message_of({'force_update': True}, where='Deployment') == refusal
+    assert message_of({'force_update': True}, where='flow.yml: executors[0]') == f'flow.yml: executors[0]: {refusal}'
 
 
 @pytest.mark.parametrize(

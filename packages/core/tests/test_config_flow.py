@@ -46,6 +46,8 @@ TARGETS = {
     'replicas': 'executors',
     'shards': 'executors',
     'polling': 'executors',
+    'stateful': 'executors',
+    'raft_configuration': 'executors',
     'uses_metas': 'executors',
     'allow_concurrent': 'executors',
     'exit_on_exceptions': 'executors',
@@ -62,7 +64,7 @@ def test_targets(name: str, targets: str) -> None:
 
 def test_values_reach_only_parts_that_know_them() -> None:
     names = {*FlowOptions.model_fields, *GatewayOptions.model_fields, *DeploymentOptions.model_fields}
-    for name in names - {'uses_with', 'needs', 'runtime_cls', 'pod_role'}:
+    for name in names - {'uses_with', 'needs', 'runtime_cls', 'pod_role', 'peer_ports', 'raft_peers'}:
         parts = split_flow_values({name: 1})
         assert parts.flow.keys() <= FlowOptions.model_fields.keys()
         assert parts.gateway.keys() <= GatewayOptions.model_fields.keys()

@@ -58,7 +58,7 @@ def texts(default: Any = None, refused: str = '', **more: Any) -> Fact:
 
 
 NO_METRICS = 'a client records traces only'
-STATEFUL = 'it comes with stateful Executors'
+STATELESS = 'a gateway has no state; give it to an Executor'
 PROVIDERS = 'it comes with hosting providers'
 HUB = 'it comes with the Executor hub'
 ONE_RUNTIME = 'there is one runtime for each role'
@@ -121,8 +121,8 @@ BASE = {
     'monitoring': flag(),
     'port_monitoring': Fact('array', [], [9090]),
     'retries': Fact('integer', -1, 0),
-    'stateful': flag(STATEFUL),
-    'peer_ports': Fact('any', None, [1, 2, 3], STATEFUL, ('pod_ports',)),
+    'stateful': flag(),
+    'peer_ports': Fact('any', None, [1, 2, 3], aliases=('pod_ports',)),
     'grpc_server_options': Fact('object', None, {'grpc.key': 1}),
     'grpc_channel_options': Fact('object', None, {'grpc.key': 1}),
     'compression': Fact('string', None, 'Gzip'),
@@ -155,7 +155,8 @@ EXECUTOR = {
     'exit_on_exceptions': texts([]),
     'no_reduce': flag()._replace(aliases=('disable_reduce',)),
     'allow_concurrent': flag(),
-    'raft_configuration': values(STATEFUL),
+    'raft_configuration': Fact('object', None, {'commit_timeout': 10}),
+    'raft_peers': texts()._replace(other=['a:1', 'b:1', 'c:1']),
     'volumes': texts(),
     'gpus': text(),
     'disable_auto_volume': flag(),
@@ -190,6 +191,8 @@ GATEWAY = {
     'restart': Fact('string', 'no', 'always'),
     'port': Fact('array', [], [12345], aliases=('ports', 'port_expose', 'port_in')),
     'floating': flag('a gateway is never floating'),
+    'stateful': flag(STATELESS),
+    'peer_ports': Fact('any', None, [1, 2, 3], STATELESS, ('pod_ports',)),
     'runtime_cls': text('GatewayRuntime', refused=ONE_RUNTIME),
     'pod_role': Fact('string', 'GATEWAY', 'HEAD', 'a gateway has no other role'),
     'host': text('0.0.0.0', aliases=('host_in',)),
@@ -303,6 +306,10 @@ TOGETHER: dict[str, dict[str, Any]] = {
     'ssl_certfile': {'ssl_keyfile': 'x'},
     'ssl_keyfile': {'ssl_certfile': 'x'},
     'max_queue': {'max_concurrency': 1},
+    'stateful': {'replicas': 3},
+    'peer_ports': {'stateful': True, 'replicas': 3},
+    'raft_configuration': {'stateful': True, 'replicas': 3},
+    'raft_peers': {'stateful': True, 'replicas': 3},
 }
 """What an option needs beside it."""
 
@@ -346,7 +353,8 @@ def test_other_value_is_taken_or_refused(model: type[Options], name: str) -> Non
     written = {**REQUIRED[model], name: fact.other}
     if name == 'tls' and model is DeploymentOptions:
         written['external'] = True
-    written |= TOGETHER.get(name, {})
+    if not fact.refused:
+        written |= TOGETHER.get(name, {})
     if model in (ExecutorOptions, DeploymentOptions) and name in ('pod_role', 'connection_list'):
         written = {'connection_list': {'0': ['localhost:1']}, 'pod_role': 'HEAD', **written}
     if not fact.refused:
@@ -363,7 +371,7 @@ def test_aliases_set_the_option(model: type[Options], name: str) -> None:
     fact = TABLES[model][name]
     for alias in fact.aliases:
         if not fact.refused:
-            assert plain(getattr(build(model, {alias: fact.other}), name)) == fact.other
+            assert plain(getattr(build(model, {**TOGETHER.get(name, {}), alias: fact.other}), name)) == fact.other
             continue
         with pytest.raises(ConfigError, match=f'^option {name!r} of'):
             build(model, {alias: fact.other})

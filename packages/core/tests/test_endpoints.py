@@ -18,7 +18,7 @@ from jina.core.endpoints import (
     requests,
     write,
 )
-from jina.core.errors import ConfigError, NotSupportedError, SchemaError
+from jina.core.errors import ConfigError, SchemaError
 from jina.core.executor import Executor
 from pydantic import BaseModel, ValidationError
 
@@ -362,13 +362,17 @@ def test_on_must_be_text(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize('above', [True, False])
-def test_features_of_later_versions_are_refused_when_served(above: bool) -> None:
+def test_write_is_declared_above_or_below_requests(above: bool) -> None:
     def method(self, docs, **kwargs): ...
 
     decorated = write(requests(method)) if above else requests(write(method))
-    executor = type('Later', (Executor,), {'method': decorated})()
-    with pytest.raises(NotSupportedError, match=r'Later.method is marked with @'):
-        _ = executor.endpoints
+
+    class Base(Executor):
+        @requests(on='/read')
+        def read(self, **kwargs): ...
+
+    executor = type('Writing', (Base,), {'method': decorated})()
+    assert {endpoint.name: endpoint.is_write for endpoint in executor.endpoints} == {'/read': False, '/default': True}
 
 
 @pytest.mark.parametrize('above', [True, False])

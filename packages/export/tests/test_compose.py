@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from jina.core.cli import Command
+from jina.core.cli.parser import options_of, read
+from jina.core.config import ExecutorOptions, GatewayOptions, peers_of
 from jina.core.errors import ConfigError, ContainerError
 from jina.core.version import __version__
 from jina.export import compose_document, export_docker_compose
@@ -262,3 +265,58 @@ def test_services_have_time_for_their_requests_in_flight() -> None:
 
     assert period() == '10s'
     assert period(timeout_graceful_shutdown=60_500) == '67s'
+
+
+def test_replicas_with_state_know_each_other() -> None:
+    settings = {
+        'stateful': True,
+        'replicas': 3,
+        'shards': 2,
+        'workspace': '/kept',
+        'peer_ports': {0: [1, 2, 3], 1: [4, 5, 6]},
+    }
+    consensus = {'raft_configuration': {'CommitTimeout': 20}, 'uses_before': 'docker://check'}
+    services = compose_document(chain(deployment(name='store', uses='docker://store', **settings, **consensus)))[
+        'services'
+    ]
+    assert list(services)[:3] == ['store-head', 'store-uses-before', 'store-0-rep-0']
+    for name in ('store-head', 'store-uses-before', 'gateway'):
+        read_command(services[name])
+        assert '--stateful' not in services[name]['command']
+        assert not services[name].get('expose', []).count('8090')
+    for shard in range(2):
+        names = [f'store-{shard}-rep-{number}' for number in range(3)]
+        for number, name in enumerate(names):
+            options = read_command(services[name])
+            assert (options.stateful, options.replicas, options.replica_id, options.shard_id) == (
+                True,
+                3,
+                number,
+                shard,
+            )
+            assert peers_of(options) == [f'{one}:8090' for one in names]
+            assert options.raft_configuration == {'commit_timeout': 20}
+            assert services[name]['expose'] == ['8080', '8090']
+            assert services[name]['volumes'] == ['/kept:/app/workspace']
+
+
+def test_replicas_with_state_need_a_disk() -> None:
+    with pytest.raises(
+        ConfigError, match='the replicas of store would lose their state with their containers; give a w'
+    ):
+        compose_document(chain(deployment(name='store', uses='docker://store', stateful=True, replicas=3)))
+    kept = {'volumes': ['data:/data'], 'workspace': '/data/store'}
+    services = compose_document(
+        chain(deployment(name='store', uses='docker://store', stateful=True, replicas=3, **kept))
+    )['services']
+    assert read_command(services['store-rep-1']).workspace == '/data/store'
+
+
+def read_command(service: dict[str, Any]) -> Any:
+    """The options that a container is started with."""
+    name, *arguments = service['command']
+    model = {'executor': ExecutorOptions, 'gateway': GatewayOptions}[name]
+    known = Command(name, 'Serve.', model, run=lambda _: 0)
+    parsed = read(known, arguments)
+    assert parsed.unknown == []
+    return options_of(known, parsed)

@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from jina.core.errors import ConfigError
+from jina.core.errors import ConfigError, NotSupportedError
 from jina.export import Autoscale, KubernetesSettings, Storage, export_kubernetes, manifests
 
 from .subjects import chain, deployment
@@ -412,3 +412,8 @@ def test_pods_have_time_for_their_requests_in_flight(tmp_path: Path) -> None:
 
     assert seconds() == 30
     assert seconds(timeout_graceful_shutdown=60_500) > 12 + 60.5
+
+
+def test_replicas_with_state_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotSupportedError, match='stateful of store can not be exported to Kubernetes'):
+        export_kubernetes(chain(deployment(name='store', uses='docker://store', stateful=True, replicas=3)), tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from jina.core.cli.command import Command
 from jina.core.cli.parser import options_of, read
@@ -107,6 +109,8 @@ EFFECTIVE = {
     'connection-list': '{"0": "localhost:1"}',
 }
 """Flags of the original's ``jina executor`` that are taken, with a value; None is for a flag without one."""
+STATEFUL = {'stateful': None, 'peer-ports': '15003,15004,15005', 'raft-configuration': 'LeaderLeaseTimeout: 200'}
+"""Flags of stateful Executors, which go together."""
 FOR_CONTAINERS = {
     'entrypoint': 'sh',
     'docker-kwargs': 'a: 1',
@@ -123,10 +127,7 @@ REFUSED = {
     'runtime-cls': 'OtherRuntime',
     'provider': 'SAGEMAKER',
     'provider-endpoint': 'foo',
-    'stateful': None,
-    'peer-ports': '15003',
     'output-array-type': 'numpy',
-    'raft-configuration': 'a: 1',
     'force-update': None,
     'force': None,
     'prefer-platform': 'linux/amd64',
@@ -146,6 +147,14 @@ def test_flags_of_the_original_are_taken(name: str) -> None:
     read_flag(name, EFFECTIVE[name], *head)
 
 
+@pytest.mark.parametrize('name', STATEFUL)
+def test_flags_of_stateful_executors(name: str) -> None:
+    options: Any = read_flag(name, STATEFUL[name], '--stateful', '--replicas', '3')
+    assert options.stateful
+    with pytest.raises(ConfigError, match='stateful'):
+        read_flag(name, STATEFUL[name], '--replicas', '2')
+
+
 @pytest.mark.parametrize('name', REFUSED)
 def test_flags_of_later_features_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r'of Executor is not available in this version \(.+\); remove it'):
@@ -161,11 +170,11 @@ def test_flags_of_containers_are_refused_by_a_process(name: str) -> None:
 
 def test_no_flag_is_left_out() -> None:
     known = {flag(name) for name in (*ExecutorOptions.model_fields, *ExecutorOptions.aliases())}
-    listed = {f'--{name}' for name in (*EFFECTIVE, *FOR_CONTAINERS, *REFUSED)}
+    listed = {f'--{name}' for name in (*EFFECTIVE, *STATEFUL, *FOR_CONTAINERS, *REFUSED)}
     # the original's command knows none of them
     groups = (TlsServerOptions, AccessOptions, LimitOptions, HttpServerOptions)
     further = {flag(name) for group in groups for name in group.model_fields} | {'--timeout-graceful-shutdown'}
     # spellings of our own, which the original's documentation uses without its parser knowing them
-    spellings = {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports', '--port-expose'}
+    spellings = {'--tracing-exporter-host', '--tracing-exporter-port', '--pod-ports', '--port-expose', '--raft-peers'}
     assert known - listed == spellings | further
     assert listed <= known

@@ -18,9 +18,10 @@ from jina.core.annotations import (
     parameters_type,
     resolve,
 )
-from jina.core.errors import ConfigError, JinaError, NotSupportedError, SchemaError
+from jina.core.errors import ConfigError, JinaError, SchemaError
 from jina.core.parameters import bind_parameters
 from jina.core.schema import EndpointSchema, doc_list_of, legacy_document
+from jina.core.stateful import BATCHING_MARK, WRITE_MARK, check_marks, check_write, is_write
 
 if TYPE_CHECKING:
     from docarray import BaseDoc, DocList
@@ -38,8 +39,6 @@ INJECTED: Final = ('doc', 'docs', 'parameters', 'docs_matrix', 'docs_map', 'trac
 """Arguments that the framework gives to an endpoint method that asks for them."""
 
 _MARK: Final = '__jina_requests__'
-_WRITE_MARK: Final = '__jina_write__'
-_BATCHING_MARK: Final = '__jina_dynamic_batching__'
 
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
@@ -126,8 +125,12 @@ def _endpoint_names(on: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def write(func: _Function) -> _Function:
-    """Marks an endpoint method that changes the state of the Executor, above or below ``@requests``."""
-    setattr(func, _WRITE_MARK, True)
+    """Marks an endpoint method that changes the state of the Executor, above or below ``@requests``.
+
+    With ``stateful=True`` all replicas answer each request to it, in the same order, and come to the same state if the method does the
+    same for the same requests. Otherwise nothing changes.
+    """
+    setattr(func, WRITE_MARK, True)
     return func
 
 
@@ -174,7 +177,7 @@ def dynamic_batching(  # noqa: PLR0913 - one argument per option
     options = {name: value for name, value in given.items() if value is not None}
 
     def decorate(function: _Function) -> _Function:
-        setattr(function, _BATCHING_MARK, options)
+        setattr(function, BATCHING_MARK, options)
         return function
 
     return decorate if func is None else decorate(func)
@@ -245,6 +248,7 @@ class Endpoint:
         is_async: The method is a coroutine function or an async generator.
         is_generator: The method yields documents.
         batching: How requests are collected into batches; None if each is a call of its own.
+        is_write: It has ``@write``.
     """
 
     name: str
@@ -255,6 +259,7 @@ class Endpoint:
     is_async: bool
     is_generator: bool
     batching: Batching | None = None
+    is_write: bool = False
 
     def arguments(self, available: Mapping[str, Any]) -> dict[str, Any]:
         """Chooses from the available arguments those that the method takes."""
@@ -418,9 +423,9 @@ class EndpointTable:
 
         Raises:
             SchemaError: An annotation is no document type.
-            ConfigError: A method asks for an argument that the framework doesn't give.
-            NotSupportedError: A method is marked with ``@write``.
+            ConfigError: A method asks for an argument that the framework doesn't give, or has a decorator in vain.
         """
+        check_marks(executor, set(bindings_of(type(executor)).values()))
         if executor.dynamic_batching:
             from jina.core.batching import check_names  # noqa: PLC0415 - few Executors need it
 
@@ -487,11 +492,9 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
 
     Raises:
         SchemaError: An annotation is no document type, or doesn't fit ``doc`` or ``docs``.
-        ConfigError: The method asks for an argument that the framework doesn't give.
-        NotSupportedError: The method is marked with ``@write``.
+        ConfigError: The method asks for an argument that the framework doesn't give, or can't have ``@write``.
     """
     where = f'{type(executor).__name__}.{function.__name__}'
-    _refuse_later_features(function, where)
     inner = inspect.unwrap(function)
     is_generator = inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner)
     accepts, named = _accepted_arguments(function, where)
@@ -505,6 +508,10 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
     is_async = any(
         check(function) or check(inner) for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     )
+    batching = _batching_of(executor, name, function, named, is_single=is_single)
+    writes = is_write(type(executor), function.__name__) or hasattr(function, WRITE_MARK)
+    if writes:
+        check_write(where, named, is_generator=is_generator, is_batched=batching is not None)
     return Endpoint(
         name=name,
         function=function,
@@ -513,22 +520,15 @@ def make_endpoint(executor: BaseExecutor, name: str, function: Callable[..., Any
         mode='doc' if is_single else 'docs',
         is_async=is_async,
         is_generator=is_generator,
-        batching=_batching_of(executor, name, function, named, is_single=is_single),
+        batching=batching,
+        is_write=writes,
     )
-
-
-def _refuse_later_features(function: Callable[..., Any], where: str) -> None:
-    if hasattr(function, _WRITE_MARK):
-        raise NotSupportedError(
-            f'{where} is marked with @write, and stateful Executors are not available in this version',
-            hint='remove @write; with one replica nothing else changes',
-        )
 
 
 def _batching_of(
     executor: BaseExecutor, name: str, function: Callable[..., Any], named: set[str], *, is_single: bool
 ) -> Batching | None:
-    declared = getattr(function, _BATCHING_MARK, None)
+    declared = getattr(function, BATCHING_MARK, None)
     if declared is None and not executor.dynamic_batching:
         return None
     from jina.core.batching import batching_of, check_arguments  # noqa: PLC0415 - few endpoints need it, and it loads all options

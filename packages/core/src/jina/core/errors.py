@@ -15,6 +15,7 @@
     │   ├── StartupError
     │   │   └── PortInUseError
     │   ├── NotStartedError
+    │   ├── ConsensusError
     │   └── TerminatedError
     ├── ContainerError
     ├── ClientError
@@ -147,6 +148,10 @@ class PortInUseError(StartupError):
 
 class NotStartedError(LifecycleError):
     """The call needs a started Deployment or Flow."""
+
+
+class ConsensusError(LifecycleError):
+    """A replica of a stateful Executor can't take part: its log is damaged, or belongs to others."""
 
 
 class TerminatedError(LifecycleError):

@@ -125,7 +125,6 @@ class BaseExecutor(YamlObject, StandaloneMixin):
         Raises:
             SchemaError: An annotation is no document type.
             ConfigError: A method asks for an argument that the framework doesn't give.
-            NotSupportedError: A method uses a decorator that this version can't serve.
         """
         table = EndpointTable.of(self)
         recorders = (self.tracer, self.meter, measures_of(self))
@@ -133,11 +132,23 @@ class BaseExecutor(YamlObject, StandaloneMixin):
 
     @property
     def workspace(self) -> str:
-        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``. It is made when it doesn't exist.
+        """Folder of this very Executor: ``<workspace>/<name>/<shard_id>``, with ``/<replica_id>`` behind it if it is stateful.
+
+        It is made when it doesn't exist.
 
         Raises:
             ConfigError: It can't be made.
         """
+        parts: list[object] = []
+        shard_id = getattr(self.runtime_args, 'shard_id', None)
+        if shard_id is not None and shard_id != -1:
+            parts.append(shard_id)
+            if getattr(self.runtime_args, 'stateful', False):
+                parts.append(getattr(self.runtime_args, 'replica_id', 0))
+        return self._folder_in_workspace(*parts)
+
+    def _folder_in_workspace(self, *parts: object) -> str:
+        """Makes a folder in that of all Executors of this name."""
         base = (
             getattr(self.runtime_args, 'workspace', None)
             or self._workspace
@@ -145,10 +156,7 @@ class BaseExecutor(YamlObject, StandaloneMixin):
             or os.environ.get('JINA_DEFAULT_WORKSPACE_BASE')
             or _DEFAULT_WORKSPACE
         )
-        folder = Path(base).expanduser().absolute() / self.metas.name
-        shard_id = getattr(self.runtime_args, 'shard_id', None)
-        if shard_id is not None and shard_id != -1:
-            folder /= str(shard_id)
+        folder = Path(base).expanduser().absolute().joinpath(self.metas.name, *map(str, parts))
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

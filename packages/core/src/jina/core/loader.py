@@ -16,6 +16,7 @@ from jina.core.closing import close_executor
 from jina.core.constructors import check_constructor
 from jina.core.errors import ConfigError
 from jina.core.remote_executor import RemoteExecutor
+from jina.core.stateful import check_stateful, warn_if_lone
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, registered_class
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def load_executor(
         ConfigError: ``uses`` or the YAML behind it is wrong.
         ConfigSourceError: ``uses`` can't be found.
         SchemaError: An endpoint declares something that is no document type.
-        NotSupportedError: The Executor needs something that this version doesn't provide.
         Exception: Whatever the Executor's ``__init__`` raises.
     """
     overrides = LoadOverrides(
@@ -111,11 +111,17 @@ def load_executor(
         'log_config': options.log_config,
         'quiet': options.quiet,
         'quiet_error': options.quiet_error,
+        **({'stateful': True} if options.stateful else {}),
         **(instruments or {}),
     }
     executor = instantiate(definition, runtime_args=runtime_args)
     try:
-        _ = executor.endpoints
+        if options.stateful:
+            check_stateful(executor)
+        elif options.replica_id == options.shard_id == 0:  # the same for all of them
+            warn_if_lone(executor, executor.endpoints, options.replicas)
+        else:
+            _ = executor.endpoints
     except BaseException:
         try:
             close_executor(executor)

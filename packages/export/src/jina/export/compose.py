@@ -100,7 +100,8 @@ def _service(workload: Workload, network: str, published: Sequence[int]) -> dict
         service['environment'] = {key: _escaped(value) for key, value in environment.items()}
     if published:
         service['ports'] = [f'{port}:{port}' for port in published]
-    exposed = [port for port in (*workload.ports.values(), workload.metrics_port) if port and port not in published]
+    inner = (*workload.ports.values(), workload.metrics_port, workload.peer_port)
+    exposed = [port for port in inner if port and port not in published]
     if exposed:
         service['expose'] = [str(port) for port in exposed]
     return service

@@ -16,6 +16,7 @@ from jina.core.config import (
     FlowOptions,
     GatewayOptions,
     Options,
+    RaftOptions,
     default_of,
     description_of,
     option_info,
@@ -63,6 +64,7 @@ def json_schema() -> Schema:
             'Jina::Executor': _executor(),
             'Jina::Metas': _metas(),
             'Jina::DynamicBatching': _object(_properties(DynamicBatchingOptions)),
+            'Jina::Consensus': _object(_properties(RaftOptions)),
         },
     }
 
@@ -240,6 +242,8 @@ def _property(model: type[Options], name: str) -> Schema:
         return {**schema, 'anyOf': [{'type': 'string'}, {'type': 'object', 'required': ['jtype']}]}
     if name == 'uses_dynamic_batching':
         return {**schema, 'additionalProperties': {'$ref': '#/definitions/Jina::DynamicBatching'}}
+    if name == 'raft_configuration':
+        return {**schema, 'anyOf': [{'$ref': '#/definitions/Jina::Consensus'}, {'type': 'string'}, {'type': 'array'}]}
     return {**schema, **_of_type(field.annotation, field.metadata)}
 
 

@@ -20,16 +20,18 @@ from jina.core.config import (
 from jina.core.config.protection import API_KEY_VARIABLE
 from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType
 from jina.core.environment import gateway_image as gateway_image_of_variable
-from jina.core.errors import ConfigError, ContainerError
+from jina.core.errors import ConfigError, ContainerError, NotSupportedError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.topology import Node, Topology
 from jina.core.version import __version__
 from jina.export.volumes import keeps_workspace_in_a_volume
 
-__all__ = ['EXECUTOR_PORT', 'METRICS_PORT', 'Platform', 'Workload', 'gateway_image', 'workloads']
+__all__ = ['EXECUTOR_PORT', 'METRICS_PORT', 'PEER_PORT', 'Platform', 'Workload', 'gateway_image', 'workloads']
 
 EXECUTOR_PORT: Final = 8080
 """Port of every Executor: each has an address of its own."""
+PEER_PORT: Final = 8090
+"""Port at which the replicas of a stateful Executor reach each other."""
 METRICS_PORT: Final = 9090
 """Port for Prometheus, unless another one is given."""
 CONFIG_FILE: Final = 'config.yml'
@@ -46,6 +48,8 @@ _OF_THE_FRONT: Final = (
     *('traces_exporter_port', 'metrics', 'metrics_exporter_host', 'metrics_exporter_port', *_OF_THE_SERVER),
 )
 """Options of a Deployment that the gateway in front of its replicas has."""
+_STATELESS: Final = {'stateful': False, **dict.fromkeys(('peer_ports', 'raft_configuration', 'raft_peers'))}
+"""What stands around stateful Executors has no state."""
 Role: TypeAlias = Literal['gateway', 'head', 'executor']
 
 
@@ -106,6 +110,11 @@ class Workload:
         return tuple(shlex.split(own)) if own else ('jina',)
 
     @property
+    def peer_port(self) -> int | None:
+        """Port for the other replicas; None if it isn't stateful."""
+        return PEER_PORT if self.options.stateful else None
+
+    @property
     def first_address(self) -> PodAddress:
         """Where the container itself finds its first protocol, which health checks ask."""
         protocol, port = next(iter(self.ports.items()))
@@ -141,13 +150,22 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
     """
     if hasattr(subject, 'topology'):
         for options in (subject.gateway_options, *(one.options for one in subject.deployments)):
-            _check_settings(options)
+            _check_settings(options, platform)
         return list(_of_flow(subject, platform))
-    _check_settings(subject.options)
+    _check_settings(subject.options, platform)
     return list(_of_deployment(subject.options, platform, is_public=True))
 
 
-def _check_settings(options: DeploymentOptions | GatewayOptions) -> None:
+def _check_settings(options: DeploymentOptions | GatewayOptions, platform: Platform) -> None:
+    if options.stateful and not platform.splits_replicas:
+        raise NotSupportedError(
+            f'stateful of {options.name} can not be exported to Kubernetes: each replica needs an address and a disk that stay',
+            hint="export to Docker Compose, or run each replica by 'jina executor --stateful' with the same --raft-peers",
+        )
+    if isinstance(options, DeploymentOptions) and options.stateful and not (options.workspace or options.volumes):
+        raise ConfigError(
+            f'the replicas of {options.name} would lose their state with their containers', hint='give a workspace'
+        )
     if options.docker_kwargs:
         raise ConfigError(
             f'docker_kwargs of {options.owner} is for the Docker SDK, and can not be exported',
@@ -211,7 +229,9 @@ def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public:
         for around in ('uses_before', 'uses_after'):
             uses = getattr(options, around)
             if uses is not None:
-                own = options.model_copy(update={'uses': uses, 'uses_with': None, 'uses_metas': None, 'shards': 1})
+                own = options.model_copy(
+                    update={'uses': uses, 'uses_with': None, 'uses_metas': None, 'shards': 1, **_STATELESS}
+                )
                 yield _executor(own, platform, f'{name}-{around.replace("_", "-")}', is_public=False)
     for shard in range(options.shards):
         entry = f'{name}-{shard}' if options.shards > 1 else f'{name}-0' if options.needs_head else name
@@ -220,8 +240,12 @@ def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public:
         if not platform.splits_replicas or options.replicas == 1:
             yield _executor(own, platform, entry, is_public=alone, replicas=options.replicas)
             continue
-        for number in range(options.replicas):
-            yield _executor(own.model_copy(update={'replica_id': number}), platform, f'{entry}-rep-{number}')
+        names = [f'{entry}-rep-{number}' for number in range(options.replicas)]
+        if options.stateful:
+            peers = {'raft_peers': [f'{one}:{PEER_PORT}' for one in names], 'peer_ports': None}
+            own = own.model_copy(update=peers)
+        for number, replica in enumerate(names):
+            yield _executor(own.model_copy(update={'replica_id': number}), platform, replica)
 
 
 def _executor(
@@ -282,6 +306,7 @@ def _head(options: DeploymentOptions, platform: Platform, *, is_public: bool) ->
             **dict.fromkeys(('uses_before', 'uses_after', 'uses_with', 'uses_metas', 'uses_requests')),
             'uses': default_of(ExecutorOptions, 'uses'),
             'uses_dynamic_batching': None,
+            **_STATELESS,
             **dict.fromkeys(('max_concurrency', 'max_queue')),  # which count in each replica
             **around,
             **_monitoring(options),
@@ -379,6 +404,8 @@ def _arguments(options: Any, kind: type[ExecutorOptions | GatewayOptions], platf
         further['k8s_namespace'] = platform.namespace
     if isinstance(options, DeploymentOptions) and keeps_workspace_in_a_volume(options):
         further['workspace'] = options.workspace
+    if options.stateful:
+        further['replicas'] = options.replicas
     return container_arguments(options, kind, **further)
 
 

@@ -20,6 +20,7 @@ from jina.core.config import (
 )
 from jina.core.errors import JinaError
 from jina.core.remote_executor import RemoteExecutor
+from jina.core.stateful import check_stateful
 from jina.core.yaml import LoadedYaml, LoadOverrides, load_yaml, locator
 from jina.orchestrate import launcher
 
@@ -127,7 +128,10 @@ class Report:
         )
         try:
             with _environment(options.env or {}):
-                return self._endpoints(loader.find_definition(uses, overrides))
+                executor = self._endpoints(loader.find_definition(uses, overrides))
+                if options.stateful:
+                    check_stateful(executor)
+                return executor
         except JinaError as error:
             self.problems.append(f'{place}{error}')
             return None

@@ -42,6 +42,7 @@ _LOCAL: Final = (None, '', 'localhost', '127.0.0.1', '0.0.0.0')
 _TLS_FILES: Final = ('ssl_certfile', 'ssl_keyfile', 'ssl_cafile')
 _TLS_FOLDER: Final = '/run/jina'
 _REFUSED: Final = {
+    'stateful': 'give a class instead of an image, or export to Docker Compose',
     'reload': 'an image does not change; make a new one and restart',
     'py_modules': 'put the modules into the image and name them in its config.yml',
     'install_requirements': 'install the requirements when the image is built',

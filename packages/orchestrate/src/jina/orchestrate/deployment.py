@@ -41,6 +41,7 @@ from jina.orchestrate.restarts import RestartPlan
 from jina.orchestrate.rolling_restart import DeploymentRestartMixin
 from jina.orchestrate.scaling import ScalingMixin
 from jina.orchestrate.server import referenced_classes, run_server, server_modules
+from jina.orchestrate.stateful import choose_peers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -95,6 +96,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
             suppress_root_handlers()
         self._standalone = standalone
         self._shards: list[list[Pod]] = []
+        self._peers: list[list[str]] = []
         self._around: dict[str, Pod] = {}
         self._head: Pod | None = None
         self._gateway: Pod | None = None
@@ -309,6 +311,7 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         check_containers(self.options, is_public=self._standalone)
         classes = referenced_classes(self.options)
         shares = self._started_shared = self.shares_port
+        self._peers = choose_peers(self.options)
         for shard in range(self.options.shards):
             options = self.replica_options(shard)
             self._shards.append(
@@ -492,6 +495,8 @@ class Deployment(YamlObject, SyncCalls, ExportMixin, ExposeMixin, ScalingMixin, 
         is_public = self.shares_port or (options.replicas == 1 and not options.needs_head and replicas is None)
         if self._standalone and image_of(options.uses) is not None:
             is_public = False
+        if self._peers:
+            options = options.model_copy(update={'raft_peers': self._peers[shard]})
         return replica_options(options, is_public=is_public, shard=shard, replicas=replicas)
 
     def head_options(self) -> DeploymentOptions:

@@ -17,6 +17,7 @@ from typing import Any
 from jina.core.config import PodAddress
 from jina.core.errors import (
     ConfigError,
+    ConsensusError,
     ContainerError,
     JinaError,
     LifecycleError,
@@ -39,7 +40,7 @@ death_hooks: list[Callable[[Pod], object]] = []
 _LEAST_S = 1.0
 _CAUSE = 'The above exception was the direct cause'
 """What a traceback says between an exception and the one that it was raised from."""
-_TOLD = (ConfigError, ContainerError, MissingExtraError, NotSupportedError, SchemaError)
+_TOLD = (ConfigError, ConsensusError, ContainerError, MissingExtraError, NotSupportedError, SchemaError)
 """Errors whose message says everything."""
 
 

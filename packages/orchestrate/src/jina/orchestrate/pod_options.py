@@ -37,7 +37,10 @@ _UNLIMITED: dict[str, Any] = {'max_concurrency': None, 'max_queue': None}
 """A head shares requests out: what limits the load of a Deployment counts in each of its replicas."""
 _HIDDEN: dict[str, Any] = {**_PUBLIC_ONLY, 'port': [], 'protocol': [ProtocolType.GRPC], 'include_gateway': True}
 """Replicas behind a gateway or a head: nobody else calls them."""
+_STATELESS: dict[str, Any] = {'stateful': False, 'peer_ports': None, 'raft_configuration': None, 'raft_peers': None}
+"""Only the Executor of the shards has state."""
 _OF_SHARDS: dict[str, Any] = {
+    **_STATELESS,
     **dict.fromkeys((*AROUND, *(f'{name}_address' for name in AROUND), 'connection_list')),
     **dict.fromkeys(('uses_with', 'uses_metas', 'uses_requests', 'uses_dynamic_batching')),
     'shards': 1,
@@ -137,6 +140,7 @@ def head_options(
             **entry,
             'pod_role': PodRoleType.HEAD,
             **_UNLIMITED,
+            **_STATELESS,
             'connection_list': {str(number): list(addresses) for number, addresses in enumerate(shards)},
             'port_monitoring': options.port_monitoring[:1],
             **given,

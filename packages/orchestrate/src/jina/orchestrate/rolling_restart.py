@@ -17,6 +17,7 @@ from jina.orchestrate.pod import Pod, close_pods, wait_ready
 from jina.orchestrate.pod_options import around_options, with_ports
 from jina.orchestrate.scaling import check_fronts, tell, told
 from jina.orchestrate.server import referenced_classes
+from jina.orchestrate.stateful import replace_stateful
 from jina.orchestrate.takeover import take_over
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class DeploymentRestartMixin:
         replaces, which answers those it has and is closed. No request is lost. First come the replicas, then the processes of
         ``uses_before`` and ``uses_after`` with the head, then the gateway. A process that clients call themselves is replaced by one
         that listens on the same ports. A replica whose port or monitoring port is fixed and that is behind another process is replaced
-        twice: another process stands in for it until the port is free.
+        twice: another process stands in for it until the port is free. A stateful replica ends before the new one starts, which goes on
+        with its log; the other replicas answer meanwhile.
 
         Args:
             grace: Seconds that each process which leaves has for its last requests.
@@ -143,6 +145,9 @@ def _restart(deployment: Deployment, grace: float) -> None:
             _replace_public(deployment, number, grace)
             continue
         options = [_options_of(deployment, shard[number]) for shard in deployment._shards]
+        if deployment.options.stateful:
+            replace_stateful(deployment, number, options, grace)
+            continue
         for step in zip(*map(_replica_steps, options), strict=True):
             _replace(deployment, number, step, grace)
     if deployment._head is not None:

@@ -40,7 +40,7 @@ class ScalingMixin:
         Raises:
             ConfigError: ``replicas`` is no number of replicas.
             NotStartedError: The Deployment doesn't run.
-            NotSupportedError: It is external, or the gateway in front a container.
+            NotSupportedError: It is external or stateful, or the gateway in front a container.
             StartupError: A new replica failed to start; the others go on as before.
             LifecycleError: The process in front of the replicas can't be told.
         """
@@ -93,6 +93,11 @@ def _scale(deployment: Deployment, replicas: int, grace: float) -> None:
         )
     if not deployment.num_pods:
         raise NotStartedError(f'Deployment {deployment.name!r} is not started', hint='call scale() while it runs')
+    if deployment.options.stateful:
+        raise NotSupportedError(
+            f'Deployment {deployment.name!r} is stateful, and its replicas decide by majority: their number is fixed',
+            hint='start another one with more replicas and a workspace of its own, and send it the writes again',
+        )
     before = deployment.options.replicas
     if replicas == before:
         return

@@ -83,7 +83,10 @@ class _Stage:
         owner = f'Deployment {deployment.name!r}'
         shards = []
         for shard in range(deployment.shards):
-            shards.append([await self._open_executor(options, owner) for options in deployment.replica_options(shard)])
+            replicas = deployment.replica_options(shard)
+            if deployment.options.stateful:  # one that answers all requests has the state that all would have
+                del replicas[1:]
+            shards.append([await self._open_executor(options, owner) for options in replicas])
         if not deployment.options.needs_head:
             return shards[0]
         around: dict[str, str] = {
@@ -312,7 +315,7 @@ def _gateway_options(target: Deployment | Flow, addresses: dict[str, list[str]])
 
 
 def _steady(options: DeploymentOptions) -> DeploymentOptions:
-    return options.model_copy(update={'reload': False})
+    return options.model_copy(update={'reload': False, 'stateful': False})
 
 
 @contextmanager

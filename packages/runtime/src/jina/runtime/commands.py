@@ -16,9 +16,10 @@ def run_executor(options: ExecutorOptions) -> int:
     """Serves one Executor, or the head of shards that run elsewhere, until a signal.
 
     Raises:
-        NotSupportedError: Several replicas are asked for, or what is for a head is given to an Executor.
+        NotSupportedError: Several replicas are asked for, unless they are stateful, each with a process of its own; or what is for a
+            head is given to an Executor.
     """
-    if options.replicas > 1:
+    if options.replicas > 1 and not options.stateful:
         raise NotSupportedError(
             f'jina executor runs one process and replicas is {options.replicas}', hint='use jina deployment'
         )

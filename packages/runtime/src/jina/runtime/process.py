@@ -9,18 +9,19 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from jina.core.config import ExecutorOptions, GatewayOptions, PodAddress
 from jina.core.enums import ProtocolType
-from jina.core.environment import random_port_range, uvloop_disabled
+from jina.core.environment import random_port_range
 from jina.core.errors import MissingExtraError, NotSupportedError
 from jina.core.logging.logger import JinaLogger
 from jina.runtime import grpc_traffic
 from jina.runtime.access import OPEN, Protection
 from jina.runtime.admission import Admission, admission_of, limited
 from jina.runtime.connections import OpenChannel
+from jina.runtime.event_loop import run
 from jina.runtime.gateway import GatewayService, compression_of
 from jina.runtime.grpc_server import GrpcServer
 from jina.runtime.heap import keep_freed_memory
@@ -31,8 +32,6 @@ _OPEN_FILES: Final = 4096
 _DEFAULT_PREFETCH: Final = 1000
 _SHARED_PORT: Final = {'grpc.so_reuseport': 1}
 
-_Result = TypeVar('_Result')
-
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
     from jina.runtime.http.server import HttpServer
     from jina.runtime.observation import Observation
     from jina.runtime.reload import ReloadingService
+    from jina.runtime.stateful import StatefulService
     from jina.runtime.websocket.server import WebSocketServer
 
     Server: TypeAlias = GrpcServer | HttpServer | WebSocketServer
-    Service: TypeAlias = WorkerService | GatewayService | ReloadingService
+    Service: TypeAlias = WorkerService | GatewayService | ReloadingService | StatefulService
     Commands: TypeAlias = Callable[[Callable[[Mapping[str, Any]], concurrent.futures.Future[None]]], object]
 
 
@@ -201,12 +201,16 @@ class PodServer:
             return gateway
         assert isinstance(self._options, ExecutorOptions)
         # In the loop's own thread on purpose: an Executor may make asyncio objects when it is loaded.
-        service: WorkerService | ReloadingService
+        service: WorkerService | ReloadingService | StatefulService
         if self._options.reload:
             from jina.runtime.reload import ReloadingService  # noqa: PLC0415 - for development only
 
             service = ReloadingService(self._options, logger=self.logger, instruments=self._instruments)
             service.on_change = self._refresh
+        elif self._options.stateful:
+            from jina.runtime.stateful import StatefulService  # noqa: PLC0415 - few Executors are
+
+            service = StatefulService(self._options, logger=self.logger, instruments=self._instruments)
         else:
             service = WorkerService(self._options, logger=self.logger, instruments=self._instruments)
         service.on_fatal = self._end
@@ -527,54 +531,6 @@ def _handle_signals(pod: PodServer, force: asyncio.Event) -> None:
         # A parent that ignores Ctrl-C for its pods means to stop them itself, in its own order.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, handle)
-
-
-def run(main: Coroutine[Any, Any, _Result], *, loop: str = 'auto') -> _Result:
-    """Runs a coroutine in a new event loop.
-
-    Unlike ``asyncio.run`` it doesn't wait for threads of the loop's default executor: a call that hangs there must not
-    keep the process.
-
-    Args:
-        main: The coroutine.
-        loop: ``asyncio`` or ``uvloop``; all else is uvloop where it is installed and ``JINA_DISABLE_UVLOOP`` is not set.
-
-    Raises:
-        MissingExtraError: uvloop is asked for and isn't installed.
-    """
-    try:
-        new = _new_loop(loop)
-    except BaseException:
-        main.close()
-        raise
-    return _run_in(new, main)
-
-
-def _run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, _Result]) -> _Result:
-    asyncio.set_event_loop(loop)
-    try:
-        return loop.run_until_complete(main)
-    finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
-    if kind == 'asyncio' or (kind != 'uvloop' and uvloop_disabled()):
-        return asyncio.new_event_loop()
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if kind == 'uvloop':
-            raise MissingExtraError("the event loop of uvicorn_kwargs={'loop': 'uvloop'}", install='uvloop') from error
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _raise_file_limit() -> None:

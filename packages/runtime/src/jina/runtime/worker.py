@@ -75,7 +75,8 @@ class WorkerService:
         self._deployment = self.name.partition('/')[0]
         self._no_reduce = options.no_reduce
         self._quiet_error = options.quiet_error
-        self._fatal = frozenset(options.exit_on_exceptions)
+        self.fatal = frozenset(options.exit_on_exceptions)
+        """Names of the exceptions that end the process."""
         threads = min(32, (os.cpu_count() or 1) + 4) if options.allow_concurrent else 1
         self._threads = CallThreads(threads, f'{self.name}-call')
         self._options = options
@@ -114,12 +115,18 @@ class WorkerService:
         Raises:
             Exception: What ``warm_up`` raises.
         """
-        if not self.has_warm_up:
-            return
-        if inspect.iscoroutinefunction(self.executor.warm_up):
-            await self.executor.warm_up()
-        else:
-            await self._threads.run(self.executor.warm_up)
+        if self.has_warm_up:
+            await self.run(self.executor.warm_up)
+
+    async def run(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs a method of the Executor that is no endpoint: in the thread of its synchronous methods, or here if it is ``async def``.
+
+        Raises:
+            Exception: What it raises.
+        """
+        if inspect.iscoroutinefunction(method):
+            return await method(*arguments)
+        return await self._threads.run(partial(method, *arguments))
 
     def begin(
         self,
@@ -162,7 +169,7 @@ class WorkerService:
 
         def finished(response: DataRequest | None, error: Exception | None) -> None:
             if response is not None:
-                finish(*serialise(response, self._blame))
+                finish(*self.serialised(response))
             else:
                 finish(b'', True, error if isinstance(error, JinaError) else JinaError(f'Unexpected {error!r}'))
 
@@ -192,7 +199,7 @@ class WorkerService:
             docs = _decode(request, endpoint)
             arguments = self._arguments(endpoint, request, docs, None, None)
         except Exception as error:  # noqa: BLE001 - documents of a client that don't fit are its error, not ours
-            finished(self._fail(request, error), None)
+            finished(self.fail(request, error), None)
             return None
 
         def done(returned: Any, error: Exception | None) -> None:
@@ -201,7 +208,7 @@ class WorkerService:
                     self._keep(request, docs, *endpoint.collect(returned, docs))
                 except Exception as raised:  # noqa: BLE001 - the Executor gave something that can't be sent
                     error = raised
-            finished(self._routed(request) if error is None else self._fail(request, error), None)
+            finished(self._routed(request) if error is None else self.fail(request, error), None)
 
         return self._threads.submit(partial(endpoint.function, **arguments), done).cancel
 
@@ -216,15 +223,19 @@ class WorkerService:
             docs = _decode(request, endpoint)
             returned = endpoint.function(**self._arguments(endpoint, request, docs, None, None))
             self._keep(request, docs, *endpoint.collect(returned, docs))
-            return serialise(self._routed(request), self._blame)
+            return self.serialised(self._routed(request))
 
         def done(answered: Any, error: Exception | None) -> None:
-            finish(*(answered if error is None else serialise(self._fail(request, error))))
+            finish(*(answered if error is None else serialise(self.fail(request, error))))
 
         return self._threads.submit(answer, done).cancel
 
     async def _serialised(self, answer: Awaitable[DataRequest]) -> tuple[Payload, bool]:
-        return serialise(await answer, self._blame)
+        return self.serialised(await answer)
+
+    def serialised(self, response: DataRequest) -> tuple[Payload, bool]:
+        """Returns a response as bytes, and whether it is an error."""
+        return serialise(response, self._blame)
 
     async def process(
         self, request: DataRequest, *, metadata: Sequence[tuple[str, str]] = (), timeout: float | None = None
@@ -242,6 +253,11 @@ class WorkerService:
             return await self._sharing.process(request, timeout)
         return await self._answer(request, None, None)
 
+    def is_write(self, exec_endpoint: str) -> bool:
+        """Whether a request to an endpoint changes the state of the Executor."""
+        endpoint = self._table.lookup(exec_endpoint)
+        return endpoint is not None and endpoint.is_write
+
     async def process_here(self, request: DataRequest) -> DataRequest:
         """The same as ``process``; no other replica gets it."""
         return await self._answer(request, None, None)
@@ -258,28 +274,41 @@ class WorkerService:
             metadata: Metadata of the caller; trace context in it is that of the method.
             timeout: Not needed: the server cancels a call that nobody waits for any more.
         """
-        if not requests:
-            return await self._answer(DataRequest(), None, None)
-        first = requests[0]
+        request = requests[0] if requests else DataRequest()
         if metadata:
-            first.trace = metadata
-        if len(requests) == 1:
-            return await self._answer(first, None, None)
-        _merge_parameters(requests)
-        if not self._no_reduce:
-            first.raw_content = merge_contents([request.raw_content for request in requests])
-            return await self._answer(first, None, None)
-        endpoint = self._table.lookup(first.exec_endpoint)
-        if endpoint is None:
-            first.raw_content = merge_contents([request.raw_content for request in requests])
-            return await self._answer(first, None, None)
+            request.trace = metadata
         try:
-            matrix = [_decode(request, endpoint) for request in requests]
+            matrix, by_name = self.merge(requests)
         except Exception as error:  # noqa: BLE001 - documents of a client that don't fit are its error, not ours
-            return self._fail(first, error)
+            return self.fail(request, error)
+        return await self._answer(request, matrix, by_name)
+
+    def merge(
+        self, requests: Sequence[DataRequest]
+    ) -> tuple[list[DocList[Any]] | None, dict[str, DocList[Any]] | None]:
+        """Puts what the requests of several branches bring into the first of them.
+
+        Args:
+            requests: One request per branch, with the branch's Deployment as the last route.
+
+        Returns:
+            ``docs_matrix`` and ``docs_map`` if they aren't reduced.
+
+        Raises:
+            Exception: The documents of one don't fit the endpoint.
+        """
+        if len(requests) < 2:
+            return None, None
+        first = requests[0]
+        _merge_parameters(requests)
+        endpoint = self._table.lookup(first.exec_endpoint)
+        if not self._no_reduce or endpoint is None:
+            first.raw_content = merge_contents([request.raw_content for request in requests])
+            return None, None
+        matrix = [_decode(request, endpoint) for request in requests]
         names = [request.routes[-1].executor if request.routes else '' for request in requests]
         first.docs = endpoint.schema.input_list([doc for docs in matrix for doc in docs])
-        return await self._answer(first, matrix, dict(zip(names, matrix, strict=True)))
+        return matrix, dict(zip(names, matrix, strict=True))
 
     def stream(
         self, request: SingleDocumentRequest, *, timeout: float | None = None, render: Render = wire_item
@@ -371,7 +400,7 @@ class WorkerService:
             try:
                 await self._call(endpoint, request, docs_matrix, docs_map)
             except Exception as error:  # noqa: BLE001 - whatever the Executor raises belongs into the response
-                return self._fail(request, error)
+                return self.fail(request, error)
         elif len(self._table):
             request.status.description = self._missing.note(request.exec_endpoint, self._table.schemas)
         return self._routed(request)
@@ -447,7 +476,8 @@ class WorkerService:
         """What new spans of the method take as their parent."""
         return None if self._context_of is None else self._context_of(request.trace)
 
-    def _fail(self, request: DataRequest, error: Exception) -> DataRequest:
+    def fail(self, request: DataRequest, error: Exception) -> DataRequest:
+        """Logs an error and makes it the answer to a request."""
         self._log(error, request)
         request.add_exception(error, self._class_name)
         self._end_if_fatal(error)
@@ -466,7 +496,7 @@ class WorkerService:
             self.logger.error('%r\n%s', error, QUIET_ERROR_HINT, exc_info=error, extra=ids)
 
     def _end_if_fatal(self, error: Exception) -> None:
-        if self._fatal and not self._fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
+        if self.fatal and not self.fatal.isdisjoint(kind.__name__ for kind in type(error).__mro__):
             self.logger.error('%s ends because exit_on_exceptions names %s', self.name, type(error).__name__)
             self.on_fatal(error)
 

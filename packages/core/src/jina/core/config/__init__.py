@@ -29,9 +29,11 @@ from jina.core.config.models import (
     PingOptions,
 )
 from jina.core.config.protection import PUBLIC_OPTIONS, api_keys_of
+from jina.core.config.raft import RaftOptions, check_raft
 from jina.core.config.restart import RestartPolicy
 from jina.core.config.routes import PYTHON_ONLY, RouteOptions, check_routes
 from jina.core.config.shards import shard_addresses
+from jina.core.config.stateful import peer_ports_of, peers_of
 
 __all__ = [
     'CONTAINER_OPTIONS',
@@ -66,12 +68,14 @@ __all__ = [
     'PingOptions',
     'PodAddress',
     'PodOptions',
+    'RaftOptions',
     'RestartPolicy',
     'RouteOptions',
     'api_keys_of',
     'build',
     'changed',
     'check_batching',
+    'check_raft',
     'check_routes',
     'container_arguments',
     'default_of',
@@ -82,6 +86,8 @@ __all__ = [
     'option',
     'option_info',
     'parse_host',
+    'peer_ports_of',
+    'peers_of',
     'refuse_container_options',
     'shard_addresses',
     'split_flow_values',

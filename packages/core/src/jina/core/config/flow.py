@@ -23,6 +23,8 @@ NOT_FOR_GATEWAY = _ONLY_FLOW | {
     'pod_role',
     'shard_id',
     'replica_id',
+    'stateful',
+    'peer_ports',
 }
 """Options of a Flow that its gateway doesn't get."""
 NOT_FOR_EXECUTORS = _ONLY_FLOW | {
@@ -42,6 +44,8 @@ NOT_FOR_EXECUTORS = _ONLY_FLOW | {
     'max_queue',
     *PUBLIC_OPTIONS,
     'needs',
+    'peer_ports',
+    'raft_peers',
 }
 """Options of a Flow that its Executors don't get: those of its public server, and those that name one object."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from jina.core.config.base import Options, option
 from jina.core.config.protection import AccessOptions, LimitOptions, TlsServerOptions
 from jina.core.config.restart import Restart
 from jina.core.config.routes import Routes
+from jina.core.config.stateful import PeerPorts
 from jina.core.config.values import (
     Compression,
     GrpcValues,
@@ -25,8 +26,6 @@ from jina.core.config.values import (
 )
 from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType, ProviderType
 from jina.core.environment import default_timeout_ctrl
-
-_STATEFUL = 'stateful Executors'
 
 
 class LogOptions(Options):
@@ -221,10 +220,10 @@ class VolumeOptions(Options):
 class StatefulOptions(Options):
     """Replicated state (RAFT)."""
 
-    stateful: bool = option(False, planned=_STATEFUL)
-    """Replicate write operations to all replicas by consensus."""
-    peer_ports: Any = option(None, planned=_STATEFUL, aliases=('pod_ports',))
-    """Ports of the consensus peers: a list, or a mapping from shard to list. Giving them lets a cluster recover after a restart."""
+    stateful: bool = option(False)
+    """Have the replicas agree on the order of all requests to endpoints with ``@write``, and answer them all: each has the same state. Takes at least three replicas."""
+    peer_ports: PeerPorts | None = option(None, aliases=('pod_ports',))
+    """Ports at which the replicas of a stateful Executor reach each other, one for each: a list, with several shards a mapping from shard to list. Without it free ones are taken."""
 
 
 class HttpServerOptions(Options):

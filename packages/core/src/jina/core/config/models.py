@@ -22,7 +22,9 @@ from jina.core.config.groups import (
     TelemetryOptions,
     VolumeOptions,
 )
+from jina.core.config.raft import RaftSettings
 from jina.core.config.shards import check_around, check_role
+from jina.core.config.stateful import PeerPorts, check_stateful, check_stateful_deployment
 from jina.core.config.values import (
     Addresses,
     Conditions,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _HUB = 'the Executor hub'
+_STATELESS = 'a gateway has no state; give it to an Executor'
 _NO_METRICS = 'a client records traces only'
 _USED_BY = {
     'no_debug_endpoints': (ProtocolType.HTTP, ProtocolType.WEBSOCKET),
@@ -165,8 +168,10 @@ class ExecutorOptions(HttpServerOptions, VolumeOptions, ServedPodOptions):
     """Don't merge the results of several predecessors; they are given as ``docs_matrix`` and ``docs_map``."""
     output_array_type: str | None = option(None, unsupported='it belongs to docarray before 0.30')
     """Type that the tensors of the output are converted to."""
-    raft_configuration: Values | None = option(None, planned='stateful Executors')
-    """Settings of the consensus."""
+    raft_configuration: RaftSettings | None = option(None)
+    """Settings of the consensus among the replicas of a stateful Executor, for example ``{'heartbeat_timeout': 500}``."""
+    raft_peers: TextList | None = option(None, hidden=True)
+    """Addresses (``host:port``) of all replicas of a stateful Executor, by their numbers; this process listens at its own one. By default the ``peer_ports`` on this machine."""
     install_requirements: bool = option(False)
     """Install the ``requirements.txt`` beside the Executor, if there is one, before it is loaded. It takes pip or uv."""
     force_update: bool = option(False, aliases=('force',), planned=_HUB)
@@ -200,6 +205,7 @@ class ExecutorOptions(HttpServerOptions, VolumeOptions, ServedPodOptions):
     @model_validator(mode='after')
     def _check_role(self) -> Self:
         check_role(self)
+        check_stateful(self)
         return self
 
 
@@ -252,6 +258,7 @@ class DeploymentOptions(RestartOptions, RootLoggingOptions, ExecutorOptions):
                 'role', 'deployment_role is DEPLOYMENT or INSPECT; a Flow finds the others by itself'
             )
         check_around(self)
+        check_stateful_deployment(self)
         return self
 
 
@@ -285,6 +292,10 @@ class GatewayOptions(HttpServerOptions, RestartOptions, VolumeOptions, ServedPod
     """Name of the runtime that the process runs."""
     pod_role: PodRole = option(PodRoleType.GATEWAY, hidden=True, unsupported='a gateway has no other role')
     """Role of the process."""
+    stateful: bool = option(False, unsupported=_STATELESS)
+    """Only Executors are stateful."""
+    peer_ports: PeerPorts | None = option(None, aliases=('pod_ports',), unsupported=_STATELESS)
+    """Only Executors are stateful."""
     prefetch: Annotated[int, Field(ge=0)] = option(1000)
     """Requests of one client that are worked on at the same time; 0 sets no limit."""
     proxy: bool = option(False)

@@ -1,0 +1,1 @@
+"""Consensus by the Raft protocol: a log that all replicas of an Executor apply in the same order."""
