@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from jina.runtime.raft.messages import Append, AppendReply, Entry, EntryKind, Vote
+from jina.runtime.raft.messages import Append, AppendReply, Entry, EntryKind, Vote, VoteReply
 from jina.runtime.raft.node import Node, Role, Timing
 
 from .cluster import Cluster, MemoryLog
@@ -196,3 +196,49 @@ def test_an_old_leader_is_told_of_the_term() -> None:
     assert node.on_append(Append(4, 1, 0, 0, 0), 0.0) == AppendReply(5, False, 0)
     assert node.leader == 2
     assert node.role is Role.FOLLOWER
+
+
+def leading(log: MemoryLog) -> Node:
+    """A node that was just elected, with the vote of replica 1."""
+    node = node_of(log)
+    node.tick(10.0)
+    node.on_vote_reply(1, Vote(log.term + 1, 0, log.last, 0, True), VoteReply(log.term + 1, True), 10.0)
+    node.on_vote_reply(1, Vote(log.term, 0, log.last, 0, False), VoteReply(log.term, True), 10.0)
+    assert node.is_leader
+    return node
+
+
+def reply_to(node: Node, number: int, index: int) -> None:
+    sent = Append(node.log.term, 0, index - 1, 0, 0)
+    node.on_append_reply(number, sent, AppendReply(node.log.term, True, index), 10.0)
+
+
+def test_a_leader_counts_itself_when_the_entry_is_on_its_disk() -> None:
+    log = MemoryLog()
+    node = leading(log)
+    assert node.propose(b'one', 10.0) == 2
+    reply_to(node, 1, 2)
+    assert node.committed == 0
+    log.synced = 2
+    node.on_synced(10.0)
+    assert node.committed == 2
+
+
+def test_entries_of_earlier_leaders_are_committed_with_one_of_ones_own() -> None:
+    log = MemoryLog()
+    log.term = 2
+    log.append([Entry(2, EntryKind.COMMAND, b'old')])
+    node = leading(log)
+    log.synced = 2
+    reply_to(node, 1, 1)  # figure 8 of the paper: a majority has it, and it may still go
+    assert node.committed == 0
+    reply_to(node, 1, 2)
+    assert node.committed == 2
+
+
+def test_only_what_the_leader_has_confirmed_is_committed() -> None:
+    log = MemoryLog()
+    log.append([Entry(1, EntryKind.COMMAND, bytes([number])) for number in range(5)])
+    node = node_of(log)
+    assert node.on_append(Append(2, 1, 2, 1, 5), 0.0).accepted
+    assert node.committed == 2  # what is behind may not be what the leader has
