@@ -81,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         options.workers,
         '--dist',
         'loadfile',
+        '--no-loadscope-reorder',  # files begin in the order that tests/conftest.py gives them
         *bootstrap.second_try(),
     ]
     if failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -84,8 +85,13 @@ class ReplicaSet:
         self.start(index)
 
     def kill(self, index: int) -> None:
-        """Kills a replica with SIGKILL."""
-        os.kill(self._pids[index], signal.SIGKILL)
+        """Kills a replica with SIGKILL; its port is free when this returns."""
+        process = os.pidfd_open(self._pids[index])
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [])  # a process that is killed may live on for a moment
+        finally:
+            os.close(process)
         self.killed += 1
 
     def start(self, index: int) -> None:

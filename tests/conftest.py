@@ -1,0 +1,13 @@
+"""The order of the test files: the slow ones begin first, so that no worker ends alone with one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with tests that are marked as slow in front, and leaves the order as it is otherwise."""
+    slow: set[Path] = {item.path for item in items if item.get_closest_marker('slow') is not None}
+    items.sort(key=lambda item: item.path not in slow)
