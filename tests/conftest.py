@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+_LONGEST = 'packaging'
+"""Its tests run all tests of a distribution in an environment of their own."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files with tests that are marked as slow in front, and leaves the order as it is otherwise."""
+    """Puts the longest files in front, then those with tests that are marked as slow, and leaves the order as it is otherwise."""
     slow: set[Path] = {item.path for item in items if item.get_closest_marker('slow') is not None}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path.parent.name != _LONGEST, item.path not in slow))
