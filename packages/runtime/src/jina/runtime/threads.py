@@ -69,6 +69,8 @@ class CallThreads:
         self._scheduled = False
         self._waiting = False
         self._beside = False
+        self._measured = False
+        self._inside = 0.0
         self._done: SimpleQueue[None] = SimpleQueue()
 
     def run(self, function: Callable[[], _Result]) -> asyncio.Future[_Result]:
@@ -116,6 +118,7 @@ class CallThreads:
             self._hand_over()
             self._look_later()
             return
+        self._measured, self._inside = self._turns.is_measured, 0.0
         for job in self._fresh[:count]:
             self._jobs.put(job)
         del self._fresh[:count]
@@ -124,7 +127,8 @@ class CallThreads:
             with contextlib.suppress(Empty):
                 self._done.get(timeout=TURN_S)
         self._waiting = False
-        self._turns.end(began, perf_counter(), len(self._finished))
+        self._measured = False
+        self._turns.end(began, perf_counter(), len(self._finished), self._inside)
         self._collect()
         if self._busy and not self._scheduled:
             self._scheduled = True
@@ -158,10 +162,13 @@ class CallThreads:
         while (job := self._jobs.get()) is not None:
             result, error = None, None
             if not job.cancelled:
+                began = perf_counter() if self._measured else 0.0
                 try:
                     result = job.function()
                 except BaseException as raised:  # noqa: BLE001 - belongs to the request, whatever it is
                     error = raised
+                if began:
+                    self._inside += perf_counter() - began
             self._finished.append((job, result, error))
             del job, result, error
             if self._waiting:

@@ -53,19 +53,28 @@ class Turns:
             self._cpu = time.clock_gettime(self._clock)
         return max(1, int(TURN_S / self._cost))
 
-    def end(self, began: float, now: float, done: int) -> None:
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is looked at what the thread does in this turn."""
+        return self._cpu >= 0
+
+    def end(self, began: float, now: float, done: int, inside: float = 0.0) -> None:
         """Learns from a turn.
 
         Args:
             began: When the loop began to wait, in seconds of ``time.perf_counter``.
             now: When it stopped.
             done: How many calls were done by then.
+            inside: Seconds that these calls took in the thread, if they are measured. The rest of the turn it may have waited for a
+                processor, which other processes have.
         """
         took = now - began
         used, self._cpu = self._cpu, -1.0
         if not done and took < TURN_S / 2:
             return  # woken by a call of the turn before
-        if not done or (used >= 0 and self._clock is not None and self._was_idle(took, used)):
+        if not done or (
+            used >= 0 and self._clock is not None and self._was_idle(took if took >= TURN_S else inside, used)
+        ):
             self._paused_until = now + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
             return
@@ -78,5 +87,5 @@ class Turns:
             self._clock = time.pthread_getcpuclockid(thread)
 
     def _was_idle(self, took: float, used: float) -> bool:
-        """Whether the thread spent most of the turn waiting, for a disk or a server: the loop could have run meanwhile."""
+        """Whether calls that took so long spent most of it waiting, for a disk or a server: the loop could have run meanwhile."""
         return took > TURN_S / 10 and time.clock_gettime(self._clock or 0) - used < _BUSY_SHARE * took
