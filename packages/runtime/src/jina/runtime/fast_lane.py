@@ -54,7 +54,7 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 class Finish(Protocol):
     """Takes the outcome of a request, once: serialised response and whether it is an error, or what failed instead."""
 
-    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None) -> None: ...
+    def __call__(self, raw: Payload, failed: bool, error: JinaError | None = None, /) -> None: ...
 
 
 class Begin(Protocol):

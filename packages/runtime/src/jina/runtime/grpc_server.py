@@ -11,14 +11,21 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 from jina.core import wire
-from jina.core.environment import environment_facts, fast_lane_disabled, local_lane_disabled, system_facts
+from jina.core.environment import (
+    environment_facts,
+    fast_lane_disabled,
+    http2_server_disabled,
+    local_lane_disabled,
+    system_facts,
+)
 from jina.core.errors import JinaError, NotSupportedError, PortInUseError, RequestTypeError, TransportError
 from jina.core.local_stream import LocalStream, is_loopback
 from jina.core.payloads import Payload, as_bytes
@@ -31,10 +38,13 @@ from jina.runtime.call_stream import CallStream
 from jina.runtime.dry_run import dry_run_status
 from jina.runtime.fast_lane import Begin, Finish, LaneServer, begin_task
 from jina.runtime.health import Health, ServingStatus
+from jina.runtime.http2.server import Http2Server
+from jina.runtime.http2.settings import Settings
 from jina.runtime.local_door import LocalDoor
 from jina.runtime.request_size import RECEIVE_OPTION, RequestSize
-from jina.runtime.service import RequestService
+from jina.runtime.service import Cancel, RequestService
 from jina.runtime.stream_writer import StreamWriter
+from jina.runtime.unary_method import Reply, UnaryMethod, abort
 
 _Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
 
@@ -106,19 +116,20 @@ class GrpcServer:
         self._lanes: set[LaneServer] = set()
         self._talks: set[asyncio.Task[Any]] = set()
         self._door = LocalDoor(self._connect_local)
-        self._begin_directly: Begin | None = getattr(service, 'begin', None)
+        self._begin: Begin = getattr(service, 'begin', None) or self._begin_task
         self._draining = False
         self.health = Health(wire.SERVICE_NAMES)
         self._size: RequestSize | None = None
         own = _SERVER_OPTIONS
         if protection.request_bytes is not None and RECEIVE_OPTION not in (options or {}):
             self._size = RequestSize(protection.request_bytes, service)
+            self._begin = self._size.beginning(self._begin)
             own = {**own, RECEIVE_OPTION: self._size.received}
         merged = wire.merge_grpc_options({**own, **(options or {})})
         self._limits = wire.message_limits(merged)
         if self._size is not None:
             self._limits = self._limits._replace(receive=min(self._size.most, self._limits.receive))
-        self._server = grpc.aio.server(options=merged, compression=compression)
+        self._server = self._make_server(merged, compression)
         self.handlers: tuple[Any, ...] = (
             *self._handlers(),
             self.health.handler(),
@@ -127,6 +138,14 @@ class GrpcServer:
         if protection.access is not None:
             self.handlers = (AccessHandler(protection.access, service), *self.handlers)
         """What answers calls, by the names of their methods."""
+
+    def _make_server(
+        self, options: list[tuple[str, object]], compression: grpc.Compression | None
+    ) -> Http2Server | grpc.aio.Server:
+        """Makes the server of our own, if it has all that is asked for."""
+        foreign = self._protection.pair or compression or http2_server_disabled()
+        settings = None if foreign else Settings.of(dict(options))
+        return grpc.aio.server(options=options, compression=compression) if settings is None else Http2Server(settings)
 
     def hold(self) -> None:
         """From its start until ``open``, the server refuses requests as UNAVAILABLE and reports NOT_SERVING."""
@@ -159,11 +178,13 @@ class GrpcServer:
         host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
         address = f'{host}:{port}'
         try:
+            if isinstance(self._server, Http2Server):
+                return self._server.add_insecure_port(self._host, port)
             if self._protection.pair is None:
                 bound: int = self._server.add_insecure_port(address)
             else:
                 bound = self._server.add_secure_port(address, grpc.ssl_server_credentials([self._protection.pair]))
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise PortInUseError(port, self._service.name) from error
         if bound == 0:
             raise PortInUseError(port, self._service.name)
@@ -210,7 +231,7 @@ class GrpcServer:
     def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         checked: Callable[[Any], Any] = (lambda answer: answer) if self._size is None else self._size.checked
         methods: dict[str, Any] = {
-            wire.PROCESS_SINGLE_DATA: grpc.unary_unary_rpc_method_handler(checked(self._process_single)),
+            wire.PROCESS_SINGLE_DATA: self._unary_method(many=False),
             wire.CALL: grpc.stream_stream_rpc_method_handler(self._call),
             wire.STREAM_DOC: grpc.unary_stream_rpc_method_handler(checked(self._stream_doc)),
             wire.ENDPOINT_DISCOVERY: grpc.unary_unary_rpc_method_handler(checked(self._discover)),
@@ -218,7 +239,7 @@ class GrpcServer:
             wire.STATUS: grpc.unary_unary_rpc_method_handler(checked(self._status)),
         }
         if isinstance(self._service, JoiningService):
-            methods[wire.PROCESS_DATA] = grpc.unary_unary_rpc_method_handler(checked(self._process_many))
+            methods[wire.PROCESS_DATA] = self._unary_method(many=True)
         if not fast_lane_disabled():
             methods[wire.FAST_LANE] = grpc.stream_stream_rpc_method_handler(self._connect)
         handlers = []
@@ -227,32 +248,45 @@ class GrpcServer:
             handlers.append(grpc.method_handlers_generic_handler(service, {method: handler}))
         return handlers
 
-    async def _process_single(self, raw: bytes, context: _Context) -> bytes:
-        return await self._unary(raw, context, many=False)
-
-    async def _process_many(self, raw: bytes, context: _Context) -> bytes:
-        return await self._unary(raw, context, many=True)
-
-    async def _unary(self, raw: bytes, context: _Context, *, many: bool) -> bytes:
+    def _begin_unary(
+        self, raw: bytes, reply: Reply, *, many: bool, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> Cancel | None:
+        """Starts the work on a request that came by a call of its own."""
         grpc_traffic.received.add(len(raw))
-        metadata, timeout = _metadata(context), context.time_remaining()
-        trailing = None if self.count_shards is None else self.count_shards(raw, many=many)
+
+        def finish(answer: Payload, failed: bool, error: JinaError | None = None) -> None:
+            grpc_traffic.sent.add(len(answer))
+            reply(answer, error, _IS_ERROR if failed and error is None else ())
+
+        return self._begin(raw, finish, many=many, metadata=metadata, timeout=timeout)
+
+    def _begin_counted(
+        self, raw: bytes, reply: Reply, *, many: bool, metadata: Sequence[tuple[str, str]], timeout: float | None
+    ) -> Cancel | None:
+        """Starts the work on a request to a head, and counts its shards."""
+        assert self.count_shards is not None
         try:
-            if self._begin_directly is None:
-                answer, failed = await (self._answer_many if many else self._answer)(raw, metadata, timeout)
-            else:
-                answer, failed = await _finished(
-                    partial(self._begin_directly, raw, many=many, metadata=metadata, timeout=timeout)
-                )
+            trailing = self.count_shards(raw, many=many)
         except JinaError as error:
-            if trailing is not None:
-                context.set_trailing_metadata(trailing(True))
-            await abort(context, error)
-        told = (*(_IS_ERROR if failed else ()), *(() if trailing is None else trailing(failed)))
-        if told:
-            context.set_trailing_metadata(told)
-        grpc_traffic.sent.add(len(answer))
-        return as_bytes(answer)
+            reply(b'', error)
+            return None
+
+        def counted(answer: Payload, error: JinaError | None = None, told: Sequence[tuple[str, str]] = ()) -> None:
+            reply(answer, error, (*told, *trailing(error is not None or bool(told))))
+
+        return self._begin_unary(raw, counted, many=many, metadata=metadata, timeout=timeout)
+
+    def _unary_method(self, *, many: bool) -> UnaryMethod:
+        def begin(
+            raw: bytes, reply: Reply, *, metadata: Sequence[tuple[str, str]], timeout: float | None
+        ) -> Cancel | None:
+            if self.count_shards is None:
+                return self._begin_unary(raw, reply, many=many, metadata=metadata, timeout=timeout)
+            # The count is kept in the context, of which every call has its own.
+            start = partial(self._begin_counted, raw, reply, many=many, metadata=metadata, timeout=timeout)
+            return copy_context().run(start)
+
+        return UnaryMethod(begin)
 
     def _begin_task(
         self,
@@ -294,9 +328,8 @@ class GrpcServer:
             await self._serve_lane(stream, '')
 
     async def _serve_lane(self, context: Any, door: str) -> None:
-        begin: Begin = self._begin_directly or self._begin_task
         lane = LaneServer(
-            begin if self._size is None else self._size.beginning(begin),
+            self._begin,
             context,
             name=self._service.name,
             window=self._prefetch,
@@ -425,34 +458,6 @@ class _Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     async def _refuse(self, _: AsyncIterator[bytes], context: _Context) -> None:
         await context.abort(grpc.StatusCode.UNAVAILABLE, 'the Executor is warming up')
-
-
-async def _finished(begin: Callable[[Finish], Callable[[], object] | None]) -> tuple[Payload, bool]:
-    """Begins a request and returns what it finishes with; cancels it with the caller."""
-    future: asyncio.Future[tuple[Payload, bool]] = asyncio.get_running_loop().create_future()
-
-    def finish(raw: Payload, failed: bool, error: JinaError | None = None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result((raw, failed))
-        else:
-            future.set_exception(error)
-
-    cancel = begin(finish)
-    try:
-        return await future
-    except asyncio.CancelledError:
-        if cancel is not None:
-            cancel()
-        raise
-
-
-async def abort(context: _Context, error: JinaError) -> NoReturn:
-    """Ends an RPC with the status that belongs to an error of ours."""
-    code = error.code if isinstance(error, TransportError) else error.grpc_code
-    await context.abort(grpc.StatusCode[code], str(error))
-    raise AssertionError('abort raises')  # pragma: no cover
 
 
 def _metadata(context: _Context) -> Sequence[tuple[str, str]]:

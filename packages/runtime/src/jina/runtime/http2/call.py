@@ -1,0 +1,198 @@
+"""A call that a coroutine answers: the part of ``grpc.aio.ServicerContext`` that handlers use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import grpc
+import grpc.aio
+from jina.runtime.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jina.runtime.http2.connection import Connection
+    from jina.runtime.http2.head import Head, Metadata
+
+_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
+_UNKNOWN: Final = 2
+_UNIMPLEMENTED: Final = 12
+_RESOURCE_EXHAUSTED: Final = 8
+
+
+class Aborted(Exception):
+    """A handler ends its call with a status, which is sent already."""
+
+
+class Call(Stream):
+    """Runs a handler in a task, and is its context.
+
+    Args:
+        connection: Where it came from.
+        number: Its number there.
+        head: What it began with.
+        method: The ``grpc.RpcMethodHandler``.
+    """
+
+    __slots__ = ('_method', '_task', '_trailing', '_waiting')
+
+    def __init__(self, connection: Connection, number: int, head: Head, method: Any) -> None:
+        super().__init__(connection, number, head)
+        self._method = method
+        self._trailing: Sequence[tuple[str, str | bytes]] = ()
+        self._waiting: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Starts the handler."""
+        self._task = self.connection.loop.create_task(self._run())
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task of the handler."""
+        return self._task
+
+    # What handlers use.
+
+    def invocation_metadata(self) -> Metadata:
+        """Returns what the client says besides its messages."""
+        return self.head.invocation_metadata
+
+    def peer(self) -> str:
+        """Returns the client's address, for example ``ipv4:127.0.0.1:50000``."""
+        return self.connection.peer
+
+    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        """Keeps what is sent behind the response."""
+        self._trailing = metadata
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = '', trailing_metadata: Sequence[tuple[str, str | bytes]] = ()
+    ) -> NoReturn:
+        """Ends the call with a status.
+
+        Raises:
+            Aborted: Always.
+        """
+        self.finish(code.value[0], details, trailing_metadata or self._trailing)
+        raise Aborted(code, details)
+
+    async def read(self) -> Any:
+        """Returns the next message, ``grpc.aio.EOF`` after the last one."""
+        while True:
+            reader = self._reader
+            if reader is not None and reader.messages:
+                message = reader.take()
+                self.grant()
+                return message
+            if self.is_heard or self.is_over:
+                return _EOF
+            self._waiting = self.connection.loop.create_future()
+            await self._waiting
+
+    def __aiter__(self) -> Call:
+        return self
+
+    async def __anext__(self) -> bytes:
+        message = await self.read()
+        if message is _EOF:
+            raise StopAsyncIteration
+        return message  # type: ignore[no-any-return]
+
+    async def write(self, message: bytes) -> None:
+        """Sends a message; returns when the windows of the client had room for it.
+
+        Raises:
+            asyncio.InvalidStateError: The call is over.
+        """
+        if self.is_over or self.ending is not None:
+            raise asyncio.InvalidStateError('the call is over')
+        most = self.connection.settings.send
+        if len(message) > most:
+            await self.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({len(message)} vs. {most})'
+            )
+        outbox = self.connection.outbox
+        if not self.has_begun:
+            self.has_begun = True
+            outbox.begin(self)
+        outbox.send(self, message)
+        while self.pending and not self.is_over:
+            self.room = self.connection.loop.create_future()
+            await self.room
+        if self.is_over:
+            raise asyncio.InvalidStateError('the call is over')
+
+    # What the connection calls.
+
+    def received(self) -> None:
+        """Wakes the reader."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def hear_out(self) -> None:
+        """Notes that the client has said all, and wakes the reader."""
+        self.is_heard = True
+        self.received()
+
+    def abandon(self) -> None:
+        """Cancels the handler."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    # The handler.
+
+    async def _run(self) -> None:
+        try:
+            await self._answer()
+        except Aborted:
+            return
+        except asyncio.CancelledError:
+            self.finish(1, 'the server cancels the call')
+            raise
+        except Exception as error:  # noqa: BLE001 - the client is told, as by gRPC's own server
+            if self.is_over:
+                return
+            self.connection.loop.call_exception_handler({'message': 'a gRPC call failed', 'exception': error})
+            self.finish(_UNKNOWN, f'Unexpected {type(error)}: {error}', self._trailing)
+        else:
+            self._end()
+
+    async def _answer(self) -> None:
+        method = self._method
+        if method.request_streaming:
+            function = method.stream_stream if method.response_streaming else method.stream_unary
+            result = function(self, self)
+        else:
+            raw = await self.read()
+            if raw is _EOF:
+                if not self.is_over:
+                    self.finish(_UNIMPLEMENTED, 'the method takes one message, and got none')
+                raise Aborted
+            function = method.unary_stream if method.response_streaming else method.unary_unary
+            result = function(raw, self)
+            del raw
+        if method.response_streaming:
+            await self._send_all(result)
+        else:
+            await self.write(await result)
+
+    async def _send_all(self, result: Any) -> None:
+        """Sends what a generator yields; a coroutine sends for itself."""
+        if not hasattr(result, '__aiter__'):
+            await result
+            return
+        try:
+            async for message in result:
+                await self.write(message)
+        finally:
+            close = getattr(result, 'aclose', None)
+            if close is not None:
+                await close()
+
+    def _end(self) -> None:
+        if not self.has_begun and not self.is_over and self.ending is None:
+            self.has_begun = True
+            self.connection.outbox.begin(self)
+        self.finish(0, '', self._trailing)
