@@ -129,7 +129,10 @@ class Stream:
         reader = self._reader
         if self.is_heard or self.is_over or reader is None:
             return
-        wanted = min(max(reader.missing, WINDOW), _AHEAD_BYTES) if reader.missing else WINDOW - reader.size
+        if reader.missing and not reader.messages:
+            wanted = min(max(reader.missing, WINDOW), _AHEAD_BYTES)
+        else:  # nobody takes what is complete: no more than that may wait
+            wanted = WINDOW - reader.size
         if wanted > self._receive_window * 2:
             self.connection.outbox.put(frame.window_update(self.number, wanted - self._receive_window))
             self._receive_window = wanted
