@@ -400,6 +400,25 @@ def test_when_replicas_are_added_and_go() -> None:
     assert spec['behavior'] == {'scaleDown': {'stabilizationWindowSeconds': 30}}
 
 
+@pytest.mark.parametrize(
+    ('metric', 'name'), [('concurrency', 'jina_concurrent_requests'), ('rps', 'jina_requests_per_second')]
+)
+def test_replicas_by_the_requests_of_each(metric: Any, name: str) -> None:
+    settings = KubernetesSettings(
+        autoscale={'encoder': Autoscale(1, 4, metric, 50), 'gateway': Autoscale(1, 2, 'cpu')}, scrape='annotations'
+    )
+    objects = manifests(documented(), settings)
+    found = {one['kind']: one for one in objects['encoder/encoder']}
+    scaler = found['HorizontalPodAutoscaler']
+    kubernetes_validate.validate(scaler, newest_versions()[0], strict=True)
+    assert scaler['spec']['metrics'] == [
+        {'type': 'Pods', 'pods': {'metric': {'name': name}, 'target': {'type': 'AverageValue', 'averageValue': '50'}}}
+    ]
+    observed = {path for path, group in objects.items() if '--monitoring' in container_of(group)['args']}
+    assert observed == {'encoder/encoder'}, 'it can only be scaled by what it measures'
+    assert found['Deployment']['spec']['template']['metadata']['annotations']['prometheus.io/port'] == '9090'
+
+
 def test_pods_have_time_for_their_requests_in_flight(tmp_path: Path) -> None:
     def seconds(**options: Any) -> int:
         subject = deployment(port=8080, name='encoder', uses='docker://encoder', **options)

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from jina.core.enums import ProtocolType
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
+from jina.core.scaling import SCALING_METRICS, ScalingMetric
 from jina.export.disks import WORKSPACE, Disk, Storage, claim, disks
 from jina.export.peers import (
     INDEX_ARGUMENTS,
@@ -46,14 +47,16 @@ class Autoscale:
     Attributes:
         minimum: Least number of replicas.
         maximum: Greatest number.
-        metric: ``cpu`` or ``memory``.
-        target: What a replica should use on average: percent of the CPU that it requests, or mebibytes of memory.
+        metric: ``cpu``, ``memory``, ``concurrency`` or ``rps``. The last two are metrics of the processes themselves: they have
+            ``monitoring`` then, and the cluster needs Prometheus and Prometheus Adapter.
+        target: What a replica should have on average: percent of the CPU that it requests, mebibytes of memory, requests under
+            way, or requests a second.
         scale_down_s: Seconds in which less is needed before replicas go; None leaves that to Kubernetes, which waits for 300.
     """
 
     minimum: int = 1
     maximum: int = 2
-    metric: Literal['cpu', 'memory'] = 'cpu'
+    metric: Literal['cpu', 'memory'] | ScalingMetric = 'cpu'
     target: int = 80
     scale_down_s: int | None = None
 
@@ -121,6 +124,7 @@ def manifests(subject: Any, settings: KubernetesSettings) -> dict[str, list[Mani
         peer=lambda name, number: peer_address(name, number, settings.namespace),
         takes_ports=False,
         namespace=settings.namespace,
+        observed=frozenset(name for name, rule in settings.autoscale.items() if rule.metric in SCALING_METRICS),
     )
     in_folders = hasattr(subject, 'topology')  # a Flow
     found: dict[str, list[Manifest]] = {}
@@ -459,9 +463,6 @@ def _start_tries(workload: Workload) -> int:
 
 
 def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscale) -> Manifest:
-    target: dict[str, Any] = {'type': 'Utilization', 'averageUtilization': rule.target}
-    if rule.metric == 'memory':
-        target = {'type': 'AverageValue', 'averageValue': f'{rule.target}Mi'}
     kind = _kind(_disks(workload, settings))
     found: Manifest = {
         'apiVersion': 'autoscaling/v2',
@@ -471,12 +472,23 @@ def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscal
             'scaleTargetRef': {'apiVersion': 'apps/v1', 'kind': kind, 'name': workload.name},
             'minReplicas': rule.minimum,
             'maxReplicas': rule.maximum,
-            'metrics': [{'type': 'Resource', 'resource': {'name': rule.metric, 'target': target}}],
+            'metrics': [_scaled_by(rule)],
         },
     }
     if rule.scale_down_s is not None:
         found['spec']['behavior'] = {'scaleDown': {'stabilizationWindowSeconds': rule.scale_down_s}}
     return found
+
+
+def _scaled_by(rule: Autoscale) -> dict[str, Any]:
+    """The metric of the autoscaler, and what each pod should have of it."""
+    if rule.metric in ('concurrency', 'rps'):
+        target = {'type': 'AverageValue', 'averageValue': str(rule.target)}
+        return {'type': 'Pods', 'pods': {'metric': {'name': SCALING_METRICS[rule.metric]}, 'target': target}}
+    wanted: dict[str, Any] = {'type': 'Utilization', 'averageUtilization': rule.target}
+    if rule.metric == 'memory':
+        wanted = {'type': 'AverageValue', 'averageValue': f'{rule.target}Mi'}
+    return {'type': 'Resource', 'resource': {'name': rule.metric, 'target': wanted}}
 
 
 def _budget(workload: Workload, settings: KubernetesSettings, availability: Mapping[str, int]) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from jina.core.config import (
     PUBLIC_OPTIONS,
@@ -59,6 +59,7 @@ _OF_THE_FRONT: Final = (
 """Options of a Deployment that the gateway in front of its replicas has."""
 _STATELESS: Final = {'stateful': False, **dict.fromkeys(('peer_ports', 'raft_configuration', 'raft_peers'))}
 """What stands around stateful Executors has no state."""
+_Watched = TypeVar('_Watched', DeploymentOptions, GatewayOptions)
 Role: TypeAlias = Literal['gateway', 'head', 'executor']
 
 
@@ -72,6 +73,7 @@ class Platform:
         namespace: Kubernetes namespace, empty elsewhere.
         peer: Gives ``host:port`` at which other replicas of a workload reach the one of a number.
         takes_ports: Ports that were given count; elsewhere names lead to containers, and ports are numbered from 8080 on.
+        observed: Names of Deployments, or ``gateway``, that have ``monitoring`` whatever their options say.
     """
 
     address: Callable[[str], str]
@@ -79,6 +81,11 @@ class Platform:
     peer: Callable[[str, int], str]
     namespace: str = ''
     takes_ports: bool = True
+    observed: frozenset[str] = frozenset()
+
+    def with_monitoring(self, options: _Watched, name: str) -> _Watched:
+        """Returns options with ``monitoring``, if what has this name is observed here."""
+        return options.model_copy(update={'monitoring': True}) if name in self.observed else options
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def _check_settings(options: DeploymentOptions | GatewayOptions, platform: Platf
 def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
     topology: Topology = flow.topology
     deployments = list(flow.deployments)
-    given: GatewayOptions = flow.gateway_options
+    given: GatewayOptions = platform.with_monitoring(flow.gateway_options, _GATEWAY)
     ports = _ports(given, platform)
     options = given.model_copy(
         update={
@@ -228,6 +235,7 @@ def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
 
 def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Iterator[Workload]:
     name = options.name or 'executor'
+    options = platform.with_monitoring(options, name)
     if is_public and platform.splits_replicas and options.replicas > 1 and not options.needs_head:
         yield _front(options, platform)
     if options.needs_head:
