@@ -29,7 +29,7 @@ import pytest
 import yaml
 
 from tests.support.balancer import Balancer
-from tests.support.containers import BASE, BASE_PATH, base_archive
+from tests.support.containers import BASE, BASE_PATH, BUILD_ARGUMENTS, base_archive
 from tests.support.requirements import require_program
 
 Manifest: TypeAlias = 'dict[str, Any]'
@@ -72,14 +72,12 @@ class Podman:
 
     def load_base(self) -> None:
         """Makes the base image of tests."""
-        with tempfile.NamedTemporaryFile(suffix='.tar') as file:
-            base_archive(Path(file.name))
-            self.run('import', '--change', BASE_PATH, file.name, BASE)
+        with base_archive() as file:
+            self.run('import', '--change', BASE_PATH, file, BASE)
 
     def build(self, folder: Path, tag: str) -> None:
         """Builds the image of a folder with a Dockerfile and wheels on the base of tests."""
-        arguments = ('--build-arg', f'BASE={BASE}', '--build-arg', 'PIP_ARGS=--no-index --find-links /build/wheels')
-        self.run('build', '--network', 'none', '-t', tag, *arguments, folder, timeout=400)
+        self.run('build', '--network', 'none', '-t', tag, *BUILD_ARGUMENTS, folder, timeout=400)
 
 
 @contextlib.contextmanager
