@@ -468,6 +468,8 @@ class Consensus:
             if known[1] is not None and known != self._known:
                 what = 'leads' if known[1] == self._number else f'follows replica {known[1]}'
                 self._logger.debug('%s in term %d', what, known[0])
+            if self._known[1] == self._number != known[1]:  # what waits here might wait for ever
+                self._fail_waiters(NotLeaderError(f'replica {self._number} does not lead any more'))
             self._known = known
             self._tell_news()
         deadline = self._node.deadline
