@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +20,7 @@ from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core.errors import ConfigError, TransportError
 
-from tests.support.processes import free_port, wait_for_port
+from tests.support.processes import free_port, peer, wait_for_port
 
 Texts = DocList[TextDoc]
 
@@ -145,3 +149,30 @@ def test_a_command_that_is_stopped_waits_longer_than_usual(tmp_path: Path) -> No
 def test_it_is_a_number_of_milliseconds() -> None:
     with pytest.raises(ConfigError, match='timeout_graceful_shutdown'):
         Deployment(timeout_graceful_shutdown=-1)
+
+
+def test_a_connection_without_a_request_ends_with_an_answer(tmp_path: Path) -> None:
+    """A client can't know that the server leaves before it has sent its next request."""
+    (tmp_path / 'waiting.py').write_text(WAITING)
+    port = free_port()
+    jina = str(Path(sys.executable).with_name('jina'))
+    uses = ['--uses', 'Waiting', '--py-modules', 'waiting.py', '--uses-with', f'began:{tmp_path / "began"}']
+    command = [jina, 'executor', *uses, '--protocol', 'http', '--port', str(port), '--host', '127.0.0.1']
+    body = json.dumps({'data': [{'text': 'x'}], 'parameters': {'seconds': 0}})
+    with peer(command, cwd=tmp_path) as server:
+        wait_for_port(port, timeout_s=60)
+        with contextlib.closing(http.client.HTTPConnection('127.0.0.1', port, timeout=30)) as connection:
+
+            def ask() -> bool:
+                connection.request('POST', '/default', body, {'Content-Type': 'application/json'})
+                answer = connection.getresponse()
+                assert json.loads(answer.read())['data'][0]['text'] == 'done'
+                return answer.will_close
+
+            assert not ask()
+            server.process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionError):
+                while True:  # until it listens no more
+                    socket.create_connection(('127.0.0.1', port), 30).close()
+            assert ask()
+        assert server.process.wait(30) == 0

@@ -349,3 +349,20 @@ async def test_a_head_tells_how_many_shards_worked_and_failed() -> None:
             assert dead.wait(30)
             found = await told('/all', 'work')
             assert (found['total_shards'], found['failed_shards']) == ('3', '1')
+
+
+@pytest.mark.parametrize('method', [wire.PROCESS_SINGLE_DATA, wire.PROCESS_DATA])
+def test_a_head_refuses_what_is_no_request_as_workers_do(method: str) -> None:
+    refusals = []
+    for options in ({'shards': 2}, {}):
+        with (
+            Deployment(name='shop', uses=Fragile, quiet=True, **options) as deployment,
+            grpc.insecure_channel(f'127.0.0.1:{deployment.port}') as channel,
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(method)(b'\xff\xff no request', timeout=30)
+            assert not caught.value.trailing_metadata()
+            refusals.append((caught.value.code(), caught.value.details()))
+    assert refusals[0] == refusals[1]
+    assert refusals[0][0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert '13 bytes are no' in refusals[0][1]

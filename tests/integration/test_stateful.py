@@ -394,8 +394,6 @@ def test_what_can_not_be_stateful(ledger: Path) -> None:
         deployment = Deployment(**settings(ledger, peer_ports=[port, free_port(), free_port()], quiet=True))
         with pytest.raises(PortInUseError, match=str(port)), deployment:
             pass
-    with pytest.raises(NotSupportedError, match='stateful of ledger can not be exported to Kubernetes'):
-        deployment.to_kubernetes_yaml(str(ledger / 'manifests'))
     with pytest.raises(ConfigError, match='takes no stateful'), Deployment(**settings(ledger) | {'uses': 'docker://a'}):
         pass
     flow = ledger / 'flow.yml'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -25,6 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from packages.telemetry.tests.otlp_receiver import Receiver, attributes
 from tests.support.processes import free_port
+from tests.support.prometheus import query, scraping
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -294,46 +294,10 @@ def test_metrics_of_the_documented_table(monitored: Flow, receiver: Receiver) ->
 
 
 @pytest.fixture(scope='module')
-def prometheus(monitored: Flow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prometheus(monitored: Flow) -> Iterator[str]:
     """URL of a real Prometheus that scrapes the Flow."""
-    program = shutil.which('prometheus')
-    if program is None:
-        pytest.skip('prometheus is not installed')
-    folder, port = tmp_path_factory.mktemp('prometheus'), free_port()
-    targets = [f'127.0.0.1:{one}' for one in monitored.monitoring_ports]
-    config = {
-        'global': {'scrape_interval': '500ms', 'scrape_timeout': '500ms'},
-        'scrape_configs': [{'job_name': 'jina', 'static_configs': [{'targets': targets}]}],
-    }
-    (folder / 'prometheus.yml').write_text(json.dumps(config))
-    command = [
-        program,
-        f'--config.file={folder / "prometheus.yml"}',
-        f'--storage.tsdb.path={folder / "data"}',
-        f'--web.listen-address=127.0.0.1:{port}',
-        '--log.level=error',
-    ]
-    process = subprocess.Popen(command, cwd=folder)
-    url = f'http://127.0.0.1:{port}'
-
-    def ready() -> bool:
-        try:
-            return urllib.request.urlopen(f'{url}/-/ready').status == 200
-        except (urllib.error.URLError, ConnectionError):
-            return False
-
-    try:
-        until(ready)
+    with scraping([{'targets': [f'127.0.0.1:{one}' for one in monitored.monitoring_ports]}]) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def query(url: str, expression: str) -> list[Any]:
-    answer = json.loads(urllib.request.urlopen(f'{url}/api/v1/query?query={urllib.parse.quote(expression)}').read())
-    assert answer['status'] == 'success', answer
-    return list(answer['data']['result'])
 
 
 def test_a_real_prometheus_scrapes_the_flow(monitored: Flow, prometheus: str) -> None:
@@ -365,7 +329,7 @@ def test_every_query_of_the_dashboard_and_the_alerts_finds_something(
         measured = re.split(r' [<>=]+ ', expression)[0]
         until(lambda measured=measured: query(prometheus, measured))
         query(prometheus, expression)
-    _, rules = export_dashboards(tmp_path)
+    _, rules, _ = export_dashboards(tmp_path)
     checked = subprocess.run(['promtool', 'check', 'rules', rules], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
 

@@ -20,6 +20,8 @@ from tests.support.requirements import ROOT, bootstrap, wheels
 
 BASE = 'jina-test-base:latest'
 BASE_PATH = 'ENV PATH=/usr/bin:/bin'
+BUILD_ARGUMENTS = ('--build-arg', f'BASE={BASE}', '--build-arg', 'PIP_ARGS=--no-index --find-links /build/wheels')
+"""Of ``build`` of a folder with a Dockerfile and wheels: they take the place of registries."""
 _LIBRARY = re.compile(r'=> (/\S+)|^\s*(/\S+) \(0x', re.MULTILINE)
 _FURTHER = (
     *('libgcc_s.so.1', 'libstdc++.so.6', 'libm.so.6', 'librt.so.1', 'libpthread.so.0', 'libdl.so.2', 'libutil.so.1'),
@@ -52,8 +54,7 @@ class Engine:
 
     def build(self, folder: Path, tag: str) -> None:
         """Builds the image of a folder with a Dockerfile and wheels on the base of tests."""
-        arguments = ('--build-arg', f'BASE={BASE}', '--build-arg', 'PIP_ARGS=--no-index --find-links /build/wheels')
-        self.run('docker', 'build', '-t', tag, *arguments, folder, timeout=600)
+        self.run('docker', 'build', '-t', tag, *BUILD_ARGUMENTS, folder, timeout=600)
 
 
 @contextlib.contextmanager
@@ -89,13 +90,19 @@ def _wait_until_up(running: Engine, process: subprocess.Popen[bytes]) -> None:
 
 def base_image(running: Engine) -> None:
     """Makes the base image."""
+    with base_archive() as file:
+        running.run('docker', 'import', '--change', BASE_PATH, file, BASE)
+
+
+@contextlib.contextmanager
+def base_archive() -> Iterator[Path]:
+    """A file with the files of the base image: this Python, a shell, and the libraries that they need."""
     with tempfile.NamedTemporaryFile(suffix='.tar') as file:
-        base_archive(Path(file.name))
-        running.run('docker', 'import', '--change', BASE_PATH, file.name, BASE)
+        _write_base(Path(file.name))
+        yield Path(file.name)
 
 
-def base_archive(file: Path) -> None:
-    """Writes the files of the base image: this Python, a shell, and the libraries that they need."""
+def _write_base(file: Path) -> None:
     prefix = Path(sys.base_prefix)
     with tarfile.open(file, 'w') as archive:
         seen: set[str] = set()

@@ -301,7 +301,7 @@ class SocketServer(Behaviour):
         self.opened: list[str] = []
         self.left: list[str] = []
         self.messages: list[bytes] = []
-        self.close: tuple[int, str] | None = None
+        self.close = (1011, 'a short outage')
         self._thread = ServerThread()
         self.port = self._thread.call(self._start())
 
@@ -329,9 +329,9 @@ class SocketServer(Behaviour):
                 return
             async for message in connection:
                 self.messages.append(message)
-                if self.outages > 0 or self.close:
+                if self.outages > 0:
                     self.outages -= 1
-                    await connection.close(*(self.close or (1011, 'a short outage')))
+                    await connection.close(*self.close)
                     return
                 tasks.add(asyncio.create_task(self._serve(connection, DataRequest.from_bytes(message))))
         except ConnectionClosed:

@@ -95,9 +95,17 @@ def test_a_kept_connection_that_the_server_closed(client: Any, socket_server: An
 def test_other_ends_of_a_connection(
     client: Any, socket_server: Any, texts: Texts, code: int, error: type[Exception], text: str
 ) -> None:
-    socket_server.close = code, 'go away'
+    socket_server.close, socket_server.outages = (code, 'go away'), 1
     with pytest.raises(error, match=text):
         client.post('/echo', texts('a'))
+
+
+@pytest.mark.parametrize('close', [(1001, 'gateway/rep-0 is shutting down'), (1012, 'gateway/rep-0 is shutting down')])
+def test_a_server_that_leaves_and_has_answered_all(
+    client: Any, socket_server: Any, texts: Texts, close: tuple[int, str]
+) -> None:
+    socket_server.close, socket_server.outages = close, 1
+    assert client.post('/echo', texts('a'), return_type=DocList[TextDoc], max_attempts=1).text == ['a']
 
 
 def test_time_limit(client: Any, socket_server: Any, texts: Texts) -> None:

@@ -43,6 +43,19 @@ def test_sections_become_settings() -> None:
     assert found['availability'] == {'executor1': {'minAvailable': 2}}
 
 
+@pytest.mark.parametrize(
+    ('section', 'expected'),
+    [
+        ({'max': 3}, Autoscale(1, 3, 'concurrency', 100)),
+        ({'min': 0, 'max': 2, 'metric': 'rps', 'target': 50}, Autoscale(1, 2, 'rps', 50)),
+    ],
+)
+def test_replicas_by_the_requests_of_each(section: dict[str, Any], expected: Autoscale) -> None:
+    found = hosting_settings({'executors': [{'name': 'a', 'jcloud': {'autoscale': section}}]})
+    assert found['autoscale'] == {'a': expected}
+    assert not found['resources']
+
+
 def test_a_deployment() -> None:
     document = {'jtype': 'Deployment', 'with': {'name': 'encoder'}, 'jcloud': {'resources': {'instance': 'C1'}}}
     assert hosting_settings(document)['resources'] == {
@@ -54,7 +67,10 @@ def test_a_deployment() -> None:
     ('section', 'message'),
     [
         ({'resources': {'instance': 'X9'}}, "jcloud of 'a' asks for the instance 'X9'; choose one of C1, "),
-        ({'autoscale': {'max': 3}}, "jcloud of 'a' adds replicas by 'concurrency', which Kubernetes does not know"),
+        (
+            {'autoscale': {'metric': 'gpu'}},
+            "jcloud of 'a' adds replicas by 'gpu'; choose one of concurrency, rps, cpu, memory",
+        ),
         ({'autoscale': {'metric': 'cpu', 'scale_down_delay': '2h'}}, "the scale_down_delay '2h'; write 0s to 1h"),
         ({'resources': {'storage': {'kind': 'nfs'}}}, "storage of the kind 'nfs'; choose one of ephemeral, ebs, efs"),
         ({'labels': {'-x': 'y'}}, "jcloud of 'a' has '-x' among its labels; use at most 63 letters"),

@@ -10,7 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from jina.core.errors import ConfigError, NotSupportedError
+from jina.core.errors import ConfigError
 from jina.export import Autoscale, KubernetesSettings, Storage, export_kubernetes, manifests
 
 from .subjects import chain, deployment
@@ -400,6 +400,25 @@ def test_when_replicas_are_added_and_go() -> None:
     assert spec['behavior'] == {'scaleDown': {'stabilizationWindowSeconds': 30}}
 
 
+@pytest.mark.parametrize(
+    ('metric', 'name'), [('concurrency', 'jina_concurrent_requests'), ('rps', 'jina_requests_per_second')]
+)
+def test_replicas_by_the_requests_of_each(metric: Any, name: str) -> None:
+    settings = KubernetesSettings(
+        autoscale={'encoder': Autoscale(1, 4, metric, 50), 'gateway': Autoscale(1, 2, 'cpu')}, scrape='annotations'
+    )
+    objects = manifests(documented(), settings)
+    found = {one['kind']: one for one in objects['encoder/encoder']}
+    scaler = found['HorizontalPodAutoscaler']
+    kubernetes_validate.validate(scaler, newest_versions()[0], strict=True)
+    assert scaler['spec']['metrics'] == [
+        {'type': 'Pods', 'pods': {'metric': {'name': name}, 'target': {'type': 'AverageValue', 'averageValue': '50'}}}
+    ]
+    observed = {path for path, group in objects.items() if '--monitoring' in container_of(group)['args']}
+    assert observed == {'encoder/encoder'}, 'it can only be scaled by what it measures'
+    assert found['Deployment']['spec']['template']['metadata']['annotations']['prometheus.io/port'] == '9090'
+
+
 def test_pods_have_time_for_their_requests_in_flight(tmp_path: Path) -> None:
     def seconds(**options: Any) -> int:
         subject = deployment(port=8080, name='encoder', uses='docker://encoder', **options)
@@ -414,6 +433,85 @@ def test_pods_have_time_for_their_requests_in_flight(tmp_path: Path) -> None:
     assert seconds(timeout_graceful_shutdown=60_500) > 12 + 60.5
 
 
-def test_replicas_with_state_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotSupportedError, match='stateful of store can not be exported to Kubernetes'):
-        export_kubernetes(chain(deployment(name='store', uses='docker://store', stateful=True, replicas=3)), tmp_path)
+def with_state(**options: Any) -> Any:
+    """Replicas with state in two shards."""
+    options = {'replicas': 3, 'stateful': True, 'monitoring': True, **options}
+    return chain(deployment(name='store', uses='docker://store', **options))
+
+
+@pytest.mark.parametrize('replicas', [3, 5])
+def test_replicas_with_state(replicas: int) -> None:
+    objects = manifests(with_state(shards=2, replicas=replicas), KubernetesSettings(namespace='space'))
+    for shard in range(2):
+        name = f'store-{shard}'
+        callers, peers = [one['spec'] for one in objects[f'store/{name}'] if one['kind'] == 'Service']
+        found = {one['kind']: one['spec'] for one in objects[f'store/{name}']}
+        controller = found['StatefulSet']
+        (container,) = controller['template']['spec']['containers']
+        labels = controller['selector']['matchLabels']
+        assert peers['selector'] == callers['selector'] == labels
+        assert (peers['clusterIP'], peers['publishNotReadyAddresses']) == ('None', True)
+        assert 'publishNotReadyAddresses' not in callers, 'gateways are to find those that are ready'
+        assert (controller['serviceName'], controller['podManagementPolicy']) == (f'{name}-peers', 'Parallel')
+        assert controller['updateStrategy'] == {'type': 'RollingUpdate'}
+        assert {'name': 'peers', 'containerPort': 8090} in container['ports']
+        assert found['PodDisruptionBudget']['minAvailable'] == replicas // 2 + 1
+        (wish,) = controller['template']['spec']['affinity']['podAntiAffinity'].popitem()[1]
+        assert wish['podAffinityTerm']['labelSelector'] == {'matchLabels': labels}
+        arguments = container['args']
+        first = arguments.index('--raft-peers') + 1
+        assert arguments[first : first + replicas] == [
+            f'{name}-{number}.{name}-peers.space.svc:8090' for number in range(replicas)
+        ]
+        assert arguments[arguments.index('--replica-id') + 1] == '$(K8S_POD_INDEX)'
+        assert arguments[arguments.index('--shard-id') + 1] == str(shard) if shard else '--shard-id' not in arguments
+        assert arguments[arguments.index('--workspace') + 1] == '/app/workspace'
+        first = arguments.index('--port-monitoring') + 1
+        assert arguments[first : first + replicas] == ['9090'] * replicas, 'each takes the entry of its number'
+        assert [one['metadata']['name'] for one in controller['volumeClaimTemplates']] == ['workspace']
+    for group in objects.values():
+        for one in group:
+            if one['kind'] != 'ServiceMonitor':
+                kubernetes_validate.validate(one, newest_versions()[0], strict=True)
+    head = container_of(objects['store/store-head'])['args']
+    assert '--stateful' not in head and '--raft-peers' not in head
+    assert '"0": ["dns://store-0.space.svc:8080"]' in head[head.index('--connection-list') + 1]
+
+
+def test_the_disks_of_replicas_with_state() -> None:
+    def mounts(settings: KubernetesSettings, **options: Any) -> tuple[list[str], str]:
+        container = container_of(manifests(with_state(**options), settings)['store/store'])
+        arguments = container['args']
+        return [one['mountPath'] for one in container['volumeMounts']], arguments[arguments.index('--workspace') + 1]
+
+    assert mounts(KubernetesSettings(), workspace='./here') == (['/app/workspace'], '/app/workspace')
+    given = {'volumes': ['data:/data'], 'workspace': '/data/store'}
+    assert mounts(KubernetesSettings(), **given) == (['/data'], '/data/store')
+    given = {'volumes': ['data:/app/workspace']}
+    assert mounts(KubernetesSettings(), **given) == (['/app/workspace'], '/app/workspace')
+    settings = KubernetesSettings(storage={'store': Storage('7Gi', retain=False)})
+    controller = by_kind(with_state(), 'store/store', settings)['StatefulSet']['spec']
+    assert controller['volumeClaimTemplates'][0]['spec']['resources'] == {'requests': {'storage': '7Gi'}}
+    assert controller['persistentVolumeClaimRetentionPolicy']['whenDeleted'] == 'Delete'
+    shared = KubernetesSettings(storage={'store': Storage(shared=True)})
+    with pytest.raises(ConfigError, match="the storage of 'store' is shared, and each replica of a stateful"):
+        manifests(with_state(), shared)
+
+
+def test_the_number_of_replicas_with_state_is_fixed() -> None:
+    with pytest.raises(ConfigError, match="autoscale of 'store' is given, and it is stateful"):
+        manifests(with_state(), KubernetesSettings(autoscale={'store': Autoscale(3, 5)}))
+
+
+def test_a_deployment_with_state_that_clients_call() -> None:
+    (group,) = manifests(
+        deployment(name='store', uses='docker://store', stateful=True, replicas=3, protocol=['http', 'grpc']),
+        KubernetesSettings(),
+    ).values()
+    assert [one['kind'] for one in group] == ['Service', 'StatefulSet', 'Service', 'PodDisruptionBudget']
+    assert 'clusterIP' not in group[0]['spec']
+    assert container_of(group)['ports'] == [
+        {'name': 'http', 'containerPort': 8080},
+        {'name': 'grpc', 'containerPort': 8081},
+        {'name': 'peers', 'containerPort': 8090},
+    ]

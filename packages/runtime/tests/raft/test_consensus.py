@@ -186,6 +186,23 @@ async def test_without_a_majority_writes_fail_in_time(tmp_path: Path) -> None:
             await cluster.running[leader].write(b'two', None)
 
 
+async def test_a_write_fails_in_time_whose_leader_loses_the_majority_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def be_silent(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with replicas(tmp_path) as cluster:
+        leader = await cluster.leader()
+        await cluster.running[leader].write(b'one', 10)
+        for number in set(range(3)) - {leader}:
+            monkeypatch.setattr(cluster.running[number], 'append', be_silent)
+            monkeypatch.setattr(cluster.running[number], 'vote', be_silent)
+        assert cluster.running[leader].is_leader
+        with pytest.raises(TransportError, match=r'there is no leader for 1.5 seconds'):
+            await asyncio.wait_for(cluster.running[leader].write(b'two', None), 30)
+
+
 async def test_a_state_machine_that_fails_ends_the_part_of_its_replica(tmp_path: Path) -> None:
     async with replicas(tmp_path) as cluster:
         await cluster.running[0].write(b'one', 10)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jina.core.errors import ConsensusError, RequestTypeError
+from jina.runtime.raft import snapshots
 from jina.runtime.raft.snapshots import Receiver, Snapshots, pieces_of
 
 
@@ -31,6 +32,17 @@ def test_the_latest_one_stays(tmp_path: Path) -> None:
     assert (again.latest.index, again.latest.term) == (10, 1)
     assert (again.latest.folder / 'state').read_text() == '10'
     assert [path.name for path in tmp_path.iterdir()] == [again.latest.folder.name]
+
+
+def test_a_new_one_is_not_taken_for_an_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has sent the one before cleans up while the new one is being put on disk in a thread."""
+    kept = Snapshots(tmp_path)
+    make(kept, 9)
+    first = kept.latest
+    kept.reading(first)
+    monkeypatch.setattr(snapshots, 'sync_folder', lambda _: kept.read(first))
+    make(kept, 10)
+    assert (kept.latest.folder / 'state').read_text() == '10'
 
 
 def test_files_arrive_as_they_were(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from jina.core.config import DeploymentOptions, GatewayOptions
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
 from jina.export.volumes import keeps_workspace_in_a_volume, volumes_of
-from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
+from jina.export.workloads import EXECUTOR_PORT, PEER_PORT, Platform, Workload, replica_name, workloads
 from jina.export.yaml_text import to_yaml
 
 __all__ = ['FORMAT_VERSION', 'compose_document', 'export_docker_compose']
@@ -24,7 +24,11 @@ DEFAULT_NETWORK: Final = 'jina-network'
 _CLOSE_S: Final = 6
 """Seconds that ``close`` of an Executor has beside the time for requests in flight."""
 _WORKSPACE: Final = '/app/workspace'
-_PLATFORM: Final = Platform(address=lambda name: f'{name}:{EXECUTOR_PORT}', splits_replicas=True)
+_PLATFORM: Final = Platform(
+    address=lambda name: f'{name}:{EXECUTOR_PORT}',
+    splits_replicas=True,
+    peer=lambda name, number: f'{replica_name(name, number)}:{PEER_PORT}',
+)
 
 
 def compose_document(subject: Any, *, network_name: str | None = None) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jina.export.volumes import StorageClaim, storage_claim, volumes_of
+from jina.core.config import DeploymentOptions, GatewayOptions
+from jina.core.errors import ConfigError
+from jina.export.volumes import StorageClaim, keeps_workspace_in_a_volume, storage_claim, volumes_of
 from jina.export.workloads import Workload
 
 __all__ = ['WORKSPACE', 'Disk', 'Storage', 'claim', 'disks']
@@ -62,21 +64,36 @@ def disks(workload: Workload, storage: Storage | None = None) -> list[Disk]:
 
     Args:
         workload: What mounts them.
-        storage: The disk of the workspace, if there is one.
+        storage: The disk of the workspace, if there is one. Replicas with state have one in any case.
 
     Raises:
-        ConfigError: An entry of ``volumes``, or a variable with what they ask for, isn't well written.
+        ConfigError: An entry of ``volumes``, or a variable with what they ask for, isn't well written, or replicas with
+            state are to share a disk.
     """
     if not workload.has_volumes:
         return []
+    source = workload.source
     found = [
         Disk(f'volume-{number}', '', volume.target, storage_claim(), read_only=volume.mode == 'ro')
-        for number, volume in enumerate(volumes_of(workload.source))
+        for number, volume in enumerate(volumes_of(source))
     ]
+    if workload.peer_port is not None:
+        if storage is not None and storage.shared:
+            raise ConfigError(
+                f'the storage of {workload.deployment!r} is shared, and each replica of a stateful Executor has a state of its own',
+                hint='give it one disk for each replica: Storage(shared=False), or storage of the kind ebs',
+            )
+        if not _keeps_workspace(source, found):
+            storage = storage or Storage()
     if storage is not None:
         shared = f'{workload.name}-workspace' if storage.shared else ''
         found.append(Disk('workspace', shared, WORKSPACE, storage.claim, retain=storage.retain))
     return found
+
+
+def _keeps_workspace(source: DeploymentOptions | GatewayOptions, found: Sequence[Disk]) -> bool:
+    in_volume = isinstance(source, DeploymentOptions) and keeps_workspace_in_a_volume(source)
+    return in_volume or any(disk.path == WORKSPACE for disk in found)
 
 
 def claim(metadata: Mapping[str, Any], disk: Disk) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jina.core.errors import ConfigError
+from jina.core.scaling import SCALING_METRICS
 from jina.export.disks import Storage
 from jina.export.kubernetes import Autoscale
 
@@ -27,6 +28,7 @@ _TIERS: Final = {
 _GPUS: Final = {'G1': 1, 'G2': 1, 'G3': 2, 'G4': 4}
 _STORAGE: Final = ('ephemeral', 'ebs', 'efs')
 _STORAGE_SIZE: Final = '5G'
+_METRICS: Final = (*SCALING_METRICS, 'cpu', 'memory')
 _AVAILABILITY: Final = ('minAvailable', 'maxUnavailable')
 _DURATION: Final = re.compile(r'(\d+)([smh])')
 _SECONDS: Final = {'s': 1, 'm': 60, 'h': 3600}
@@ -115,10 +117,9 @@ def _autoscale(name: str, wanted: Mapping[str, Any] | None) -> Autoscale | None:
     if not wanted:
         return None
     metric = wanted.get('metric', 'concurrency')
-    if metric not in ('cpu', 'memory'):
+    if metric not in _METRICS:
         raise ConfigError(
-            f'{_SECTION} of {name!r} adds replicas by {metric!r}, which Kubernetes does not know by itself',
-            hint='write metric: cpu with a target in percent or metric: memory with one in MiB, or leave autoscale out',
+            f'{_SECTION} of {name!r} adds replicas by {metric!r}', hint=f'choose one of {", ".join(_METRICS)}'
         )
     return Autoscale(
         minimum=max(1, int(wanted.get('min', 1))),

@@ -13,7 +13,17 @@ from typing import Any, Final, Literal, TypeAlias
 from jina.core.enums import ProtocolType
 from jina.core.environment import log_level
 from jina.core.errors import ConfigError
+from jina.core.scaling import SCALING_METRICS, ScalingMetric
 from jina.export.disks import WORKSPACE, Disk, Storage, claim, disks
+from jina.export.peers import (
+    INDEX_ARGUMENTS,
+    INDEX_VARIABLE,
+    affinity,
+    majority,
+    peer_address,
+    peers_name,
+    service_spec,
+)
 from jina.export.workloads import EXECUTOR_PORT, Platform, Workload, workloads
 from jina.export.yaml_text import to_yaml
 
@@ -37,14 +47,16 @@ class Autoscale:
     Attributes:
         minimum: Least number of replicas.
         maximum: Greatest number.
-        metric: ``cpu`` or ``memory``.
-        target: What a replica should use on average: percent of the CPU that it requests, or mebibytes of memory.
+        metric: ``cpu``, ``memory``, ``concurrency`` or ``rps``. The last two are metrics of the processes themselves: they have
+            ``monitoring`` then, and the cluster needs Prometheus and Prometheus Adapter.
+        target: What a replica should have on average: percent of the CPU that it requests, mebibytes of memory, requests under
+            way, or requests a second.
         scale_down_s: Seconds in which less is needed before replicas go; None leaves that to Kubernetes, which waits for 300.
     """
 
     minimum: int = 1
     maximum: int = 2
-    metric: Literal['cpu', 'memory'] = 'cpu'
+    metric: Literal['cpu', 'memory'] | ScalingMetric = 'cpu'
     target: int = 80
     scale_down_s: int | None = None
 
@@ -109,8 +121,10 @@ def manifests(subject: Any, settings: KubernetesSettings) -> dict[str, list[Mani
     platform = Platform(
         address=lambda name: f'{scheme}{name}.{settings.namespace}.svc:{EXECUTOR_PORT}',
         splits_replicas=False,
+        peer=lambda name, number: peer_address(name, number, settings.namespace),
         takes_ports=False,
         namespace=settings.namespace,
+        observed=frozenset(name for name, rule in settings.autoscale.items() if rule.metric in SCALING_METRICS),
     )
     in_folders = hasattr(subject, 'topology')  # a Flow
     found: dict[str, list[Manifest]] = {}
@@ -179,6 +193,12 @@ def _check_name(name: str) -> None:
 
 def _objects(workload: Workload, settings: KubernetesSettings) -> list[Manifest]:
     objects = [_service(workload, settings), _controller(workload, settings)]
+    if _has_state(workload):
+        name = peers_name(workload.name)
+        _check_name(name)
+        metadata = {**_metadata(workload, settings), 'name': name}
+        spec = service_spec(_selector(workload))
+        objects.append({'apiVersion': 'v1', 'kind': 'Service', 'metadata': metadata, 'spec': spec})
     for disk in _disks(workload, settings):
         if disk.claim:
             metadata = {**_metadata(workload, settings), 'name': disk.claim}
@@ -199,7 +219,8 @@ def _availability(workload: Workload, settings: KubernetesSettings, autoscale: A
     least = workload.replicas if autoscale is None else autoscale.minimum
     given = settings.availability.get(workload.deployment) if _is_own(workload) else None
     if given is None:
-        return {'minAvailable': 1} if settings.disruption_budget and least > 1 else {}
+        kept = majority(least) if _has_state(workload) else 1
+        return {'minAvailable': kept} if settings.disruption_budget and least > 1 else {}
     if set(given) - {'minAvailable', 'maxUnavailable'} or len(given) != 1 or not 0 <= min(given.values()) < least:
         raise ConfigError(
             f'availability of {workload.deployment!r} is {dict(given)!r}, with {least} replicas',
@@ -214,8 +235,18 @@ def _is_own(workload: Workload) -> bool:
     return workload.role != 'head' and workload.name not in around
 
 
+def _has_state(workload: Workload) -> bool:
+    return workload.peer_port is not None
+
+
 def _autoscale(workload: Workload, settings: KubernetesSettings) -> Autoscale | None:
-    return settings.autoscale.get(workload.deployment) if _is_own(workload) else None
+    rule = settings.autoscale.get(workload.deployment) if _is_own(workload) else None
+    if rule is not None and _has_state(workload):
+        raise ConfigError(
+            f'autoscale of {workload.deployment!r} is given, and it is stateful: the majority of a fixed number decides',
+            hint='leave one of both out',
+        )
+    return rule
 
 
 def _annotations(workload: Workload, settings: KubernetesSettings) -> dict[str, str]:
@@ -291,8 +322,11 @@ def _controller(workload: Workload, settings: KubernetesSettings) -> Manifest:
     }
     if _autoscale(workload, settings) is not None:
         del spec['replicas']  # the autoscaler's: a number here would come back each time that the file is applied
+    if _has_state(workload):
+        spec['podManagementPolicy'] = 'Parallel'  # none is ready before a majority is there
+        spec['updateStrategy'] = {'type': 'RollingUpdate'}  # one by one
     if own:
-        spec['serviceName'] = workload.name
+        spec['serviceName'] = peers_name(workload.name) if _has_state(workload) else workload.name
         spec['volumeClaimTemplates'] = [claim({'name': disk.name}, disk) for disk in own]
         if not all(disk.retain for disk in own):
             spec['persistentVolumeClaimRetentionPolicy'] = {'whenDeleted': 'Delete', 'whenScaled': 'Retain'}
@@ -330,6 +364,8 @@ def _pod(workload: Workload, settings: KubernetesSettings, mounted: Sequence[Dis
         security['fsGroup'] = _USER
     if security:
         spec['securityContext'] = security
+    if _has_state(workload):
+        spec['affinity'] = affinity(_selector(workload))
     if shared := [disk for disk in mounted if disk.claim]:
         spec['volumes'] = [{'name': disk.name, 'persistentVolumeClaim': {'claimName': disk.claim}} for disk in shared]
     return spec
@@ -340,13 +376,14 @@ def _container(workload: Workload, settings: KubernetesSettings, mounted: Sequen
     ports = [{'name': _port_name(protocol), 'containerPort': port} for protocol, port in workload.ports.items()]
     if workload.metrics_port is not None:
         ports.append({'name': 'metrics', 'containerPort': workload.metrics_port})
+    if workload.peer_port is not None:
+        ports.append({'name': 'peers', 'containerPort': workload.peer_port})
     container: dict[str, Any] = {
         'name': workload.role if workload.role != 'executor' else 'executor',
         'image': workload.image,
         'imagePullPolicy': 'IfNotPresent',
         'command': list(workload.program),
-        # Kubernetes fills in $(NAME)
-        'args': [argument.replace('$(', '$$(') for argument in workload.arguments],
+        'args': _arguments(workload, mounted),
         'ports': ports,
         'env': _environment(workload, mounted),
         'startupProbe': {**_check(workload), 'periodSeconds': 2, 'failureThreshold': _start_tries(workload)},
@@ -367,6 +404,15 @@ def _container(workload: Workload, settings: KubernetesSettings, mounted: Sequen
     if settings.nonroot:
         container['securityContext'] = {'allowPrivilegeEscalation': False, 'capabilities': {'drop': ['ALL']}}
     return container
+
+
+def _arguments(workload: Workload, mounted: Sequence[Disk]) -> list[str]:
+    given = [argument.replace('$(', '$$(') for argument in workload.arguments]  # Kubernetes fills in $(NAME)
+    if not _has_state(workload):
+        return given
+    # the workspace of an Executor's own YAML would win over the variable, and lie outside of the disk
+    kept = ('--workspace', WORKSPACE) if any(disk.path == WORKSPACE for disk in mounted) else ()
+    return [*given, *INDEX_ARGUMENTS, *kept]
 
 
 def _sleep(seconds: int) -> list[str]:
@@ -400,7 +446,7 @@ def _environment(workload: Workload, mounted: Sequence[Disk]) -> list[dict[str, 
     # the address of the pod tells the processes of one Deployment apart in traces
     place = {'name': 'K8S_POD_NAME', 'valueFrom': {'fieldRef': {'fieldPath': 'metadata.name'}}}
     space = {'name': 'K8S_NAMESPACE_NAME', 'valueFrom': {'fieldRef': {'fieldPath': 'metadata.namespace'}}}
-    return [*plain, *secret, place, space]
+    return [*plain, *secret, place, space, *([INDEX_VARIABLE] if _has_state(workload) else [])]
 
 
 def _check(workload: Workload) -> dict[str, Any]:
@@ -417,9 +463,6 @@ def _start_tries(workload: Workload) -> int:
 
 
 def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscale) -> Manifest:
-    target: dict[str, Any] = {'type': 'Utilization', 'averageUtilization': rule.target}
-    if rule.metric == 'memory':
-        target = {'type': 'AverageValue', 'averageValue': f'{rule.target}Mi'}
     kind = _kind(_disks(workload, settings))
     found: Manifest = {
         'apiVersion': 'autoscaling/v2',
@@ -429,12 +472,23 @@ def _autoscaler(workload: Workload, settings: KubernetesSettings, rule: Autoscal
             'scaleTargetRef': {'apiVersion': 'apps/v1', 'kind': kind, 'name': workload.name},
             'minReplicas': rule.minimum,
             'maxReplicas': rule.maximum,
-            'metrics': [{'type': 'Resource', 'resource': {'name': rule.metric, 'target': target}}],
+            'metrics': [_scaled_by(rule)],
         },
     }
     if rule.scale_down_s is not None:
         found['spec']['behavior'] = {'scaleDown': {'stabilizationWindowSeconds': rule.scale_down_s}}
     return found
+
+
+def _scaled_by(rule: Autoscale) -> dict[str, Any]:
+    """The metric of the autoscaler, and what each pod should have of it."""
+    if rule.metric in ('concurrency', 'rps'):
+        target = {'type': 'AverageValue', 'averageValue': str(rule.target)}
+        return {'type': 'Pods', 'pods': {'metric': {'name': SCALING_METRICS[rule.metric]}, 'target': target}}
+    wanted: dict[str, Any] = {'type': 'Utilization', 'averageUtilization': rule.target}
+    if rule.metric == 'memory':
+        wanted = {'type': 'AverageValue', 'averageValue': f'{rule.target}Mi'}
+    return {'type': 'Resource', 'resource': {'name': rule.metric, 'target': wanted}}
 
 
 def _budget(workload: Workload, settings: KubernetesSettings, availability: Mapping[str, int]) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from jina.core.config import (
     PUBLIC_OPTIONS,
@@ -20,13 +20,22 @@ from jina.core.config import (
 from jina.core.config.protection import API_KEY_VARIABLE
 from jina.core.enums import DockerNetworkMode, PodRoleType, ProtocolType
 from jina.core.environment import gateway_image as gateway_image_of_variable
-from jina.core.errors import ConfigError, ContainerError, NotSupportedError
+from jina.core.errors import ConfigError, ContainerError
 from jina.core.remote_executor import RemoteExecutor
 from jina.core.topology import Node, Topology
 from jina.core.version import __version__
 from jina.export.volumes import keeps_workspace_in_a_volume
 
-__all__ = ['EXECUTOR_PORT', 'METRICS_PORT', 'PEER_PORT', 'Platform', 'Workload', 'gateway_image', 'workloads']
+__all__ = [
+    'EXECUTOR_PORT',
+    'METRICS_PORT',
+    'PEER_PORT',
+    'Platform',
+    'Workload',
+    'gateway_image',
+    'replica_name',
+    'workloads',
+]
 
 EXECUTOR_PORT: Final = 8080
 """Port of every Executor: each has an address of its own."""
@@ -50,6 +59,7 @@ _OF_THE_FRONT: Final = (
 """Options of a Deployment that the gateway in front of its replicas has."""
 _STATELESS: Final = {'stateful': False, **dict.fromkeys(('peer_ports', 'raft_configuration', 'raft_peers'))}
 """What stands around stateful Executors has no state."""
+_Watched = TypeVar('_Watched', DeploymentOptions, GatewayOptions)
 Role: TypeAlias = Literal['gateway', 'head', 'executor']
 
 
@@ -61,13 +71,21 @@ class Platform:
         address: Gives ``host:port`` of a workload from its name; what a gateway or head calls.
         splits_replicas: Replicas are workloads of their own, instead of a number of one.
         namespace: Kubernetes namespace, empty elsewhere.
+        peer: Gives ``host:port`` at which other replicas of a workload reach the one of a number.
         takes_ports: Ports that were given count; elsewhere names lead to containers, and ports are numbered from 8080 on.
+        observed: Names of Deployments, or ``gateway``, that have ``monitoring`` whatever their options say.
     """
 
     address: Callable[[str], str]
     splits_replicas: bool
+    peer: Callable[[str, int], str]
     namespace: str = ''
     takes_ports: bool = True
+    observed: frozenset[str] = frozenset()
+
+    def with_monitoring(self, options: _Watched, name: str) -> _Watched:
+        """Returns options with ``monitoring``, if what has this name is observed here."""
+        return options.model_copy(update={'monitoring': True}) if name in self.observed else options
 
 
 @dataclass(frozen=True)
@@ -157,12 +175,7 @@ def workloads(subject: Any, platform: Platform) -> list[Workload]:
 
 
 def _check_settings(options: DeploymentOptions | GatewayOptions, platform: Platform) -> None:
-    if options.stateful and not platform.splits_replicas:
-        raise NotSupportedError(
-            f'stateful of {options.name} can not be exported to Kubernetes: each replica needs an address and a disk that stay',
-            hint="export to Docker Compose, or run each replica by 'jina executor --stateful' with the same --raft-peers",
-        )
-    if isinstance(options, DeploymentOptions) and options.stateful and not (options.workspace or options.volumes):
+    if options.stateful and platform.splits_replicas and not (options.workspace or options.volumes):
         raise ConfigError(
             f'the replicas of {options.name} would lose their state with their containers', hint='give a workspace'
         )
@@ -186,7 +199,7 @@ def _check_settings(options: DeploymentOptions | GatewayOptions, platform: Platf
 def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
     topology: Topology = flow.topology
     deployments = list(flow.deployments)
-    given: GatewayOptions = flow.gateway_options
+    given: GatewayOptions = platform.with_monitoring(flow.gateway_options, _GATEWAY)
     ports = _ports(given, platform)
     options = given.model_copy(
         update={
@@ -222,6 +235,7 @@ def _of_flow(flow: Any, platform: Platform) -> Iterator[Workload]:
 
 def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public: bool) -> Iterator[Workload]:
     name = options.name or 'executor'
+    options = platform.with_monitoring(options, name)
     if is_public and platform.splits_replicas and options.replicas > 1 and not options.needs_head:
         yield _front(options, platform)
     if options.needs_head:
@@ -236,16 +250,15 @@ def _of_deployment(options: DeploymentOptions, platform: Platform, *, is_public:
     for shard in range(options.shards):
         entry = f'{name}-{shard}' if options.shards > 1 else f'{name}-0' if options.needs_head else name
         own = options.model_copy(update={'shard_id': shard})
+        if options.stateful:
+            peers = [platform.peer(entry, number) for number in range(options.replicas)]
+            own = own.model_copy(update={'raft_peers': peers, 'peer_ports': None})
         alone = is_public and not options.needs_head and not (platform.splits_replicas and options.replicas > 1)
         if not platform.splits_replicas or options.replicas == 1:
             yield _executor(own, platform, entry, is_public=alone, replicas=options.replicas)
             continue
-        names = [f'{entry}-rep-{number}' for number in range(options.replicas)]
-        if options.stateful:
-            peers = {'raft_peers': [f'{one}:{PEER_PORT}' for one in names], 'peer_ports': None}
-            own = own.model_copy(update=peers)
-        for number, replica in enumerate(names):
-            yield _executor(own.model_copy(update={'replica_id': number}), platform, replica)
+        for number in range(options.replicas):
+            yield _executor(own.model_copy(update={'replica_id': number}), platform, replica_name(entry, number))
 
 
 def _executor(
@@ -369,7 +382,17 @@ def _targets(options: DeploymentOptions, platform: Platform, name: str) -> list[
     """Addresses of all replicas behind a name."""
     if not platform.splits_replicas or options.replicas == 1:
         return [platform.address(name)]
-    return [platform.address(f'{name}-rep-{number}') for number in range(options.replicas)]
+    return [platform.address(replica_name(name, number)) for number in range(options.replicas)]
+
+
+def replica_name(name: str, number: int) -> str:
+    """The workload that one replica is, where replicas are workloads of their own.
+
+    Args:
+        name: What all of them are called.
+        number: Number of the replica.
+    """
+    return f'{name}-rep-{number}'
 
 
 def _ports(options: DeploymentOptions | GatewayOptions, platform: Platform) -> dict[ProtocolType, int]:
@@ -380,8 +403,9 @@ def _ports(options: DeploymentOptions | GatewayOptions, platform: Platform) -> d
 
 def _monitoring(options: DeploymentOptions | GatewayOptions) -> dict[str, Any]:
     port = _metrics_port(options)
-    # a process takes the entry of its number
-    return {} if port is None else {'port_monitoring': [port] * (options.replica_id + 1)}
+    # a process takes the entry of its number, and replicas with state have numbers
+    count = options.replicas if options.stateful else options.replica_id + 1
+    return {} if port is None else {'port_monitoring': [port] * count}
 
 
 def _metrics_port(options: DeploymentOptions | GatewayOptions) -> int | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from jina.core.cli.command import Command
 from jina.core.config import ExecutorOptions, GatewayOptions, refuse_container_options
 from jina.core.errors import NotSupportedError
 from jina.core.remote_executor import RemoteExecutor
 from jina.runtime.process import remaining_threads, serve
+
+_LINGER_S: Final = 1.0
+"""Whoever ends a process of its own, a cluster for example, has others in its place, and clients that go on there."""
 
 
 def run_executor(options: ExecutorOptions) -> int:
@@ -52,7 +56,7 @@ def _serve(options: ExecutorOptions | GatewayOptions) -> int:
     uses = options.uses
     if not (isinstance(uses, str) and '\n' not in uses and RemoteExecutor.parse(uses)):  # which is refused as such
         refuse_container_options(options)
-    status = serve(options, on_ready=lambda _: None)
+    status = serve(options, on_ready=lambda _: None, linger_s=_LINGER_S)
     if remaining_threads():
         # Threads that an Executor left behind must not keep a stopped process alive.
         sys.stdout.flush()

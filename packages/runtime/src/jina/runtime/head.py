@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jina.core.config import DeploymentOptions, ExecutorOptions, GatewayOptions, shard_addresses
 from jina.core.enums import PodRoleType
-from jina.core.errors import InputError, MissingDeploymentError
+from jina.core.errors import InputError, MissingDeploymentError, RequestTypeError
 from jina.core.logging.logger import JinaLogger
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest
@@ -117,11 +117,15 @@ class HeadService(GatewayService):
             many: It is a list of requests.
 
         Returns:
-            Gives the metadata behind the response: how many were asked, and how many failed.
+            Gives the metadata behind the response: how many were asked, and how many failed; none behind a refusal of bytes
+            that are no request.
         """
         failures: list[int] = []
         FAILURES.set(failures)
-        request = next(iter(read_many(raw)), None) if many else DataRequest.from_bytes(raw)
+        try:
+            request = next(iter(read_many(raw)), None) if many else DataRequest.from_bytes(raw)
+        except RequestTypeError:  # which answers the request, too
+            return lambda failed: ()
         assert self._shards is not None
         asked = self._shards.count_asked(request.exec_endpoint if request is not None else '')
 

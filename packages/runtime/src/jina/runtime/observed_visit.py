@@ -59,9 +59,7 @@ class Figures:
             reason: measures.counter('jina_refused_requests', 'Requests that were refused', {'reason': reason})
             for reason in get_args(RefusalReason)
         }
-        self.pending = None
-        if not is_worker:
-            self.pending = measures.gauge('jina_number_of_pending_requests', 'Requests under way')
+        self.pending = measures.gauge('jina_number_of_pending_requests', 'Requests under way')
         self.first_item = measures.distribution(
             'jina_stream_first_item_seconds', 'Time from a request for a stream to its first item', unit='s'
         )

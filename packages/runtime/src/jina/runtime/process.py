@@ -55,6 +55,7 @@ class PodServer:
     Args:
         options: Options of an Executor, or of a gateway.
         open_channel: Of a gateway: gives the channel to an address; None, or for None, it is connected as usual.
+        linger_s: Seconds that ``stop`` waits for the end of HTTP connections without a request.
 
     Attributes:
         service: What answers requests; set by ``start``.
@@ -64,8 +65,15 @@ class PodServer:
 
     service: Service
 
-    def __init__(self, options: ExecutorOptions | GatewayOptions, *, open_channel: OpenChannel | None = None) -> None:
+    def __init__(
+        self,
+        options: ExecutorOptions | GatewayOptions,
+        *,
+        open_channel: OpenChannel | None = None,
+        linger_s: float = 0.0,
+    ) -> None:
         self._options = options
+        self._linger_s = linger_s
         self._open_channel = open_channel
         self._observation: Observation | None = None
         self._lag: asyncio.Task[None] | None = None
@@ -376,7 +384,7 @@ class PodServer:
             with _extra('the HTTP server', 'http'):
                 from jina.runtime.http.server import HttpServer  # noqa: PLC0415
             role: Literal['worker', 'gateway'] = 'gateway' if self._balances else 'worker'
-            return HttpServer(
+            server = HttpServer(
                 self._served('http'),
                 self._options,
                 role=role,
@@ -385,6 +393,8 @@ class PodServer:
                 app=app,
                 access=self._protection.access,
             )
+            server.linger_s = self._linger_s
+            return server
         with _extra('the WebSocket server', 'websocket'):
             from jina.runtime.websocket.server import WebSocketServer  # noqa: PLC0415
         return WebSocketServer(
@@ -442,6 +452,7 @@ def serve(
     *,
     on_ready: Callable[[list[PodAddress]], None],
     on_commands: Commands | None = None,
+    linger_s: float = 0.0,
 ) -> int:
     """Runs a pod until SIGTERM or SIGINT, or until an exception of ``exit_on_exceptions``.
 
@@ -452,6 +463,7 @@ def serve(
         options: Options of an Executor, or of a gateway.
         on_ready: Called with the real addresses when all servers listen.
         on_commands: Called before with what takes commands of the parent process, in any thread, see ``PodServer.command``.
+        linger_s: See ``PodServer``.
 
     Returns:
         The exit status for the process.
@@ -467,15 +479,16 @@ def serve(
     _raise_file_limit()
     keep_freed_memory()
     loop = (getattr(options, 'uvicorn_kwargs', None) or {}).get('loop', 'auto')
-    return run(_serve(options, on_ready, on_commands), loop=loop)
+    return run(_serve(options, on_ready, on_commands, linger_s), loop=loop)
 
 
 async def _serve(
     options: ExecutorOptions | GatewayOptions,
     on_ready: Callable[[list[PodAddress]], None],
     on_commands: Commands | None,
+    linger_s: float,
 ) -> int:
-    pod = PodServer(options)
+    pod = PodServer(options, linger_s=linger_s)
     loop = asyncio.get_running_loop()
     force = asyncio.Event()
     pod.on_loaded = lambda: _handle_signals(pod, force)

@@ -1,4 +1,4 @@
-"""A Grafana dashboard and Prometheus alert rules for what Flows and Deployments measure."""
+"""A Grafana dashboard, Prometheus alert rules, and rules of Prometheus Adapter for what Flows and Deployments measure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from jina.telemetry.scaling import adapter_values
 
 __all__ = ['ALERTS', 'ROWS', 'Alert', 'Panel', 'alert_rules', 'export_dashboards', 'expressions', 'grafana_dashboard']
 
 DASHBOARD_FILE: Final = 'grafana-dashboard.json'
 ALERTS_FILE: Final = 'prometheus-alerts.yml'
+ADAPTER_FILE: Final = 'prometheus-adapter.yml'
+_ADAPTER_HEAD: Final = (
+    '# Values for the Helm chart prometheus-adapter: what `autoscale` by concurrency and rps needs in a cluster.\n'
+)
 _WIDTH: Final = 24
 _HEIGHT: Final = 8
 _PER_ROW: Final = 2
@@ -291,7 +296,7 @@ def expressions(*, runtime: str = '.+', interval: str = '1m') -> Iterator[str]:
 
 
 def export_dashboards(outpath: str | os.PathLike[str]) -> list[Path]:
-    """Writes the dashboard and the rules into a folder.
+    """Writes the dashboard, the rules, and values for Prometheus Adapter into a folder.
 
     Args:
         outpath: The folder; it is made if it isn't there.
@@ -301,10 +306,11 @@ def export_dashboards(outpath: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(outpath)
     folder.mkdir(parents=True, exist_ok=True)
-    dashboard, rules = folder / DASHBOARD_FILE, folder / ALERTS_FILE
+    dashboard, rules, adapter = folder / DASHBOARD_FILE, folder / ALERTS_FILE, folder / ADAPTER_FILE
     dashboard.write_text(json.dumps(grafana_dashboard(), indent=2) + '\n')
     rules.write_text(yaml.safe_dump(alert_rules(), sort_keys=False, width=120))
-    return [dashboard, rules]
+    adapter.write_text(_ADAPTER_HEAD + yaml.safe_dump(adapter_values(), sort_keys=False, width=120))
+    return [dashboard, rules, adapter]
 
 
 def _variables() -> list[dict[str, Any]]:

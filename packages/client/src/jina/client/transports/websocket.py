@@ -443,7 +443,8 @@ def closed_error(error: ConnectionClosed, address: PodAddress) -> TransportError
         return ClientError(message, hint='send fewer documents in a request (a smaller request_size)')
     if close.code in (CloseCode.INVALID_DATA, CloseCode.UNSUPPORTED_DATA):
         return ClientError(message, hint='does the server speak the same protocol?')
-    return _LeftError(message) if close.code == CloseCode.SERVICE_RESTART else TransportError(message)
+    has_left = close.code == CloseCode.GOING_AWAY and close.reason.endswith(LEAVING)
+    return _LeftError(message) if has_left or close.code == CloseCode.SERVICE_RESTART else TransportError(message)
 
 
 def _binary(message: str | bytes) -> bytes:

@@ -77,6 +77,8 @@ class HttpServer:
         app: ASGIApp | None = None,
         access: Access | None = None,
     ) -> None:
+        self.linger_s = 0.0
+        """Seconds that ``stop`` waits for the end of connections without a request."""
         self._name = service.name
         self._host = options.host if isinstance(options.host, str) else options.host[0]
         self._port = _port_of(options) if port is None else port
@@ -166,17 +168,18 @@ class HttpServer:
         Args:
             grace: Seconds that connections may take; None or 0 for none.
         """
+        await self._stop(grace, min(self._config.timeout_keep_alive, _LINGER_S))
+
+    async def _linger(self, server: _Server, limit_s: float) -> None:
+        """Ends each connection with its next answer: its client may be sending a request just now."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (grace or 0)
-        if self._server is not None:
-            for listener in self._server.servers:
-                listener.close()
-            self._routes.leaving = True
-            self._announce_end(self._server)
-            until = min(deadline, loop.time() + min(self._config.timeout_keep_alive, _LINGER_S))
-            while self._server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
-                await asyncio.sleep(_LOOK_S)
-        await self.stop(max(0.0, deadline - loop.time()))
+        until = loop.time() + limit_s
+        for listener in server.servers:
+            listener.close()
+        self._routes.leaving = True
+        self._announce_end(server)
+        while server.server_state.connections and loop.time() < until:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(_LOOK_S)
 
     def _announce_end(self, server: _Server) -> None:
         """Says in all answers from now on that the connection ends, also in those to requests under way."""
@@ -193,15 +196,23 @@ class HttpServer:
         Args:
             grace: Seconds that requests in flight may take; None or 0 for none.
         """
+        await self._stop(grace, self.linger_s)
+
+    async def _stop(self, grace: float | None, linger_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (grace or 0)
+        if self._server is not None and grace and linger_s:
+            await self._linger(self._server, min(grace, linger_s))
+        grace = max(0.0, deadline - loop.time())
         await self._application.stop()
         if self._sweeper is not None:
             self._sweeper.stop()
         if self._server is None or self._serving is None:
             return
         # uvicorn takes whole seconds in its type only; it hands the value to asyncio.wait_for.
-        self._config.timeout_graceful_shutdown = grace or 0  # type: ignore[assignment]
+        self._config.timeout_graceful_shutdown = grace  # type: ignore[assignment]
         self._server.should_exit = True
-        await asyncio.wait((self._serving,), timeout=(grace or 0) + 1)
+        await asyncio.wait((self._serving,), timeout=grace + 1)
         if not self._serving.done():
             self._serving.cancel()
             await asyncio.wait((self._serving,))

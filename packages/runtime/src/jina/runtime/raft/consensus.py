@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -106,7 +105,7 @@ class Consensus:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._known: tuple[int, int | None] = (0, None)
-        self._changed = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
         self._may_sync = asyncio.Event()
         self._was_synced = asyncio.Event()
         self._may_apply = asyncio.Event()
@@ -316,20 +315,27 @@ class Consensus:
         call = asyncio.ensure_future(self._peers[leader].submit(kind, command, timeout))
         try:
             while not call.done():
-                changed = asyncio.ensure_future(self._change(None))
-                await asyncio.wait((call, changed), return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+                await asyncio.wait((call, self._next_news()), return_when=asyncio.FIRST_COMPLETED)
                 if not call.done() and self._node.leader not in (None, leader):
                     raise NotLeaderError('there is another leader meanwhile')
             return call.result()
         finally:
             call.cancel()
 
-    async def _change(self, timeout: float | None) -> None:
+    async def _change(self, timeout: float) -> None:
         """Waits for another leader, but not longer."""
-        self._changed.clear()
-        with contextlib.suppress(DeadlineError):
-            await _within(self._changed.wait(), timeout)
+        await asyncio.wait((self._next_news(),), timeout=timeout)
+
+    def _next_news(self) -> asyncio.Future[None]:
+        """Done when there is another leader than now. Who takes it and then looks who leads misses nothing."""
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    def _tell_news(self) -> None:
+        if self._news is not None:
+            self._news.set_result(None)
+            self._news = None
 
     def _send(self, number: int, message: Message) -> None:
         self._run(self._exchange(number, message))
@@ -462,8 +468,10 @@ class Consensus:
             if known[1] is not None and known != self._known:
                 what = 'leads' if known[1] == self._number else f'follows replica {known[1]}'
                 self._logger.debug('%s in term %d', what, known[0])
+            if self._known[1] == self._number != known[1]:  # what waits here might wait for ever
+                self._fail_waiters(NotLeaderError(f'replica {self._number} does not lead any more'))
             self._known = known
-            self._changed.set()
+            self._tell_news()
         deadline = self._node.deadline
         if self._alarm is None or self._alarm_at > deadline or self._alarm.cancelled():
             self._set_alarm(deadline)
@@ -507,8 +515,9 @@ class Consensus:
         if self._alarm is not None:
             self._alarm.cancel()
         self._fail_waiters(ConsensusError(f'replica {self._number} does not take part any more: {error!r}'))
-        for event in (self._was_synced, self._was_applied, self._changed):
+        for event in (self._was_synced, self._was_applied):
             event.set()
+        self._tell_news()
         self.on_fatal(error)
 
     def _fail_waiters(self, error: JinaError) -> None:

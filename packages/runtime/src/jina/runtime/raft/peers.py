@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, Protocol
 
@@ -26,7 +28,16 @@ _CHANNEL: Final = [
     ('grpc.initial_reconnect_backoff_ms', 100),
     ('grpc.min_reconnect_backoff_ms', 100),
     ('grpc.max_reconnect_backoff_ms', 500),
+    # a machine that is gone says nothing; without these TCP waits for it for a quarter of an hour
+    ('grpc.keepalive_time_ms', 5000),
+    ('grpc.keepalive_timeout_ms', 5000),
+    ('grpc.http2.max_pings_without_data', 0),
 ]
+_SERVER: Final = [*_UNLIMITED, ('grpc.so_reuseport', 0), ('grpc.http2.min_ping_interval_without_data_ms', 2500)]
+_RENEW_S: Final = 5.0
+"""A replica that can't be reached for so long may be elsewhere now. gRPC asks for its address again after up to two minutes."""
+_NO_ANSWER: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_UNARY: Final = ('append', 'vote', 'resign', 'submit')
 _SUBMIT: Final = struct.Struct('<B')
 _OUTCOME: Final = struct.Struct('<?q')
 _LOOPBACK: Final = ('127.0.0.1', 'localhost', '::1', '[::1]')
@@ -60,6 +71,17 @@ class Answers(Protocol):
         ...
 
 
+class _Link:
+    """A connection, with the number of calls under way on it."""
+
+    def __init__(self, address: str) -> None:
+        channel: Any = grpc.aio.insecure_channel(address, options=_CHANNEL)
+        self.channel = channel
+        self.unary = {name: channel.unary_unary(f'/{_SERVICE}/{name}') for name in _UNARY}
+        self.install = channel.stream_unary(f'/{_SERVICE}/install')
+        self.calls = 0
+
+
 class Peer:
     """Another replica.
 
@@ -68,13 +90,35 @@ class Peer:
     """
 
     def __init__(self, address: str) -> None:
-        channel: Any = grpc.aio.insecure_channel(address, options=_CHANNEL)
-        self._channel = channel
-        self._append = channel.unary_unary(f'/{_SERVICE}/append')
-        self._vote = channel.unary_unary(f'/{_SERVICE}/vote')
-        self._resign = channel.unary_unary(f'/{_SERVICE}/resign')
-        self._install = channel.stream_unary(f'/{_SERVICE}/install')
-        self._submit = channel.unary_unary(f'/{_SERVICE}/submit')
+        self._address = address
+        self._link = _Link(address)
+        self._reached = time.monotonic()
+
+    async def _call(self, method: str, message: bytes, timeout: float | None) -> bytes:
+        async with self._linked() as link:
+            answer: bytes = await link.unary[method](message, timeout=timeout)
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def _linked(self) -> AsyncIterator[_Link]:
+        """The connection for a call. If the replica has been out of reach for a while, the next call has another one."""
+        link = self._link
+        link.calls += 1
+        try:
+            yield link
+            self._reached = time.monotonic()
+        except grpc.aio.AioRpcError as error:
+            now = time.monotonic()
+            if error.code() not in _NO_ANSWER:
+                self._reached = now
+            elif now > self._reached + _RENEW_S and link is self._link:
+                self._reached = now
+                self._link = _Link(self._address)
+            raise
+        finally:
+            link.calls -= 1
+            if link is not self._link and not link.calls:
+                await link.channel.close()
 
     async def append(self, message: Append) -> AppendReply:
         """Sends entries.
@@ -83,15 +127,15 @@ class Peer:
             grpc.RpcError: There is no answer.
             RequestTypeError: The answer can't be read.
         """
-        return AppendReply.from_bytes(await self._append(message.to_bytes(), timeout=_ANSWER_S))
+        return AppendReply.from_bytes(await self._call('append', message.to_bytes(), _ANSWER_S))
 
     async def vote(self, message: Vote) -> VoteReply:
         """Asks for a vote; raises as ``append``."""
-        return VoteReply.from_bytes(await self._vote(message.to_bytes(), timeout=_ANSWER_S))
+        return VoteReply.from_bytes(await self._call('vote', message.to_bytes(), _ANSWER_S))
 
     async def resign(self, message: Resign) -> None:
         """Asks it to lead; raises as ``append``."""
-        await self._resign(message.to_bytes(), timeout=_ANSWER_S)
+        await self._call('resign', message.to_bytes(), _ANSWER_S)
 
     async def install(self, message: Install, pieces: Iterator[bytes]) -> AppendReply:
         """Sends a snapshot; raises as ``append``.
@@ -106,7 +150,9 @@ class Peer:
             while piece := await asyncio.to_thread(next, pieces, b''):
                 yield piece
 
-        return AppendReply.from_bytes(await self._install(stream(), timeout=_INSTALL_S))
+        async with self._linked() as link:
+            answer = await link.install(stream(), timeout=_INSTALL_S)
+        return AppendReply.from_bytes(answer)
 
     async def submit(self, kind: EntryKind, command: bytes, timeout: float | None) -> tuple[int, bytes]:
         """Has it commit a command as the leader.
@@ -115,7 +161,7 @@ class Peer:
             NotLeaderError: It doesn't lead, or can't be reached.
         """
         try:
-            raw = await self._submit(_SUBMIT.pack(kind) + command, timeout=timeout)
+            raw = await self._call('submit', _SUBMIT.pack(kind) + command, timeout)
         except grpc.RpcError as error:
             raise NotLeaderError(f'the leader does not answer: {error.details()}') from error
         is_done, index = _OUTCOME.unpack_from(raw)
@@ -125,7 +171,7 @@ class Peer:
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._channel.close()
+        await self._link.channel.close()
 
 
 class PeerServer:
@@ -141,7 +187,7 @@ class PeerServer:
         self._address = address
         self._answers = answers
         self._owner = owner
-        self._server = grpc.aio.server(options=[*_UNLIMITED, ('grpc.so_reuseport', 0)])
+        self._server = grpc.aio.server(options=_SERVER)
 
     async def start(self) -> None:
         """Binds the port.

@@ -77,11 +77,15 @@ class Snapshots:
         """
         sync_tree(draft)
         path = self._folder / f'at-{index:020}-{term}'
-        if path.exists():
-            shutil.rmtree(path)
-        draft.rename(path)
-        sync_folder(self._folder)
-        self.latest = Snapshot(index, term, path)
+        self._read.add(path)  # this runs in a thread, and the loop may clean up at any moment
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+            draft.rename(path)
+            sync_folder(self._folder)
+            self.latest = Snapshot(index, term, path)
+        finally:
+            self._read.discard(path)
         return self.latest
 
     def clean(self) -> None:
