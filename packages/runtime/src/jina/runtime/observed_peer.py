@@ -122,12 +122,13 @@ class _Call:
     __slots__ = ('_began', '_figures', '_over', '_size', '_span', 'cancel', 'done', 'metadata')
     done: Done
     """Takes the answer."""
-    cancel: Callable[[], None]
+    cancel: Callable[[], None] | None
     """Ends the work of the replica."""
 
     def __init__(self, peer: ObservedPeer, method: str, size: int, metadata: Metadata) -> None:
         self._figures = peer._figures
         self._over = False
+        self.cancel = None
         self._span: OpenSpan | None = None
         self.metadata = metadata
         """What is sent with it."""
@@ -144,8 +145,10 @@ class _Call:
 
     def abandon(self) -> None:
         """Ends the work; nobody waits for it any more."""
+        cancel = self.cancel
         self.end(None, None)
-        self.cancel()
+        if cancel is not None:
+            cancel()
 
     def end(self, received: int | None, failure: BaseException | None) -> None:
         """Records the outcome, once.
@@ -157,6 +160,7 @@ class _Call:
         if self._over:
             return
         self._over = True
+        self.cancel = None
         figures = self._figures
         if figures is not None:
             if received is None:

@@ -144,7 +144,7 @@ class Visit:
     )
     finish: Finish
     """Takes the serialised response."""
-    cancel: Callable[[], object]
+    cancel: Callable[[], object] | None
     """Ends the work."""
 
     def __init__(
@@ -160,6 +160,7 @@ class Visit:
         self._endpoint = endpoint
         self._size = size
         self._over = False
+        self.cancel = None
         self._waiting = True
         self._span: OpenSpan | None = None
         self.trace = trace
@@ -178,8 +179,9 @@ class Visit:
 
     def abandon(self) -> object:
         """Ends the work; the caller is gone."""
+        cancel = self.cancel
         self.end(None, CANCELLED, count=False)
-        return self.cancel()
+        return None if cancel is None else cancel()
 
     def __call__(self, answer: Payload, failed: bool, error: JinaError | None = None) -> None:
         self.end(None if failed or error is not None else len(answer), '' if error is None else repr(error))
@@ -211,6 +213,7 @@ class Visit:
         if self._over:
             return
         self._over = True
+        self.cancel = None
         figures = self._figures
         if figures is not None:
             if figures.pending is not None:
