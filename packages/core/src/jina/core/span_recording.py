@@ -1,14 +1,15 @@
 """How the spans of requests are recorded at little cost, and what stands for the span of a caller.
 
 A tracer of OpenTelemetry's SDK takes longer to make a span than a small request takes as a whole. One that is a
-``SpanRecorder`` too notes no more than what differs from span to span, and leaves the rest to the time when spans are sent.
+``SpanRecorder`` too is told of a span when it is over, in a row of values that were at hand anyway, and leaves the rest to
+the time when spans are sent.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -21,22 +22,18 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-__all__ = ['PARENT_FORM', 'SPAN_KEY', 'CallerSpan', 'OpenSpan', 'SpanRecorder', 'is_recorded']
+__all__ = ['PARENT_FORM', 'RECORDED', 'SPAN_KEY', 'CallerSpan', 'SpanNote', 'SpanRecorder']
 
 PARENT_FORM: Final = re.compile(r'00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})')
 """The form of a ``traceparent``, as W3C Trace Context says."""
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Where a context of OpenTelemetry keeps its span."""
-_RECORDED: Final = frozenset('13579bdf')
+RECORDED: Final = frozenset('13579bdf')
+"""Last characters of those ``traceparent`` that say that the trace is recorded."""
 
-
-def is_recorded(parent: str) -> bool:
-    """Whether a ``traceparent`` says that the trace is recorded.
-
-    Args:
-        parent: It, in the form of ``PARENT_FORM``.
-    """
-    return parent[-1] in _RECORDED
+SpanNote: TypeAlias = 'tuple[Any, str, str, float, float, str]'
+"""A span that is over: what its recorder made of its form, its own ``traceparent`` and that of its parent (empty if it begins the
+trace), when it began and when it ended in seconds of ``perf_counter``, and what went wrong (empty if nothing did)."""
 
 
 class CallerSpan(NonRecordingSpan):
@@ -58,37 +55,24 @@ class CallerSpan(NonRecordingSpan):
         return f'CallerSpan({self.header!r})'
 
 
-class OpenSpan(Protocol):
-    """A span of a request, from its beginning to its end."""
-
-    def end(self, failure: str = '') -> None:
-        """Ends it.
-
-        Args:
-            failure: What went wrong; empty if nothing did.
-        """
-        ...
-
-
 @runtime_checkable
 class SpanRecorder(Protocol):
     """A tracer that records the spans of requests at little cost. Its sampler follows the caller."""
 
     def form(self, name: str, kind: SpanKind, attributes: Mapping[str, str]) -> Any:
-        """Returns what ``begin`` takes: what all spans of one kind have in common."""
+        """Returns what all spans of one kind have in common, for notes and for ``begin_inside``."""
         ...
 
-    def begin(self, form: Any, parent: str) -> tuple[OpenSpan | None, str]:
-        """Starts a span that nobody can reach but who ends it.
+    def header(self, parent: str) -> str:
+        """Returns the ``traceparent`` of a new span. Its last character is one of ``RECORDED`` if the span is to be recorded.
 
         Args:
-            form: From ``form``.
-            parent: The ``traceparent`` of the caller, in the form of ``PARENT_FORM``; empty to begin a trace.
-
-        Returns:
-            The span, None if it isn't recorded; and the ``traceparent`` for what is called inside of it, which is that of
-            the caller if he doesn't record the trace.
+            parent: That of the caller, who records the trace, in the form of ``PARENT_FORM``; empty to begin a trace.
         """
+        ...
+
+    def keep(self, note: SpanNote) -> object:
+        """Takes a span that is recorded and over."""
         ...
 
     def begin_inside(self, form: Any, context: Context | None) -> tuple[Span | None, Context | None]:

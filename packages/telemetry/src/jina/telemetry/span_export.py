@@ -1,13 +1,15 @@
-"""Sends spans over OTLP/gRPC: those of the SDK as its exporter does, and records of the same kind from a pattern."""
+"""Sends spans over OTLP/gRPC: those of the SDK as its exporter does, and notes of the same kind from a pattern."""
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from jina.core.protobuf_bytes import field
-from jina.telemetry.recording import SpanForm, SpanRecord, wall_clock_ns
+from jina.core.protobuf_bytes import field, field_head
+from jina.core.span_recording import SpanNote
+from jina.telemetry.recording import SpanForm, wall_clock_ns
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -23,21 +25,60 @@ _STATUS: Final = 15
 _MESSAGE: Final = 2
 _CODE_ERROR: Final = b'\x18\x02'
 """Field 3 of a status: STATUS_CODE_ERROR."""
-_TIMES_AND_FLAGS: Final = Struct('<BQBQHI')
-_START: Final = 0x39
-_END: Final = 0x41
-_FLAGS: Final = 0x0185
-"""Field numbers 7, 8 and 16 with the types of their values."""
+_TRACE_ID: Final = b'\x0a\x10'
+_SPAN_ID: Final = b'\x12\x08'
+_PARENT_ID: Final = b'\x22\x08'
+"""Fields 1, 2 and 4 with their lengths."""
+_START: Final = b'\x39'
+_END: Final = b'\x41'
+_FLAGS: Final = b'\x85\x01'
+"""Fields 7, 8 and 16 with the types of their values."""
 _KNOWN_WHETHER_REMOTE: Final = 0x100
 _REMOTE: Final = 0x200
+_HEADER: Final = Struct('x16s8sB')
+"""A ``traceparent`` as bytes: ids and flags."""
+_NO_PARENT: Final = f'{0:052x}'
 _ANY: Final = SpanContext(1, 1, is_remote=False)
 
 
-class SpanExporter(OTLPSpanExporter):
-    """The SDK's exporter, which takes records too.
+class _Layout:
+    """How notes of one form are written that all have a parent, or none: only few of their bytes differ.
 
     Args:
-        resource: The process that the records are of.
+        common: What they have in common, as fields of a span.
+        with_parent: They have a parent.
+        remote: It is in another process.
+    """
+
+    __slots__ = ('_common', '_flags', '_head', '_pack', '_start')
+
+    def __init__(self, common: bytes, *, with_parent: bool, remote: bool) -> None:
+        parent = len(_PARENT_ID) + 8 if with_parent else 0
+        size = len(_TRACE_ID) + 16 + len(_SPAN_ID) + 8 + parent + len(common) + 2 * 9 + len(_FLAGS) + 4
+        self._start = field_head(_SPANS, size)
+        self._head = self._start + _TRACE_ID
+        self._common = common + _START
+        self._flags = _KNOWN_WHETHER_REMOTE | (_REMOTE if remote else 0)
+        ids = f'{len(self._head)}s16s2s8s' + ('2s8s' if with_parent else '0s0s')
+        self._pack = Struct(f'<{ids}{len(self._common)}sQ1sQ2sI').pack
+
+    def write(self, trace: bytes, span: bytes, flags: int, parent: bytes, began: int, ended: int) -> bytes:
+        """Returns a note as a field of the message."""
+        return self._pack(
+            *(self._head, trace, _SPAN_ID, span, _PARENT_ID, parent, self._common),
+            *(began, _END, ended, _FLAGS, flags | self._flags),
+        )
+
+    def without_head(self, written: bytes) -> bytes:
+        """Returns what follows the length of the field, so that more fields can be added."""
+        return written[len(self._start) :]
+
+
+class SpanExporter(OTLPSpanExporter):
+    """The SDK's exporter, which takes notes too.
+
+    Args:
+        resource: The process that the notes are of.
         scope: Name of the tracer that they are attributed to.
         endpoint: Address of the collector; None for what the SDK's variables say.
         insecure: Don't use TLS; None for what the SDK's variables say.
@@ -55,44 +96,43 @@ class SpanExporter(OTLPSpanExporter):
         self._resource: bytes = of_resource.SerializeToString()
 
     def _translate_data(self, data: Sequence[Any]) -> Any:
-        records = [span for span in data if type(span) is SpanRecord]
-        if not records:
+        notes = [span for span in data if type(span) is tuple]
+        if not notes:
             return super()._translate_data(data)
-        message = self._message.FromString(self._encode(records))
-        if len(records) < len(data):
-            message.MergeFrom(super()._translate_data([span for span in data if type(span) is not SpanRecord]))
+        message = self._message.FromString(self._encode(notes))
+        if len(notes) < len(data):
+            message.MergeFrom(super()._translate_data([span for span in data if type(span) is not tuple]))
         return message
 
-    def _encode(self, records: Sequence[SpanRecord]) -> bytes:
+    def _encode(self, notes: Sequence[SpanNote]) -> bytes:
         """Returns a serialised ``ExportTraceServiceRequest``."""
         wall_clock = wall_clock_ns()
-        spans = b''.join(field(_SPANS, self._span(record, wall_clock)) for record in records)
-        return field(_RESOURCE_SPANS, self._resource + field(_SCOPE_SPANS, self._scope + spans))
+        # one step for all ids, which stand at the same places
+        own = unhexlify(''.join([note[1] for note in notes]).replace('-', ''))
+        parents = unhexlify(''.join([note[2] or _NO_PARENT for note in notes]).replace('-', ''))
+        spans = []
+        for (form, _, parent, began, ended, failure), (trace, span, flags), (_, caller, _) in zip(
+            notes, _HEADER.iter_unpack(own), _HEADER.iter_unpack(parents), strict=True
+        ):
+            layouts = form.layouts or self._lay_out(form)
+            layout = layouts[1 if parent else 0]
+            written = layout.write(
+                trace, span, flags, caller, int(began * 1e9) + wall_clock, int(ended * 1e9) + wall_clock
+            )
+            if failure:
+                status = field(_MESSAGE, failure.encode('utf-8', 'replace')) + _CODE_ERROR
+                written = field(_SPANS, layout.without_head(written) + field(_STATUS, status))
+            spans.append(written)
+        return field(_RESOURCE_SPANS, self._resource + field(_SCOPE_SPANS, self._scope + b''.join(spans)))
 
-    def _span(self, record: SpanRecord, wall_clock: int) -> bytes:
-        form = record.form
-        flags = int(record.flags, 16) | _KNOWN_WHETHER_REMOTE
-        ids = f'0a10{record.trace_id}1208{record.span_id}'  # fields 1 and 2 with their lengths
-        if record.parent:
-            ids = f'{ids}2208{record.parent}'  # field 4
-            if form.kind is SpanKind.SERVER:
-                flags |= _REMOTE
-        times = _TIMES_AND_FLAGS.pack(
-            *(_START, int(record.began * 1e9) + wall_clock),
-            *(_END, int(record.ended * 1e9) + wall_clock),
-            *(_FLAGS, flags),
-        )
-        encoded = bytes.fromhex(ids) + (form.encoded or self._encode_form(form)) + times
-        if record.failure:
-            message = record.failure.encode('utf-8', 'replace')
-            encoded += field(_STATUS, field(_MESSAGE, message) + _CODE_ERROR)
-        return encoded
-
-    def _encode_form(self, form: SpanForm) -> bytes:
+    def _lay_out(self, form: SpanForm) -> tuple[_Layout, _Layout]:
+        """Returns how notes of a form without and with a parent are written."""
         pattern = self._pattern(form.name, kind=form.kind, attributes=form.attributes)
         span = pattern.resource_spans[0].scope_spans[0].spans[0]
-        form.encoded = type(span)(name=span.name, kind=span.kind, attributes=span.attributes).SerializeToString()
-        return form.encoded
+        common = type(span)(name=span.name, kind=span.kind, attributes=span.attributes).SerializeToString()
+        first = _Layout(common, with_parent=False, remote=False)
+        form.layouts = layouts = first, _Layout(common, with_parent=True, remote=form.kind is SpanKind.SERVER)
+        return layouts
 
     def _pattern(self, name: str, **facts: Any) -> Any:
         """Returns what the SDK makes of a span."""

@@ -1,0 +1,98 @@
+"""Notes as bytes, beside what the SDK's own encoder makes of the same spans."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import pytest
+from jina.core.span_recording import SpanNote
+from jina.telemetry.recording import SpanForm, wall_clock_ns
+from jina.telemetry.span_export import SpanExporter
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+RESOURCE: Final = Resource({'service.name': 'a/rep-0', 'number': 7})
+SCOPE: Final = 'a/rep-0'
+FORMS: Final = (
+    SpanForm('/jina.JinaRPC/Call', SpanKind.SERVER, {}),
+    SpanForm('process', SpanKind.CLIENT, {'deployment': 'ä' * 100, 'address': '1.2.3.4:5'}),
+    SpanForm('m', SpanKind.INTERNAL, {str(number): 'x' * number for number in range(40)}),
+    SpanForm('', SpanKind.SERVER, {'empty': ''}),
+)
+
+
+@pytest.fixture
+def exporter() -> SpanExporter:
+    return SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
+
+
+def header(rng: random.Random, trace: str, flags: str) -> str:
+    return f'00-{trace}-{rng.getrandbits(64) | 1:016x}-{flags}'
+
+
+def note(rng: random.Random, form: SpanForm) -> SpanNote:
+    trace, flags = f'{rng.getrandbits(128) | 1:032x}', rng.choice(['01', '03'])
+    parent = rng.choice(['', header(rng, trace, flags)])
+    began = rng.uniform(0, 1e6)
+    failure = rng.choice(['', '', 'it broke', 'ü' * 300])
+    return form, header(rng, trace, flags), parent, began, began + rng.random(), failure
+
+
+def as_sdk(note: SpanNote, wall_clock: int) -> ReadableSpan:
+    """The same span as an object of the SDK."""
+    form, own, parent, began, ended, failure = note
+    _, trace, span, flags = own.split('-')
+    context = SpanContext(int(trace, 16), int(span, 16), is_remote=False, trace_flags=TraceFlags(int(flags, 16)))
+    caller = None
+    if parent:
+        caller = SpanContext(int(trace, 16), int(parent[36:52], 16), is_remote=form.kind is SpanKind.SERVER)
+    return ReadableSpan(
+        form.name,
+        context,
+        caller,
+        RESOURCE,
+        form.attributes,
+        kind=form.kind,
+        instrumentation_scope=InstrumentationScope(SCOPE),
+        status=Status(StatusCode.ERROR, failure) if failure else Status(),
+        start_time=int(began * 1e9) + wall_clock,
+        end_time=int(ended * 1e9) + wall_clock,
+    )
+
+
+def comparable(message: Any, notes: list[SpanNote]) -> Any:
+    """A message of the SDK with the flags that newer versions write, those of the trace too, and without empty statuses."""
+    for span, (_, own, *_) in zip(message.resource_spans[0].scope_spans[0].spans, notes, strict=True):
+        span.flags = (span.flags & ~0xFF) | int(own[-2:], 16)
+        if not span.status.ByteSize():
+            span.ClearField('status')
+    return message
+
+
+def test_notes_are_what_the_sdk_would_have_sent(exporter: SpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall_clock = wall_clock_ns()
+    monkeypatch.setattr('jina.telemetry.span_export.wall_clock_ns', lambda: wall_clock)
+    rng = random.Random(7)
+    notes = [note(rng, rng.choice(FORMS)) for _ in range(400)]
+    expected = encode_spans([as_sdk(one, wall_clock) for one in notes])
+    assert exporter._translate_data(notes) == comparable(expected, notes)
+
+
+def test_spans_of_both_kinds_are_one_message(exporter: SpanExporter) -> None:
+    rng = random.Random(8)
+    notes = [note(rng, form) for form in FORMS]
+    mixed = [notes[0], as_sdk(notes[1], 0), notes[2], as_sdk(notes[3], 0)]
+    message = exporter._translate_data(mixed)
+    sent = [span.name for of in message.resource_spans for scope in of.scope_spans for span in scope.spans]
+    assert sorted(sent) == sorted(form.name for form in FORMS)
+
+
+def test_text_that_is_no_unicode_does_not_stop_the_others(exporter: SpanExporter) -> None:
+    rng = random.Random(9)
+    form, own, parent, began, ended, _ = note(rng, FORMS[0])
+    message = exporter._translate_data([(form, own, parent, began, ended, 'lone \ud800'), note(rng, FORMS[0])])
+    assert message.resource_spans[0].scope_spans[0].spans[0].status.message == 'lone ?'
