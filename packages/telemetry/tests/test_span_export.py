@@ -10,10 +10,14 @@ from jina.core.span_recording import SpanNote
 from jina.telemetry.recording import SpanForm, wall_clock_ns
 from jina.telemetry.span_export import SpanExporter
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from .otlp_receiver import Receiver
 
 RESOURCE: Final = Resource({'service.name': 'a/rep-0', 'number': 7})
 SCOPE: Final = 'a/rep-0'
@@ -28,6 +32,10 @@ FORMS: Final = (
 @pytest.fixture
 def exporter() -> SpanExporter:
     return SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
+
+
+def sent(exporter: SpanExporter, spans: list[Any]) -> Any:
+    return ExportTraceServiceRequest.FromString(exporter._translate_data(spans))
 
 
 def header(rng: random.Random, trace: str, flags: str) -> str:
@@ -79,20 +87,45 @@ def test_notes_are_what_the_sdk_would_have_sent(exporter: SpanExporter, monkeypa
     rng = random.Random(7)
     notes = [note(rng, rng.choice(FORMS)) for _ in range(400)]
     expected = encode_spans([as_sdk(one, wall_clock) for one in notes])
-    assert exporter._translate_data(notes) == comparable(expected, notes)
+    assert sent(exporter, notes) == comparable(expected, notes)
 
 
 def test_spans_of_both_kinds_are_one_message(exporter: SpanExporter) -> None:
     rng = random.Random(8)
     notes = [note(rng, form) for form in FORMS]
     mixed = [notes[0], as_sdk(notes[1], 0), notes[2], as_sdk(notes[3], 0)]
-    message = exporter._translate_data(mixed)
-    sent = [span.name for of in message.resource_spans for scope in of.scope_spans for span in scope.spans]
-    assert sorted(sent) == sorted(form.name for form in FORMS)
+    message = sent(exporter, mixed)
+    names = [span.name for of in message.resource_spans for scope in of.scope_spans for span in scope.spans]
+    assert sorted(names) == sorted(form.name for form in FORMS)
 
 
 def test_text_that_is_no_unicode_does_not_stop_the_others(exporter: SpanExporter) -> None:
     rng = random.Random(9)
     form, own, parent, began, ended, _ = note(rng, FORMS[0])
-    message = exporter._translate_data([(form, own, parent, began, ended, 'lone \ud800'), note(rng, FORMS[0])])
+    message = sent(exporter, [(form, own, parent, began, ended, 'lone \ud800'), note(rng, FORMS[0])])
     assert message.resource_spans[0].scope_spans[0].spans[0].status.message == 'lone ?'
+
+
+def test_many_spans_of_any_length_are_several_messages(receiver: Receiver) -> None:
+    rng = random.Random(10)
+    short = [(*note(rng, FORMS[0])[:5], '') for _ in range(1000)]
+    failed = [(*note(rng, FORMS[0])[:5], 'it broke') for _ in range(200)]
+    whole = [as_sdk(note(rng, FORMS[1]), 0) for _ in range(500)]
+    spans = [*short, *failed, *whole]
+    rng.shuffle(spans)
+    exporter = SpanExporter(RESOURCE, SCOPE, endpoint=f'127.0.0.1:{receiver.port}', insecure=True)
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    sizes = [
+        sum(len(scope.spans) for of in message.resource_spans for scope in of.scope_spans)
+        for message in receiver.traces.queue
+    ]
+    assert sizes == [1000, 512, 188]
+
+
+def test_a_collector_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('OTEL_EXPORTER_OTLP_TIMEOUT', '1')
+    rng = random.Random(11)
+    exporter = SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
+    assert exporter.export([note(rng, FORMS[0])] * 600) is SpanExportResult.FAILURE
+    exporter.shutdown()

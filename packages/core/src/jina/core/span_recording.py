@@ -7,7 +7,6 @@ the time when spans are sent.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -22,10 +21,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-__all__ = ['PARENT_FORM', 'RECORDED', 'SPAN_KEY', 'CallerSpan', 'SpanNote', 'SpanRecorder']
+__all__ = ['RECORDED', 'SPAN_KEY', 'CallerSpan', 'SpanNote', 'SpanRecorder']
 
-PARENT_FORM: Final = re.compile(r'00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})')
-"""The form of a ``traceparent``, as W3C Trace Context says."""
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Where a context of OpenTelemetry keeps its span."""
 RECORDED: Final = frozenset('13579bdf')
@@ -40,7 +37,7 @@ class CallerSpan(NonRecordingSpan):
     """The span of a caller, kept as it was sent: hardly anybody looks into it.
 
     Args:
-        header: Its ``traceparent``, in the form of ``PARENT_FORM``.
+        header: Its ``traceparent``, in the form of ``trace_headers.PARENT_FORM``.
     """
 
     def __init__(self, header: str) -> None:
@@ -67,7 +64,7 @@ class SpanRecorder(Protocol):
         """Returns the ``traceparent`` of a new span. Its last character is one of ``RECORDED`` if the span is to be recorded.
 
         Args:
-            parent: That of the caller, who records the trace, in the form of ``PARENT_FORM``; empty to begin a trace.
+            parent: That of the caller, who records the trace, in the form of ``trace_headers.PARENT_FORM``; empty to begin a trace.
         """
         ...
 

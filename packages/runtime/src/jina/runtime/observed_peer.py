@@ -79,7 +79,7 @@ class ObservedPeer(Peer):
             return None
         call = _Call(self._figures, self._usual, len(raw), more)
         call.done = done
-        cancel = super().begin(raw, call, more=call.metadata, timeout=timeout)
+        cancel = self._lane.begin(raw, call, timeout=timeout, metadata=call.metadata)
         if cancel is None:
             return None  # not sent: its span is never ended, and so never seen
         call.cancel = cancel

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from jina.core.span_recording import PARENT_FORM, RECORDED, SPAN_KEY, CallerSpan, SpanRecorder
-from jina.core.trace_headers import PARENT, TRACE_KEYS
+from jina.core.span_recording import RECORDED, SPAN_KEY, CallerSpan, SpanRecorder
+from jina.core.trace_headers import CHECKED_PARENT, PARENT, PARENT_FORM, TRACE_KEYS
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
@@ -30,15 +30,16 @@ _PROPAGATOR: Final = CompositePropagator([TraceContextTextMapPropagator(), W3CBa
 def context_of(trace: Trace) -> Context | None:
     """Returns the context for spans of this trace, None if there is no trace."""
     parent = None
+    checked = False
     for key, value in trace:
         if key == PARENT:
-            parent = value
+            parent, checked = value, key is CHECKED_PARENT
         elif key in _WITH_MORE:
             break
     else:
         if parent is None:
             return None
-        if PARENT_FORM.fullmatch(parent) is not None:
+        if checked or PARENT_FORM.fullmatch(parent) is not None:
             # what most requests have, in a small part of the time that the propagator takes
             return Context({SPAN_KEY: CallerSpan(parent)})
     return _PROPAGATOR.extract({key: value for key, value in trace if key in TRACE_KEYS})
@@ -116,7 +117,7 @@ class _SdkPlace:
         context: Any = context_of(trace) or Context()
         span = self._tracer.start_span(self._name, context=context, kind=self._kind, attributes=self._attributes)
         own = span.get_span_context()
-        added = [(PARENT, f'00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}')]
+        added = [(CHECKED_PARENT, f'00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}')]
         if own.trace_state:
             added.append((_STATE, own.trace_state.to_header()))
         replaced = {key for key, _ in added}
@@ -141,24 +142,24 @@ class _RecorderPlace:
 
     def begin(self, trace: Trace) -> tuple[Any, Trace]:
         """Starts a span, see ``Place``."""
-        parent = ''
+        parent, checked = '', False
         for key, value in trace:
             if key == PARENT:
-                parent = value
+                parent, checked = value, key is CHECKED_PARENT
             elif key == _STATE:
                 return self._sdk.begin(trace)
         if not parent:
             header = self._header('')
-            sent = (*trace, (PARENT, header))
+            sent = (*trace, (CHECKED_PARENT, header))
             return ((header, '') if header[-1] in RECORDED else None), sent
-        if PARENT_FORM.fullmatch(parent) is None:
+        if not checked and PARENT_FORM.fullmatch(parent) is None:
             return self._sdk.begin(trace)
         if parent[-1] not in RECORDED:
             return None, trace
         header = self._header(parent)
         if len(trace) == 1:
-            return (header, parent), ((PARENT, header),)
-        return (header, parent), (*[pair for pair in trace if pair[0] != PARENT], (PARENT, header))
+            return (header, parent), ((CHECKED_PARENT, header),)
+        return (header, parent), (*[pair for pair in trace if pair[0] != PARENT], (CHECKED_PARENT, header))
 
     def end(self, span: Any, began: float, ended: float, failure: str = '') -> None:
         """Ends a span, see ``Place``."""

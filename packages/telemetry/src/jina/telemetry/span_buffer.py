@@ -24,8 +24,10 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 __all__ = ['SpanBuffer']
 
 _LOGGER = logging.getLogger(__name__)
-_MOST: Final = 2048
-_AT_ONCE: Final = 512
+_MOST: Final = 16384
+_AT_ONCE: Final = 2048
+"""Both are higher than those of the SDK. What a request notes is short, and a thread that sends more at once disturbs the
+others less often."""
 _DELAY_MS: Final = 5000
 _LAST_S: Final = 30.0
 

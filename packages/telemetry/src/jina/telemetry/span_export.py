@@ -13,11 +13,15 @@ from jina.telemetry.recording import SpanForm, wall_clock_ns
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
 
 __all__ = ['SpanExporter']
 
+_EXPORT: Final = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+_AT_ONCE: Final = 512
+"""Spans of any length in one message; the SDK's default."""
 _RESOURCE_SPANS: Final = 1
 _SCOPE_SPANS: Final = 2
 _SPANS: Final = 2
@@ -48,30 +52,42 @@ class _Layout:
         common: What they have in common, as fields of a span.
         with_parent: They have a parent.
         remote: It is in another process.
+
+    Attributes:
+        head: What stands before the id of the trace.
+        common: What stands before the times.
+        flags: Those of the span; more come from its trace.
+        pack: Writes a note as a field of the message.
     """
 
-    __slots__ = ('_common', '_flags', '_head', '_pack', '_start')
+    __slots__ = ('_start', 'common', 'flags', 'head', 'pack')
 
     def __init__(self, common: bytes, *, with_parent: bool, remote: bool) -> None:
         parent = len(_PARENT_ID) + 8 if with_parent else 0
         size = len(_TRACE_ID) + 16 + len(_SPAN_ID) + 8 + parent + len(common) + 2 * 9 + len(_FLAGS) + 4
         self._start = field_head(_SPANS, size)
-        self._head = self._start + _TRACE_ID
-        self._common = common + _START
-        self._flags = _KNOWN_WHETHER_REMOTE | (_REMOTE if remote else 0)
-        ids = f'{len(self._head)}s16s2s8s' + ('2s8s' if with_parent else '0s0s')
-        self._pack = Struct(f'<{ids}{len(self._common)}sQ1sQ2sI').pack
-
-    def write(self, trace: bytes, span: bytes, flags: int, parent: bytes, began: int, ended: int) -> bytes:
-        """Returns a note as a field of the message."""
-        return self._pack(
-            *(self._head, trace, _SPAN_ID, span, _PARENT_ID, parent, self._common),
-            *(began, _END, ended, _FLAGS, flags | self._flags),
-        )
+        self.head = self._start + _TRACE_ID
+        self.common = common + _START
+        self.flags = _KNOWN_WHETHER_REMOTE | (_REMOTE if remote else 0)
+        ids = f'{len(self.head)}s16s2s8s' + ('2s8s' if with_parent else '0s0s')
+        self.pack = Struct(f'<{ids}{len(self.common)}sQ1sQ2sI').pack
 
     def without_head(self, written: bytes) -> bytes:
         """Returns what follows the length of the field, so that more fields can be added."""
         return written[len(self._start) :]
+
+
+class _Stub:
+    """Calls a collector with bytes.
+
+    Args:
+        channel: The way to it.
+    """
+
+    def __init__(
+        self, channel: Any
+    ) -> None:  # gRPC's stubs insist on serializers, and without them bytes pass as they are
+        self.Export = channel.unary_unary(_EXPORT)
 
 
 class SpanExporter(OTLPSpanExporter):
@@ -95,14 +111,33 @@ class SpanExporter(OTLPSpanExporter):
         del of_resource.scope_spans[:]
         self._resource: bytes = of_resource.SerializeToString()
 
+    @property
+    def _stub(self) -> Any:
+        """What the SDK's exporter calls the collector with."""
+        return _Stub
+
+    @_stub.setter
+    def _stub(self, given: Any) -> None:
+        """The SDK's own takes messages, not bytes."""
+
+    def export(self, spans: Sequence[Any]) -> SpanExportResult:
+        """Sends spans of the SDK and notes."""
+        if len(spans) <= _AT_ONCE:
+            return super().export(spans)
+        # Notes are short. Other spans, and what is said of failures, have any length, and collectors limit that of a message.
+        short = [span for span in spans if type(span) is tuple and not span[-1]]
+        others = [span for span in spans if type(span) is not tuple or span[-1]]
+        parts = [short, *(others[start : start + _AT_ONCE] for start in range(0, len(others), _AT_ONCE))]
+        results = [super(SpanExporter, self).export(part) for part in parts if part]
+        return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
+
     def _translate_data(self, data: Sequence[Any]) -> Any:
         notes = [span for span in data if type(span) is tuple]
-        if not notes:
-            return super()._translate_data(data)
-        message = self._message.FromString(self._encode(notes))
-        if len(notes) < len(data):
-            message.MergeFrom(super()._translate_data([span for span in data if type(span) is not tuple]))
-        return message
+        encoded = self._encode(notes) if notes else b''
+        if len(notes) < len(data):  # two messages one after the other are one that has what is in both
+            others = super()._translate_data([span for span in data if type(span) is not tuple])
+            encoded += others.SerializeToString()
+        return encoded if isinstance(self._client, _Stub) else self._message.FromString(encoded)
 
     def _encode(self, notes: Sequence[SpanNote]) -> bytes:
         """Returns a serialised ``ExportTraceServiceRequest``."""
@@ -116,9 +151,13 @@ class SpanExporter(OTLPSpanExporter):
         ):
             layouts = form.layouts or self._lay_out(form)
             layout = layouts[1 if parent else 0]
-            written = layout.write(
-                trace, span, flags, caller, int(began * 1e9) + wall_clock, int(ended * 1e9) + wall_clock
+            start, end = int(began * 1e9) + wall_clock, int(ended * 1e9) + wall_clock
+            # fmt: off
+            written = layout.pack(
+                layout.head, trace, _SPAN_ID, span, _PARENT_ID, caller, layout.common,
+                start, _END, end, _FLAGS, flags | layout.flags,
             )
+            # fmt: on
             if failure:
                 status = field(_MESSAGE, failure.encode('utf-8', 'replace')) + _CODE_ERROR
                 written = field(_SPANS, layout.without_head(written) + field(_STATUS, status))
