@@ -1,7 +1,6 @@
-"""A tracer that keeps the spans of requests as a row of values each until they are sent.
+"""A tracer that is told of the spans of requests when they are over, and makes no objects of them.
 
-Everything that the spans of one kind have in common is encoded once. What user code adds to the span of its method, an
-attribute or an event, makes it a span of the SDK, with the same ids.
+What user code adds to the span of its method, an attribute or an event, makes it a span of the SDK, with the same ids.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from random import getrandbits
 from time import perf_counter
 from typing import Any, Final
 
 from jina.core.span_recording import RECORDED, SPAN_KEY, CallerSpan, SpanNote
+from jina.telemetry.span_notes import SpanForm, wall_clock_ns
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,7 +22,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, Tracer
 
-__all__ = ['ChosenIds', 'RecordingTracer', 'SpanForm', 'sampled_below', 'wall_clock_ns']
+__all__ = ['ChosenIds', 'RecordingTracer', 'sampled_below']
 
 _FOLLOWS_CALLERS: Final = re.compile(
     r'ParentBased\{root:(?:(AlwaysOnSampler)|AlwaysOffSampler|TraceIdRatioBased\{([0-9.e-]+)\}),'
@@ -73,27 +72,6 @@ class ChosenIds(RandomIdGenerator):
         """Returns the id of a new span."""
         self._chosen.__dict__.pop('trace_id', None)
         return int(self._chosen.__dict__.pop('span_id', None) or super().generate_span_id())
-
-
-class SpanForm:
-    """What spans have in common that are made at one place.
-
-    Args:
-        name: Their name.
-        kind: Whether they serve or call.
-        attributes: Their attributes.
-
-    Attributes:
-        layouts: How the exporter writes those without and with a parent; empty before the first of them is sent.
-    """
-
-    __slots__ = ('attributes', 'kind', 'layouts', 'name')
-
-    def __init__(self, name: str, kind: SpanKind, attributes: Mapping[str, str]) -> None:
-        self.name = name
-        self.kind = kind
-        self.attributes = dict(attributes)
-        self.layouts: Any = ()
 
 
 class _MethodSpan(Span):
@@ -268,8 +246,3 @@ class RecordingTracer(Tracer):
             attributes=form.attributes,
             start_time=int(began * 1e9) + wall_clock_ns(),
         )
-
-
-def wall_clock_ns() -> int:
-    """Returns what to add to a time of ``perf_counter`` for nanoseconds since 1970."""
-    return time.time_ns() - time.perf_counter_ns()

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 from jina.core.errors import ConfigError
@@ -25,9 +26,9 @@ __all__ = ['SpanBuffer']
 
 _LOGGER = logging.getLogger(__name__)
 _MOST: Final = 16384
-_AT_ONCE: Final = 2048
-"""Both are higher than those of the SDK. What a request notes is short, and a thread that sends more at once disturbs the
-others less often."""
+_AT_ONCE: Final = 1024
+"""Both are higher than those of the SDK. What is noted of a request is short, and a thread that sends more at once disturbs
+the others less often."""
 _DELAY_MS: Final = 5000
 _LAST_S: Final = 30.0
 
@@ -37,6 +38,9 @@ class SpanBuffer(SpanProcessor):
 
     Args:
         exporter: Takes spans of the SDK and what was given to ``keep``.
+
+    Attributes:
+        on_look: Called whenever the thread looks for spans.
 
     Raises:
         ConfigError: A variable of the SDK is no positive number.
@@ -48,6 +52,7 @@ class SpanBuffer(SpanProcessor):
         self._at_once = min(_positive(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, min(_AT_ONCE, self._most)), self._most)
         self._delay_s = _positive(OTEL_BSP_SCHEDULE_DELAY, _DELAY_MS) / 1000
         self._ended = False
+        self.on_look: Callable[[], object] = lambda: None
         self._begin()
         if hasattr(os, 'register_at_fork'):
             begin = weakref.WeakMethod(self._begin_again)
@@ -109,6 +114,7 @@ class SpanBuffer(SpanProcessor):
         while not self._ended:
             early = self._awake.wait(self._delay_s)
             self._awake.clear()
+            self.on_look()
             self._export(everything=not early)
         self._export(everything=True)
 
