@@ -6,15 +6,16 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from jina.core.errors import ConfigError
 from jina.telemetry.span_buffer import SpanBuffer
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.trace import SpanContext, TraceFlags
 
 
 class Exporter:
@@ -31,12 +32,21 @@ class Exporter:
     def export(self, spans: Sequence[Any]) -> None:
         self.reached.set()
         assert self.open.wait(30)
-        self.batches.put(list(spans))
+        self.batches.put([span.name for span in spans])
         if self.error is not None:
             raise self.error
 
     def shutdown(self) -> None:
         self.is_shut = True
+
+
+def end(spans: SpanBuffer, name: object) -> None:
+    """Gives it a span that is over."""
+    spans.on_end(ReadableSpan(str(name), SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1))))
+
+
+def names(numbers: Iterable[int]) -> list[str]:
+    return [str(number) for number in numbers]
 
 
 @pytest.fixture
@@ -61,28 +71,28 @@ def buffer(
 def test_a_batch_is_sent_when_it_is_full(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     with buffer(exporter, monkeypatch) as spans:
         for number in range(6):
-            spans.keep(number)
-        assert exporter.batches.get(timeout=10) == [0, 1, 2, 3]
+            end(spans, number)
+        assert exporter.batches.get(timeout=10) == names(range(4))
         for number in range(6, 8):
-            spans.keep(number)
-        assert exporter.batches.get(timeout=10) == [4, 5, 6, 7]
+            end(spans, number)
+        assert exporter.batches.get(timeout=10) == names(range(4, 8))
     assert exporter.batches.empty() and exporter.is_shut
 
 
 def test_what_waits_is_sent_after_the_delay(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     with buffer(exporter, monkeypatch, delay_ms=10) as spans:
-        spans.keep('a')
+        end(spans, 'a')
         assert exporter.batches.get(timeout=10) == ['a']
 
 
 def test_what_waits_is_sent_on_demand_and_at_the_end(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     with buffer(exporter, monkeypatch) as spans:
-        spans.keep('a')
+        end(spans, 'a')
         assert spans.force_flush()
         assert exporter.batches.get_nowait() == ['a']
-        spans.keep('b')
+        end(spans, 'b')
     assert exporter.batches.get_nowait() == ['b']
-    spans.keep('c')
+    end(spans, 'c')
     assert not spans.force_flush()
     spans.shutdown()
     assert exporter.batches.empty()
@@ -94,13 +104,15 @@ def test_too_many_are_dropped_and_counted(
     with buffer(exporter, monkeypatch) as spans:
         exporter.open.clear()
         for number in range(4):
-            spans.keep(number)
+            end(spans, number)
         assert exporter.reached.wait(10)  # that batch is under way, and eight more may wait
         with caplog.at_level(logging.WARNING):
             for number in range(4, 20):
-                spans.keep(number)
+                end(spans, number)
             exporter.open.set()
-            assert [exporter.batches.get(timeout=10) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+            assert [exporter.batches.get(timeout=10) for _ in range(3)] == [
+                names(range(start, start + 4)) for start in (0, 4, 8)
+            ]
     assert caplog.messages == ['8 spans were dropped: more come than are sent']
 
 
@@ -109,10 +121,10 @@ def test_an_exporter_that_fails_is_asked_again(
 ) -> None:
     exporter.error = ValueError('broken')
     with buffer(exporter, monkeypatch, at_once=1) as spans:
-        spans.keep('a')
+        end(spans, 'a')
         assert exporter.batches.get(timeout=10) == ['a']
         exporter.error = None
-        spans.keep('b')
+        end(spans, 'b')
         assert exporter.batches.get(timeout=10) == ['b']
     assert caplog.messages == ['1 spans were not exported']
 
@@ -120,7 +132,8 @@ def test_an_exporter_that_fails_is_asked_again(
 def test_many_threads_lose_none(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     with buffer(exporter, monkeypatch, most=1_000_000, at_once=100) as spans:
         threads = [
-            threading.Thread(target=lambda name=name: [spans.keep((name, n)) for n in range(5000)]) for name in 'abcd'
+            threading.Thread(target=lambda name=name: [end(spans, f'{name} {n}') for n in range(5000)])
+            for name in 'abcd'
         ]
         for thread in threads:
             thread.start()
@@ -129,7 +142,7 @@ def test_many_threads_lose_none(exporter: Exporter, monkeypatch: pytest.MonkeyPa
     found = [span for _ in range(exporter.batches.qsize()) for span in exporter.batches.get()]
     assert len(found) == 20_000
     for name in 'abcd':
-        assert [number for of, number in found if of == name] == list(range(5000))
+        assert [span for span in found if span[0] == name] == [f'{name} {number}' for number in range(5000)]
 
 
 @pytest.mark.parametrize('sampler', [None, ALWAYS_OFF])
@@ -141,19 +154,19 @@ def test_spans_of_the_sdk_that_are_recorded_come_too(
         provider.add_span_processor(spans)
         provider.get_tracer('a').start_span('one').end()
         assert provider.force_flush()
-    names = [span.name for batch in exporter.batches.queue for span in batch]
+    names = [name for batch in exporter.batches.queue for name in batch]
     assert names == (['one'] if sampler is None else [])
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='this system does not fork')
 def test_a_child_sends_its_own(exporter: Exporter, monkeypatch: pytest.MonkeyPatch) -> None:
     with buffer(exporter, monkeypatch, at_once=2) as spans:
-        spans.keep('parent')
+        end(spans, 'parent')
         receiver, sender = os.pipe()
         child = os.fork()
         if not child:
-            spans.keep('child')
-            spans.keep('child')
+            end(spans, 'child')
+            end(spans, 'child')
             os.write(sender, repr(exporter.batches.get(timeout=10)).encode())
             os._exit(0)
         os.close(sender)

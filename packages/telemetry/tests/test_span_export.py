@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from jina.core.span_recording import SpanNote
 from jina.telemetry.span_export import SpanExporter
-from jina.telemetry.span_notes import SpanForm, SpanWriter, wall_clock_ns
+from jina.telemetry.span_notes import SpanForm, wall_clock_ns, written
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
@@ -34,12 +34,8 @@ def exporter() -> SpanExporter:
     return SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
 
 
-def written(notes: list[SpanNote]) -> list[Any]:
-    kept: list[Any] = []
-    writer = SpanWriter(kept.append)
-    for one in notes:
-        writer.keep(one)
-    return kept
+def all_written(notes: list[SpanNote], wall_clock: int = 0) -> list[Any]:
+    return [written(one, wall_clock) for one in notes]
 
 
 def sent(exporter: SpanExporter, spans: list[Any]) -> Any:
@@ -89,19 +85,18 @@ def comparable(message: Any, notes: list[SpanNote]) -> Any:
     return message
 
 
-def test_notes_are_what_the_sdk_would_have_sent(exporter: SpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_are_what_the_sdk_would_have_sent(exporter: SpanExporter) -> None:
     wall_clock = wall_clock_ns()
-    monkeypatch.setattr('jina.telemetry.span_notes.wall_clock_ns', lambda: wall_clock)
     rng = random.Random(7)
     notes = [note(rng, rng.choice(FORMS)) for _ in range(400)]
     expected = encode_spans([as_sdk(one, wall_clock) for one in notes])
-    assert sent(exporter, written(notes)) == comparable(expected, notes)
+    assert sent(exporter, all_written(notes, wall_clock)) == comparable(expected, notes)
 
 
 def test_spans_of_both_kinds_are_one_message(exporter: SpanExporter) -> None:
     rng = random.Random(8)
     notes = [note(rng, form) for form in FORMS]
-    kept = written(notes)
+    kept = all_written(notes)
     mixed = [kept[0], as_sdk(notes[1], 0), kept[2], as_sdk(notes[3], 0)]
     message = sent(exporter, mixed)
     names = [span.name for of in message.resource_spans for scope in of.scope_spans for span in scope.spans]
@@ -112,14 +107,14 @@ def test_text_that_is_no_unicode_does_not_stop_the_others(exporter: SpanExporter
     rng = random.Random(9)
     form, own, parent, began, ended, _ = note(rng, FORMS[0])
     notes = [(form, own, parent, began, ended, 'lone \ud800'), note(rng, FORMS[0])]
-    message = sent(exporter, written(notes))
+    message = sent(exporter, all_written(notes))
     assert message.resource_spans[0].scope_spans[0].spans[0].status.message == 'lone ?'
 
 
 def test_many_spans_of_any_length_are_several_messages(receiver: Receiver) -> None:
     rng = random.Random(10)
-    short = written([(*note(rng, FORMS[0])[:5], '') for _ in range(1000)])
-    failed = written([(*note(rng, FORMS[0])[:5], 'it broke' * 200) for _ in range(200)])
+    short = all_written([(*note(rng, FORMS[0])[:5], '') for _ in range(1000)])
+    failed = all_written([(*note(rng, FORMS[0])[:5], 'it broke' * 200) for _ in range(200)])
     whole = [as_sdk(note(rng, FORMS[1]), 0) for _ in range(500)]
     spans = [*short, *failed, *whole]
     rng.shuffle(spans)
@@ -137,5 +132,5 @@ def test_a_collector_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('OTEL_EXPORTER_OTLP_TIMEOUT', '1')
     rng = random.Random(11)
     exporter = SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
-    assert exporter.export(written([note(rng, FORMS[0])] * 600)) is SpanExportResult.FAILURE
+    assert exporter.export(all_written([note(rng, FORMS[0])] * 600)) is SpanExportResult.FAILURE
     exporter.shutdown()

@@ -7,10 +7,13 @@ the time when spans are sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
+from opentelemetry import context as current
 from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
@@ -21,7 +24,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-__all__ = ['RECORDED', 'SPAN_KEY', 'CallerSpan', 'SpanNote', 'SpanRecorder']
+__all__ = ['RECORDED', 'SPAN_KEY', 'CallerSpan', 'SpanNote', 'SpanRecorder', 'context_switch']
 
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Where a context of OpenTelemetry keeps its span."""
@@ -83,3 +86,13 @@ class SpanRecorder(Protocol):
             The span, None if it isn't recorded; and the context for what runs inside of it.
         """
         ...
+
+
+def context_switch() -> tuple[Callable[[Context], Any], Callable[[Any], object]]:
+    """Returns what makes a context the current one, and what takes it back: ``attach`` and ``detach`` of OpenTelemetry, or the
+    two steps of the interpreter that they come to where nobody has replaced them."""
+    runtime = getattr(current, '_RUNTIME_CONTEXT', None)
+    variable = getattr(runtime, '_current_context', None)
+    if type(runtime) is ContextVarsRuntimeContext and isinstance(variable, ContextVar):
+        return variable.set, variable.reset
+    return current.attach, current.detach

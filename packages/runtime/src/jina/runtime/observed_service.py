@@ -72,7 +72,11 @@ class ObservedService:
         timeout: float | None = None,
     ) -> Callable[[], object] | None:
         """Starts to answer a serialised request."""
-        endpoint = _endpoint_of(raw, many=many) if self.is_worker else ''
+        endpoint = ''
+        if self.is_worker:
+            # a message in two pieces can't be indexed: then this gives nothing, as for all that is unusual
+            found = None if many else read_endpoint(raw)  # type: ignore[arg-type]
+            endpoint = _endpoint_of(raw, many=many) if found is None else found
         spot = self._serialised[many].get(endpoint) or self._spots.at(self._names[many], endpoint)
         visit = Visit(self._figures, spot, metadata, len(raw))
         visit.finish = finish
@@ -214,8 +218,7 @@ def _endpoint_of(raw: Payload, *, many: bool) -> str:
     """Returns the endpoint of a serialised request, empty if it is none: the service finds that out itself."""
     try:
         if not many:
-            found = read_endpoint(raw)  # type: ignore[arg-type]  # a message in two pieces can't be indexed
-            return DataRequest.from_bytes(raw).exec_endpoint if found is None else found
+            return DataRequest.from_bytes(raw).exec_endpoint
         requests = read_many(raw)
     except JinaError:
         return ''

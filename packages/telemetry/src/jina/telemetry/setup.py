@@ -15,7 +15,6 @@ from jina.telemetry.pushing import MetricsPusher
 from jina.telemetry.recording import ChosenIds, RecordingTracer, sampled_below
 from jina.telemetry.span_buffer import SpanBuffer
 from jina.telemetry.span_export import SpanExporter
-from jina.telemetry.span_notes import SpanWriter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -206,15 +205,13 @@ def _tracing(traces: Collector, resource: Resource, runtime_name: str) -> tuple[
     insecure = True if traces.host else None
     exporter = SpanExporter(resource, runtime_name, endpoint=traces.endpoint, insecure=insecure)
     buffer, ids = SpanBuffer(exporter), ChosenIds()
-    writer = SpanWriter(buffer.keep)
-    buffer.on_look = writer.look_at_the_clock
     provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(buffer)
     tracer = provider.get_tracer(runtime_name)
     below = sampled_below(provider)
     if below is None or not isinstance(tracer, SdkTracer):  # another one if the SDK is disabled
         return provider, tracer
-    return provider, RecordingTracer(tracer, writer.keep, ids, below)
+    return provider, RecordingTracer(tracer, buffer.keep, ids, below)
 
 
 def resource_of(runtime_name: str, variables: Mapping[str, str] | None = None) -> Resource:

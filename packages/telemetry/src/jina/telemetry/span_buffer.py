@@ -10,10 +10,11 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any, Final
 
 from jina.core.errors import ConfigError
+from jina.core.span_recording import SpanNote
+from jina.telemetry.span_notes import wall_clock_ns, written
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.environment_variables import (
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
@@ -37,10 +38,7 @@ class SpanBuffer(SpanProcessor):
     """A thread that sends spans, a batch at a time; it starts at once.
 
     Args:
-        exporter: Takes spans of the SDK and what was given to ``keep``.
-
-    Attributes:
-        on_look: Called whenever the thread looks for spans.
+        exporter: Takes spans of the SDK, and the bytes of others.
 
     Raises:
         ConfigError: A variable of the SDK is no positive number.
@@ -52,14 +50,15 @@ class SpanBuffer(SpanProcessor):
         self._at_once = min(_positive(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, min(_AT_ONCE, self._most)), self._most)
         self._delay_s = _positive(OTEL_BSP_SCHEDULE_DELAY, _DELAY_MS) / 1000
         self._ended = False
-        self.on_look: Callable[[], object] = lambda: None
+        self._kept: list[Any] = []
         self._begin()
         if hasattr(os, 'register_at_fork'):
             begin = weakref.WeakMethod(self._begin_again)
             os.register_at_fork(after_in_child=lambda: None if (found := begin()) is None else found())
 
     def _begin(self) -> None:
-        self._kept: list[Any] = []
+        self._kept.clear()
+        self._wall_clock = wall_clock_ns()
         self._notice_at = self._at_once
         self._lost = 0
         self._exporting = threading.Lock()
@@ -75,13 +74,21 @@ class SpanBuffer(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Takes a span of the SDK that is over."""
         if span.context is not None and span.context.trace_flags.sampled:
-            self.keep(span)
+            self._keep(span)
 
-    def keep(self, span: Any) -> None:
-        """Takes a span that is over."""
+    def keep(self, note: SpanNote) -> None:
+        """Takes a span of a request that is over; its form is a ``SpanForm``.
+
+        It is written at once: now all values are at hand, later the processor would have to fetch them once more.
+        """
         kept = self._kept
-        kept.append(span)  # one step of the interpreter: threads need no lock for it
+        kept.append(written(note, self._wall_clock))
         if len(kept) >= self._notice_at:
+            self._notice()
+
+    def _keep(self, span: ReadableSpan) -> None:
+        self._kept.append(span)  # one step of the interpreter: threads need no lock for it
+        if len(self._kept) >= self._notice_at:
             self._notice()
 
     def _notice(self) -> None:
@@ -114,7 +121,7 @@ class SpanBuffer(SpanProcessor):
         while not self._ended:
             early = self._awake.wait(self._delay_s)
             self._awake.clear()
-            self.on_look()
+            self._wall_clock = wall_clock_ns()  # somebody may have set the clock of the system
             self._export(everything=not early)
         self._export(everything=True)
 

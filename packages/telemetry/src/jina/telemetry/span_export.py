@@ -1,4 +1,4 @@
-"""Sends spans over OTLP/gRPC: those of the SDK as its exporter does, and those that are bytes already."""
+"""Sends spans over OTLP/gRPC: those of the SDK as its exporter does, and those of requests, which are bytes already."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Stub:
 
 
 class SpanExporter(OTLPSpanExporter):
-    """The SDK's exporter, which takes the bytes of a ``SpanWriter`` too.
+    """The SDK's exporter, which takes what ``span_notes.written`` gives too.
 
     Args:
         resource: The process that these are of.

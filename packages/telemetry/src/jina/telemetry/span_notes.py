@@ -1,7 +1,6 @@
 """Spans of requests as the bytes that are sent of them.
 
-They are written as soon as they are over: then all values are at hand, while the processor would have to fetch them once more
-later. All spans of one form have nearly all of their bytes in common.
+All spans of one form have nearly all of their bytes in common.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
 
-__all__ = ['SpanForm', 'SpanWriter', 'wall_clock_ns', 'wrapping']
+__all__ = ['SpanForm', 'wall_clock_ns', 'wrapping', 'written']
 
 _RESOURCE_SPANS: Final = 1
 _SCOPE_SPANS: Final = 2
@@ -98,40 +97,29 @@ class _Layout:
         self.flags = {str(flags): _FLAGS.pack(_FLAGS_TAG, flags | known) for flags in _RECORDED_FLAGS}
         self.pack = Struct(f'<{len(self.head)}s{ids}s{len(self.common)}sQ1sQ{_FLAGS.size}s').pack
 
-    def failed(self, written: bytes, failure: str) -> bytes:
+    def failed(self, span: bytes, failure: str) -> bytes:
         """Returns a span that was written, with what went wrong."""
         status = field(_MESSAGE, failure.encode('utf-8', 'replace')) + _CODE_ERROR
-        return field(_SPANS, written[len(self._start) :] + field(_STATUS, status))
+        return field(_SPANS, span[len(self._start) :] + field(_STATUS, status))
 
 
-class SpanWriter:
-    """Writes spans.
+def written(note: SpanNote, wall_clock: int) -> bytes:
+    """Returns a span that is over as a field of the message.
 
     Args:
-        put: Takes each of them.
+        note: The span; its form is a ``SpanForm``.
+        wall_clock: From ``wall_clock_ns``.
     """
-
-    def __init__(self, put: Callable[[bytes], object]) -> None:
-        self._put = put
-        self._wall_clock = wall_clock_ns()
-
-    def look_at_the_clock(self) -> None:
-        """Learns by how much the clock of the system was set meanwhile; now and then is enough."""
-        self._wall_clock = wall_clock_ns()
-
-    def keep(self, note: SpanNote) -> None:
-        """Takes a span that is over; its form is a ``SpanForm``."""
-        form, header, parent, began, ended, failure = note
-        if parent:
-            layout = form.child
-            ids = unhexlify(f'{header[3:35]}1208{header[36:52]}2208{parent[36:52]}')
-        else:
-            layout = form.first
-            ids = unhexlify(f'{header[3:35]}1208{header[36:52]}')
-        clock = self._wall_clock
-        start, end = int(began * 1e9) + clock, int(ended * 1e9) + clock
-        written = layout.pack(layout.head, ids, layout.common, start, _END, end, layout.flags[header[-1]])
-        self._put(layout.failed(written, failure) if failure else written)
+    form, header, parent, began, ended, failure = note
+    if parent:
+        layout = form.child
+        ids = unhexlify(f'{header[3:35]}1208{header[36:52]}2208{parent[36:52]}')
+    else:
+        layout = form.first
+        ids = unhexlify(f'{header[3:35]}1208{header[36:52]}')
+    start, end = int(began * 1e9) + wall_clock, int(ended * 1e9) + wall_clock
+    span: bytes = layout.pack(layout.head, ids, layout.common, start, _END, end, layout.flags[header[-1]])
+    return layout.failed(span, failure) if failure else span
 
 
 def wrapping(resource: Resource, scope: str) -> Callable[[bytes], bytes]:
