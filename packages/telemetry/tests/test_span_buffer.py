@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from jina.core.errors import ConfigError
 from jina.telemetry.span_buffer import SpanBuffer
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -42,7 +43,8 @@ class Exporter:
 
 def end(spans: SpanBuffer, name: object) -> None:
     """Gives it a span that is over."""
-    spans.on_end(ReadableSpan(str(name), SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1))))
+    context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1))
+    spans.on_end(ReadableSpan(str(name), context, resource=Resource.get_empty()))
 
 
 def names(numbers: Iterable[int]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import grpc
 import pytest
 from jina.core.span_recording import SpanNote
 from jina.telemetry.span_export import SpanExporter
@@ -128,9 +130,12 @@ def test_many_spans_of_any_length_are_several_messages(receiver: Receiver) -> No
     assert sizes == [1000, 512, 188]
 
 
-def test_a_collector_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('OTEL_EXPORTER_OTLP_TIMEOUT', '1')
+def test_a_collector_that_takes_no_traces() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port('127.0.0.1:0')
+    server.start()
     rng = random.Random(11)
-    exporter = SpanExporter(RESOURCE, SCOPE, endpoint='127.0.0.1:9', insecure=True)
+    exporter = SpanExporter(RESOURCE, SCOPE, endpoint=f'127.0.0.1:{port}', insecure=True)
     assert exporter.export(all_written([note(rng, FORMS[0])] * 600)) is SpanExportResult.FAILURE
     exporter.shutdown()
+    server.stop(None)
