@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from jina.core.span_recording import OpenSpan, SpanRecorder
+from jina.core.span_recording import SpanRecorder
 from jina.runtime.trace_context import Spans, Trace, context_of
 from jina.telemetry import Collector, set_up_telemetry
 from opentelemetry import baggage
@@ -38,9 +40,9 @@ class Begin:
         self.kind = kind
         self.monkeypatch = monkeypatch
 
-    def __call__(self, trace: Trace, *, records: bool = True, follows: bool = True) -> tuple[OpenSpan | None, Trace]:
+    def __call__(self, trace: Trace, *, records: bool = True, follows: bool = True) -> tuple[Any, Trace]:
         spans = Spans(tracer_of(self.kind, self.monkeypatch, records=records), follows_callers=follows)
-        return spans.begin(spans.place('work', SpanKind.SERVER), trace)
+        return spans.place('work', SpanKind.SERVER).begin(trace)
 
 
 @pytest.fixture

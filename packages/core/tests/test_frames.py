@@ -22,6 +22,7 @@ from jina.core.frames import (
     encode_error,
     request_prefix,
 )
+from jina.core.trace_headers import CHECKED_PARENT, PARENT_FORM
 
 payloads = st.lists(st.binary(max_size=200), max_size=30)
 
@@ -190,6 +191,9 @@ def test_who_sends_more_than_the_hello_allowed_is_cut_off() -> None:
     [
         f'00-{"4b" * 16}-{"0f" * 8}-01',
         f'00-{"4b" * 16}-{"0f" * 8}-01x',
+        f'00-{"00" * 16}-{"0f" * 8}-01',
+        f'00-{"4b" * 16}-{"00" * 8}-01',
+        f'01-{"4b" * 16}-{"0f" * 8}-01',
         f'00-{"4b" * 16}-{"0f" * 8}-0"',
         '-' * 55,
         '',
@@ -200,4 +204,13 @@ def test_the_place_in_a_trace_is_written_as_all_metadata_are(value: str) -> None
     _, prefix = request_prefix(None, metadata)
     _, alike = request_prefix(None, [*metadata, ('a', 'b')])
     assert json.loads(prefix[4:]) == json.loads(alike[4:])[:1] == [['traceparent', value]]
-    assert decode_request(4, prefix + b'raw')[1:] == (tuple(metadata), b'raw')
+    found, raw = decode_request(4, prefix + b'raw')[1:]
+    assert (found, raw) == (tuple(metadata), b'raw')
+    # nobody looks at it again if it has the form that W3C Trace Context prescribes
+    assert (found[0][0] is CHECKED_PARENT) == (PARENT_FORM.fullmatch(value) is not None)
+
+
+def test_the_place_in_a_trace_stands_behind_the_deadline() -> None:
+    metadata = ((CHECKED_PARENT, f'00-{"4b" * 16}-{"0f" * 8}-01'),)
+    flags, prefix = request_prefix(1.5, metadata)
+    assert decode_request(flags, prefix + b'raw') == (1.5, metadata, b'raw')

@@ -103,3 +103,11 @@ def test_threads_lose_no_row_and_mix_none() -> None:
     over.set()
     reader.join()
     assert (small.read()[0], large.read()[0], rows.value) == ([80_000, 0], [0, 80_000], 80_000)
+
+
+def test_what_one_thread_changes_alone_counts_with_the_rest() -> None:
+    gauge = Measures().gauge('a', 'b')
+    gauge.add(2)
+    gauge.alone += 3
+    gauge.alone -= 1
+    assert gauge.value == 4

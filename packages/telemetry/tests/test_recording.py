@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from time import perf_counter
 
 import pytest
+from jina.core.span_recording import RECORDED as RECORDED_ENDS
 from jina.core.span_recording import SPAN_KEY, CallerSpan, SpanRecorder
 from jina.telemetry import Telemetry, set_up_telemetry
 from opentelemetry.context import Context
@@ -35,11 +36,11 @@ def test_all_of_a_span_arrives(receiver: Receiver) -> None:
         recorder = recorder_of(telemetry)
         server = recorder.form('serve', SpanKind.SERVER, {'jina.endpoint': '/ä'})
         client = recorder.form('call', SpanKind.CLIENT, {})
-        outer, header = recorder.begin(server, RECORDED)
-        inner, _ = recorder.begin(client, header)
-        assert outer is not None and inner is not None
-        inner.end('it broke: ü')
-        outer.end()
+        header = recorder.header(RECORDED)
+        outer = perf_counter()
+        inner = perf_counter()
+        recorder.keep((client, recorder.header(header), header, inner, perf_counter(), 'it broke: ü'))
+        recorder.keep((server, header, RECORDED, outer, perf_counter(), ''))
     ended = time.time_ns()
     (batch,) = receiver.traces.get(timeout=10).resource_spans
     assert attributes(batch.resource)['service.name'] == 'a/rep-0'
@@ -62,10 +63,9 @@ def test_all_of_a_span_arrives(receiver: Receiver) -> None:
 def test_spans_of_both_kinds_arrive_together(receiver: Receiver) -> None:
     with set_up_telemetry('a', traces=receiver.collector) as telemetry:
         recorder = recorder_of(telemetry)
-        span, header = recorder.begin(recorder.form('noted', SpanKind.SERVER, {}), '')
-        assert span is not None
+        header, began = recorder.header(''), perf_counter()
         with telemetry.tracer().start_as_current_span('whole', context=of(header)):
-            span.end()
+            recorder.keep((recorder.form('noted', SpanKind.SERVER, {}), header, '', began, perf_counter(), ''))
     spans = {span.name: span for span in receiver.spans()}
     assert set(spans) == {'noted', 'whole'}
     assert spans['whole'].parent_span_id == spans['noted'].span_id
@@ -131,24 +131,19 @@ def test_a_span_that_is_over_changes_no_more(receiver: Receiver) -> None:
     assert (len(spans['plain'].events), spans['plain'].status.code) == (0, 0)
 
 
-def begun(recorder: SpanRecorder, number: int) -> list[Any]:
-    form = recorder.form('a', SpanKind.SERVER, {})
-    return [recorder.begin(form, '') for _ in range(number)]
-
-
 def test_the_sampler_decides_by_the_id_of_the_trace(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('OTEL_TRACES_SAMPLER', 'parentbased_traceidratio')
     monkeypatch.setenv('OTEL_TRACES_SAMPLER_ARG', '0.25')
     with set_up_telemetry('a', traces=receiver.collector) as telemetry:
         recorder = recorder_of(telemetry)
-        found = begun(recorder, 4000)
-        for span, header in found:
+        headers = [recorder.header('') for _ in range(4000)]
+        for header in headers:
             _, trace, _, flags = header.split('-')
             lower = int(trace[16:], 16)
-            assert (span is not None) == bool(int(flags, 16) & 1) == (lower < (1 << 62))
-        assert 850 < sum(span is not None for span, _ in found) < 1150
-        assert len({header for _, header in found}) == 4000
-        left_out = next(header for span, header in found if span is None)
+            assert (header[-1] in RECORDED_ENDS) == bool(int(flags, 16) & 1) == (lower < (1 << 62))
+        assert 850 < sum(header[-1] in RECORDED_ENDS for header in headers) < 1150
+        assert len(set(headers)) == 4000
+        left_out = next(header for header in headers if header[-1] not in RECORDED_ENDS)
         inside, context = recorder.begin_inside(recorder.form('m', SpanKind.INTERNAL, {}), of(left_out))
         assert inside is None
         with telemetry.tracer().start_as_current_span('own', context=context) as own:

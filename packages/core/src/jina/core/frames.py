@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from jina.core.errors import RequestTypeError
 from jina.core.memory_file import FileId, MappedMessage, open_file
 from jina.core.payloads import Assembly, Payload, Spliced, without_front
-from jina.core.trace_headers import PARENT
+from jina.core.trace_headers import CHECKED_PARENT, PARENT, PARENT_FORM
 from jina.core.wire import MESSAGE_BYTES
 
 __all__ = [
@@ -104,11 +104,12 @@ _LENGTH: Final = Struct('<I')
 _FILE: Final = Struct('<IQQQ')
 """Number of the file in its process, its inode and its size, and where the message goes on in it."""
 _LONGEST_MS: Final = 0xFFFFFFFF
-_PARENT: Final = re.compile(r'[0-9a-f-]{55}')
-_PARENT_BLOCK: Final = re.compile(rb'\[\["traceparent","([0-9a-f-]{55})"\]\]')
 _PARENT_HEAD: Final = _LENGTH.pack(75) + b'[["traceparent","'
 """What stands before the value of a ``traceparent`` that is all the metadata of a request."""
 _PARENT_TAIL: Final = b'"]]'
+_PARENT_BLOCK: Final = re.compile(
+    re.escape(_PARENT_HEAD) + b'(' + PARENT_FORM.pattern.encode() + b')' + re.escape(_PARENT_TAIL)
+)
 
 Record: TypeAlias = 'tuple[int, int, int, Any]'
 """Kind, id, flags, payload. The payload of a record that was cut into chunks is whole again."""
@@ -456,15 +457,9 @@ def _trace_block(metadata: Sequence[tuple[str, str]]) -> bytes:
     if len(metadata) != 1:
         return b''
     ((key, value),) = metadata
-    if key != PARENT or _PARENT.fullmatch(value) is None:
+    if key is not CHECKED_PARENT and (key != PARENT or PARENT_FORM.fullmatch(value) is None):
         return b''
     return _PARENT_HEAD + value.encode() + _PARENT_TAIL
-
-
-def _read_trace(block: bytes) -> tuple[tuple[str, str], ...]:
-    """Reads what ``_trace_block`` wrote; returns nothing if it is something else."""
-    found = _PARENT_BLOCK.fullmatch(block)
-    return () if found is None else ((PARENT, str(found[1], 'ascii')),)
 
 
 @lru_cache(maxsize=1000)
@@ -490,9 +485,12 @@ def decode_request(flags: int, payload: Payload) -> tuple[float | None, Sequence
             timeout = _LENGTH.unpack_from(front)[0] / 1000
             position = _LENGTH.size
         if flags & _METADATA:
+            found = _PARENT_BLOCK.match(front, position)
+            if found is not None:
+                return timeout, ((CHECKED_PARENT, str(found[1], 'ascii')),), without_front(payload, found.end())
             start = position + _LENGTH.size
             position = start + _LENGTH.unpack_from(front, position)[0]
-            metadata = _read_trace(front[start:position]) or _read_metadata(front[start:position])
+            metadata = _read_metadata(front[start:position])
     except Exception as error:
         raise _damaged(f'what stands before a request is unreadable: {error!r}') from error
     return timeout, metadata, without_front(payload, position)

@@ -226,8 +226,9 @@ class _Recorder:
 
     def _traced(self) -> Callable[..., Any]:
         """The same as a ``_Call``, which costs as much again for a context manager or two."""
-        from opentelemetry.context import attach, detach  # noqa: PLC0415 - loaded with the tracer
+        from jina.core.span_recording import context_switch  # noqa: PLC0415 - loaded with the tracer
 
+        attach, detach = context_switch()
         function, name, record, begin, given = self._function, self.name, self.record, self.begin, self._gives_context
         clock, enter, leave = time.perf_counter, current_endpoint.set, current_endpoint.reset
 

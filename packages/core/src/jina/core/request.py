@@ -68,7 +68,7 @@ class Request(ABC):
     """
 
     _proto_class: ClassVar[type[DataRequestProto | SingleDocumentRequestProto]]
-    __slots__ = ('_envelope', '_message', '_parameters', '_received_parameters', '_trace')
+    __slots__ = ('_envelope', '_message', '_parameters', '_received_parameters', 'trace')
 
     def __init__(self, proto: Any = None) -> None:
         if proto is None:
@@ -83,6 +83,8 @@ class Request(ABC):
         self._envelope: Envelope | None = None
         self._parameters: dict[str, Any] | None = None
         self._received_parameters: bytes | None = None
+        self.trace: Sequence[tuple[str, str]] = ()
+        """Trace context that came with the request, as metadata (``traceparent``); it is no part of the message."""
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
@@ -106,16 +108,6 @@ class Request(ABC):
             self._message = self._proto_class.FromString(self._envelope.head)
             self._envelope = None
         return self._message
-
-    @property
-    def trace(self) -> Sequence[tuple[str, str]]:
-        """Trace context that came with the request, as metadata (``traceparent``); it is no part of the message."""
-        # seldom set: requests are made too often to set in each what few of them have
-        return getattr(self, '_trace', ())
-
-    @trace.setter
-    def trace(self, value: Sequence[tuple[str, str]]) -> None:
-        self._trace = value
 
     def to_bytes(self) -> bytes:
         """Serialises the request; documents that were not touched pass through as they came.
@@ -327,6 +319,7 @@ class DataRequest(Request):
         if envelope is not None:
             request = cls.__new__(cls)
             request._message = request._parameters = request._received_parameters = None
+            request.trace = ()
             request._docs = request._document_array_cls = None
             request._envelope = envelope
             request._content = (raw, envelope.data_at)

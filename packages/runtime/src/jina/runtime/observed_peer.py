@@ -10,12 +10,11 @@ import grpc.aio
 from jina.core.lane import Done, LaneError
 from jina.core.measures import BYTES, Ledger, Measures
 from jina.core.payloads import Payload
-from jina.core.span_recording import OpenSpan
 from jina.core.wire import PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC
 from jina.runtime.connections import ConnectionSettings, Peer
 from jina.runtime.group import Metadata
 from jina.runtime.observation import Observation
-from jina.runtime.trace_context import Place, Spans
+from jina.runtime.trace_context import Place
 from opentelemetry.trace import SpanKind
 
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
@@ -44,12 +43,12 @@ class ObservedPeer(Peer):
         observation: Observation,
     ) -> None:
         super().__init__(address, settings, on_return, metadata)
-        self._spans = observation.spans
         self._places: dict[str, Place] = {}
         self._labels = {'deployment': deployment, 'address': self.address}
-        if self._spans is not None:
+        if observation.spans is not None:
             for method in (PROCESS_SINGLE_DATA, PROCESS_DATA, STREAM_DOC):
-                self._places[method] = self._spans.place(method, SpanKind.CLIENT, self._labels)
+                self._places[method] = observation.spans.place(method, SpanKind.CLIENT, self._labels)
+        self._usual = self._places.get(PROCESS_SINGLE_DATA)
         self._measures = observation.measures
         self._figures = None if self._measures is None else _Figures(self._measures, self._labels, self)
         self._open_stream = self.stream_doc
@@ -59,7 +58,8 @@ class ObservedPeer(Peer):
         self, raw: Payload, *, own: Metadata, more: Metadata, timeout: float | None = None, many: bool = False
     ) -> bytes:
         """Sends one request and returns the response."""
-        call = _Call(self, PROCESS_DATA if many else PROCESS_SINGLE_DATA, len(raw), more)
+        place = self._places.get(PROCESS_DATA) if many else self._usual
+        call = _Call(self._figures, place, len(raw), more)
         answer: bytes | None = None
         failure: BaseException | None = None
         try:
@@ -77,17 +77,16 @@ class ObservedPeer(Peer):
         """Sends one request on the fast lane and calls ``done`` later; None if ``process`` has to be awaited."""
         if self._lane.missing:
             return None
-        call = _Call(self, PROCESS_SINGLE_DATA, len(raw), more)
-
+        call = _Call(self._figures, self._usual, len(raw), more)
         call.done = done
-        cancel = super().begin(raw, call, more=call.metadata, timeout=timeout)
+        cancel = self._lane.begin(raw, call, timeout=timeout, metadata=call.metadata)
         if cancel is None:
             return None  # not sent: its span is never ended, and so never seen
         call.cancel = cancel
         return call.abandon
 
     def _stream(self, raw: bytes, *, timeout: float | None, metadata: Metadata) -> _Stream:
-        call = _Call(self, STREAM_DOC, len(raw), metadata)
+        call = _Call(self._figures, self._places.get(STREAM_DOC), len(raw), metadata)
         return _Stream(self._open_stream(raw, timeout=timeout, metadata=call.metadata), call)
 
     async def close(self) -> None:
@@ -119,24 +118,24 @@ class _Figures:
 class _Call:
     """One call under way; calling it finishes one on the fast lane."""
 
-    __slots__ = ('_began', '_figures', '_over', '_size', '_span', 'cancel', 'done', 'metadata')
+    __slots__ = ('_began', '_figures', '_over', '_place', '_size', '_span', 'cancel', 'done', 'metadata')
     done: Done
     """Takes the answer."""
-    cancel: Callable[[], None]
-    """Ends the work of the replica."""
 
-    def __init__(self, peer: ObservedPeer, method: str, size: int, metadata: Metadata) -> None:
-        self._figures = peer._figures
+    def __init__(self, figures: _Figures | None, place: Place | None, size: int, metadata: Metadata) -> None:
+        self._figures = figures
+        self._place = place
+        self._size = size
         self._over = False
-        self._span: OpenSpan | None = None
+        self.cancel: Callable[[], None] | None = None
+        """Ends the work of the replica. It refers to this call: so it goes when the call is over."""
         self.metadata = metadata
         """What is sent with it."""
-        self._began = perf_counter()
-        spans: Spans | None = peer._spans
-        if spans is not None:
-            self._span, sent = spans.begin(peer._places[method], metadata)
+        self._span: Any = None
+        if place is not None:
+            self._span, sent = place.begin(metadata)
             self.metadata = tuple(sent)
-        self._size = size
+        self._began = perf_counter()
 
     def __call__(self, answer: bytes, failure: LaneError | None) -> None:
         self.end(None if failure is not None else len(answer), failure)
@@ -144,8 +143,10 @@ class _Call:
 
     def abandon(self) -> None:
         """Ends the work; nobody waits for it any more."""
+        cancel = self.cancel
         self.end(None, None)
-        self.cancel()
+        if cancel is not None:
+            cancel()
 
     def end(self, received: int | None, failure: BaseException | None) -> None:
         """Records the outcome, once.
@@ -157,14 +158,17 @@ class _Call:
         if self._over:
             return
         self._over = True
+        self.cancel = None
+        ended = perf_counter()
         figures = self._figures
         if figures is not None:
             if received is None:
                 figures.sent.record(self._size)
             else:
-                figures.answered.record((self._size, perf_counter() - self._began, received))
-        if self._span is not None:
-            self._span.end('' if received is not None else repr(failure) if failure else 'cancelled')
+                figures.answered.record((self._size, ended - self._began, received))
+        if self._span is not None and self._place is not None:
+            failed = '' if received is not None else repr(failure) if failure else 'cancelled'
+            self._place.end(self._span, self._began, ended, failed)
 
 
 class _Stream:

@@ -17,7 +17,7 @@ from jina.core.wire import CALL, PROCESS_DATA, PROCESS_SINGLE_DATA, STREAM_DOC, 
 from jina.runtime.answers import read_many
 from jina.runtime.fast_lane import Finish
 from jina.runtime.observation import Observation
-from jina.runtime.observed_visit import CANCELLED, Figures, Places, Visit
+from jina.runtime.observed_visit import CANCELLED, Figures, Spots, Visit
 from jina.runtime.service import Cancel, Finished, RefusalReason, waiting
 from jina.runtime.stream_items import Render, StreamItem, wire_item
 
@@ -41,12 +41,13 @@ class ObservedService:
         self.name: str = service.name
         self._service = service
         self._observation = observation
-        self._places = None if observation.spans is None else Places(observation.spans)
         self._entry = entry
-        self._names = (self._span_name(), self._span_name(many=True))
         self._figures = None
         if observation.measures is not None:
             self._figures = Figures(observation.measures, service, is_worker=self.is_worker)
+        self._spots = Spots(observation.spans, self._figures)
+        self._names = (self._span_name(), self._span_name(many=True))
+        self._serialised = tuple(self._spots.named(name) for name in self._names)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._service, name)
@@ -71,11 +72,16 @@ class ObservedService:
         timeout: float | None = None,
     ) -> Callable[[], object] | None:
         """Starts to answer a serialised request."""
-        endpoint = _endpoint_of(raw, many=many) if self.is_worker else ''
-        visit = Visit(self._figures, self._places, self._names[many], endpoint, metadata, len(raw))
+        endpoint = ''
+        if self.is_worker:
+            # a message in two pieces can't be indexed: then this gives nothing, as for all that is unusual
+            found = None if many else read_endpoint(raw)  # type: ignore[arg-type]
+            endpoint = _endpoint_of(raw, many=many) if found is None else found
+        spot = self._serialised[many].get(endpoint) or self._spots.at(self._names[many], endpoint)
+        visit = Visit(self._figures, spot, metadata, len(raw))
         visit.finish = finish
         cancel = self._service.begin(raw, visit, many=many, metadata=visit.trace, timeout=timeout)
-        if cancel is None:
+        if cancel is None or visit.over:
             return None
         visit.cancel = cancel
         return visit.abandon
@@ -90,7 +96,7 @@ class ObservedService:
             finished(response, error)
 
         cancel = self._service.begin_request(request, done, with_routes=with_routes)
-        if cancel is None:
+        if cancel is None or visit.over:
             return None
         visit.cancel = cancel
         return visit.abandon
@@ -146,7 +152,7 @@ class ObservedService:
         await self._service.close()
 
     def _visit(self, span_name: str, endpoint: str, trace: Sequence[tuple[str, str]], size: int | None = None) -> Visit:
-        return Visit(self._figures, self._places, span_name, endpoint, trace, size)
+        return Visit(self._figures, self._spots.at(span_name, endpoint), trace, size)
 
     def exchanged(self, endpoint: str, received: int, sent: int | None) -> None:
         """Records the sizes of a request and its answer where only the server knows them: JSON.
@@ -212,8 +218,7 @@ def _endpoint_of(raw: Payload, *, many: bool) -> str:
     """Returns the endpoint of a serialised request, empty if it is none: the service finds that out itself."""
     try:
         if not many:
-            found = read_endpoint(raw)  # type: ignore[arg-type]  # a message in two pieces can't be indexed
-            return DataRequest.from_bytes(raw).exec_endpoint if found is None else found
+            return DataRequest.from_bytes(raw).exec_endpoint
         requests = read_many(raw)
     except JinaError:
         return ''

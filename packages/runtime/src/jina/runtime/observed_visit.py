@@ -10,7 +10,6 @@ from jina.core.errors import JinaError
 from jina.core.measures import BYTES, Distribution, Ledger, Measures
 from jina.core.payloads import Payload
 from jina.core.request import DataRequest
-from jina.core.span_recording import OpenSpan
 from jina.runtime.fast_lane import Finish
 from jina.runtime.service import RefusalReason
 from jina.runtime.trace_context import Place, Spans, Trace
@@ -95,25 +94,55 @@ class Figures:
         return Sizes(received, sent, self)
 
 
-class Places:
-    """Where the spans of a service are begun, by their names and endpoints.
+class Spot:
+    """Where the requests to one endpoint are recorded.
 
     Args:
-        spans: Begins them.
+        place: Where their spans are begun; None without traces.
+        sizes: Their sizes; None without metrics.
     """
 
-    def __init__(self, spans: Spans) -> None:
-        self._spans = spans
-        self._places: dict[tuple[str, str], Place] = {}
+    __slots__ = ('place', 'record', 'sizes')
 
-    def begin(self, name: str, endpoint: str, trace: Trace) -> tuple[OpenSpan | None, Trace]:
-        """Starts a span, see ``Spans.begin``."""
-        place = self._places.get((name, endpoint))
-        if place is None:
+    def __init__(self, place: Place | None, sizes: Sizes | None) -> None:
+        self.place = place
+        self.sizes = sizes
+        self.record = None if sizes is None else sizes.answered.record
+
+
+class Spots:
+    """The spots of a service, by the names of spans and by endpoints.
+
+    Args:
+        spans: Begins spans; None without traces.
+        figures: The metrics; None without metrics.
+    """
+
+    def __init__(self, spans: Spans | None, figures: Figures | None) -> None:
+        self._spans = spans
+        self._figures = figures
+        self._kept = 0
+        self._found: dict[str, dict[str, Spot]] = {}
+
+    def named(self, name: str) -> dict[str, Spot]:
+        """Returns those with a name that were asked for so far, by endpoint; it grows."""
+        return self._found.setdefault(name, {})
+
+    def at(self, name: str, endpoint: str) -> Spot:
+        """Returns the one with a name at an endpoint."""
+        known = self._found.get(name)
+        spot = None if known is None else known.get(endpoint)
+        return self._make(name, endpoint) if spot is None else spot
+
+    def _make(self, name: str, endpoint: str) -> Spot:
+        place = None
+        if self._spans is not None:
             place = self._spans.place(name, SpanKind.SERVER, {'jina.endpoint': endpoint} if endpoint else None)
-            if len(self._places) < _KEPT_ENDPOINTS:
-                self._places[name, endpoint] = place
-        return self._spans.begin(place, trace)
+        spot = Spot(place, None if self._figures is None else self._figures.sizes(endpoint))
+        if self._kept < _KEPT_ENDPOINTS:
+            self._kept += 1
+            self.named(name)[endpoint] = spot
+        return spot
 
 
 class Visit:
@@ -121,51 +150,31 @@ class Visit:
 
     Args:
         figures: The metrics; None without metrics.
-        places: Begin its span; None without traces.
-        span_name: Name of its span.
-        endpoint: Its endpoint.
+        spot: Where it is recorded.
         trace: Its metadata.
         size: Its bytes; None if they are recorded elsewhere.
     """
 
-    __slots__ = (
-        '_began',
-        '_endpoint',
-        '_figures',
-        '_over',
-        '_size',
-        '_span',
-        '_waiting',
-        'cancel',
-        'finish',
-        'trace',
-    )
+    __slots__ = ('_began', '_figures', '_size', '_span', '_spot', '_waiting', 'cancel', 'finish', 'over', 'trace')
     finish: Finish
     """Takes the serialised response."""
-    cancel: Callable[[], object]
-    """Ends the work."""
 
-    def __init__(
-        self,
-        figures: Figures | None,
-        places: Places | None,
-        span_name: str,
-        endpoint: str,
-        trace: Trace,
-        size: int | None = None,
-    ) -> None:
+    def __init__(self, figures: Figures | None, spot: Spot, trace: Trace, size: int | None = None) -> None:
         self._figures = figures
-        self._endpoint = endpoint
+        self._spot = spot
         self._size = size
-        self._over = False
         self._waiting = True
-        self._span: OpenSpan | None = None
+        self.over = False
+        """Whether its outcome was recorded."""
+        self.cancel: Callable[[], object] | None = None
+        """Ends the work. It refers to all that belongs to the request, this visit too: so it goes when the request is over."""
         self.trace = trace
         """Metadata for those who are called on its behalf."""
-        if places is not None:
-            self._span, self.trace = places.begin(span_name, endpoint, trace)
+        self._span: Any = None
+        if spot.place is not None:
+            self._span, self.trace = spot.place.begin(trace)
         if figures is not None and figures.pending is not None:
-            figures.pending.add(1)
+            figures.pending.alone += 1
         self._began = perf_counter()
 
     def first_item(self) -> None:
@@ -176,8 +185,9 @@ class Visit:
 
     def abandon(self) -> object:
         """Ends the work; the caller is gone."""
+        cancel = self.cancel
         self.end(None, CANCELLED, count=False)
-        return self.cancel()
+        return None if cancel is None else cancel()
 
     def __call__(self, answer: Payload, failed: bool, error: JinaError | None = None) -> None:
         self.end(None if failed or error is not None else len(answer), '' if error is None else repr(error))
@@ -206,28 +216,30 @@ class Visit:
             failure: What went wrong.
             count: It is a success or a failure; a request that was cancelled is neither.
         """
-        if self._over:
+        if self.over:
             return
-        self._over = True
-        figures = self._figures
+        self.over = True
+        self.cancel = None
+        ended = perf_counter()
+        figures, spot = self._figures, self._spot
         if figures is not None:
             if figures.pending is not None:
-                figures.pending.add(-1)
-            if sent and count and self._size is not None:
-                row = (self._size, perf_counter() - self._began, sent)
-                figures.sizes(self._endpoint).answered.record(row)
+                figures.pending.alone -= 1
+            if sent and count and self._size is not None and spot.record is not None:
+                spot.record((self._size, ended - self._began, sent))
             else:
-                self._record(figures, sent, count=count)
-        if self._span is not None:
-            self._span.end(failure or ('the Executor failed' if sent is None else ''))
+                self._record(figures, sent, ended, count=count)
+        if self._span is not None and spot.place is not None:
+            spot.place.end(self._span, self._began, ended, failure or ('the Executor failed' if sent is None else ''))
 
-    def _record(self, figures: Figures, sent: int | None, *, count: bool) -> None:
+    def _record(self, figures: Figures, sent: int | None, ended: float, *, count: bool) -> None:
         """Records a request of which there isn't everything to record."""
-        if self._size is not None:
-            figures.sizes(self._endpoint).received.record(self._size)
+        sizes = self._spot.sizes
+        if sizes is not None and self._size is not None:
+            sizes.received.record(self._size)
         if sent is not None or figures.is_worker:
-            figures.seconds.record(perf_counter() - self._began)
-        if sent:
-            figures.sizes(self._endpoint).sent.record(sent)
+            figures.seconds.record(ended - self._began)
+        if sizes is not None and sent:
+            sizes.sent.record(sent)
         if count:
             (figures.failed if sent is None else figures.successful).add()

@@ -7,14 +7,14 @@ span that called, ``tracestate`` and ``baggage`` travel with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from jina.core.span_recording import PARENT_FORM, SPAN_KEY, CallerSpan, OpenSpan, SpanRecorder, is_recorded
-from jina.core.trace_headers import PARENT, TRACE_KEYS
+from jina.core.span_recording import RECORDED, SPAN_KEY, CallerSpan, SpanRecorder
+from jina.core.trace_headers import CHECKED_PARENT, PARENT, PARENT_FORM, TRACE_KEYS
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 __all__ = ['Place', 'Spans', 'Trace', 'context_of']
@@ -23,43 +23,53 @@ Trace: TypeAlias = 'Sequence[tuple[str, str]]'
 """Metadata; pairs that don't concern traces may be among them."""
 
 _STATE: Final = 'tracestate'
+_WITH_MORE: Final = (_STATE, 'baggage')
 _PROPAGATOR: Final = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 
 
 def context_of(trace: Trace) -> Context | None:
     """Returns the context for spans of this trace, None if there is no trace."""
     parent = None
+    checked = False
     for key, value in trace:
         if key == PARENT:
-            parent = value
-        elif key in TRACE_KEYS:
+            parent, checked = value, key is CHECKED_PARENT
+        elif key in _WITH_MORE:
             break
     else:
         if parent is None:
             return None
-        if PARENT_FORM.fullmatch(parent) is not None:
+        if checked or PARENT_FORM.fullmatch(parent) is not None:
             # what most requests have, in a small part of the time that the propagator takes
             return Context({SPAN_KEY: CallerSpan(parent)})
     return _PROPAGATOR.extract({key: value for key, value in trace if key in TRACE_KEYS})
 
 
-class Place:
-    """A place in the code where spans are begun, and what they have in common.
+class Place(Protocol):
+    """A place in the code where spans are begun."""
 
-    Args:
-        name: Their name.
-        kind: Whether they serve or call.
-        attributes: What they say about themselves.
-        form: The same for a ``SpanRecorder``.
-    """
+    def begin(self, trace: Trace) -> tuple[Any, Trace]:
+        """Starts a span inside of a trace, or one that begins a trace.
 
-    __slots__ = ('attributes', 'form', 'kind', 'name')
+        Args:
+            trace: The trace, as metadata.
 
-    def __init__(self, name: str, kind: SpanKind, attributes: Mapping[str, str], form: Any) -> None:
-        self.name = name
-        self.kind = kind
-        self.attributes = attributes
-        self.form = form
+        Returns:
+            What ``end`` takes, None if the span isn't recorded; and the metadata for what is called inside of it, which has
+            everything else of ``trace`` too.
+        """
+        ...
+
+    def end(self, span: Any, began: float, ended: float, failure: str = '') -> None:
+        """Ends a span.
+
+        Args:
+            span: What ``begin`` gave.
+            began: When it began, in seconds of ``perf_counter``.
+            ended: When it ended.
+            failure: What went wrong; empty if nothing did.
+        """
+        ...
 
 
 class Spans:
@@ -72,67 +82,89 @@ class Spans:
 
     def __init__(self, tracer: Tracer, *, follows_callers: bool = False) -> None:
         self._tracer = tracer
-        self._recorder = tracer if isinstance(tracer, SpanRecorder) else None
         self._follows_callers = follows_callers
 
     def place(self, name: str, kind: SpanKind, attributes: Mapping[str, str] | None = None) -> Place:
-        """Returns what ``begin`` takes."""
-        given = attributes or {}
-        return Place(name, kind, given, None if self._recorder is None else self._recorder.form(name, kind, given))
+        """Returns where spans are begun that have a name, a kind and attributes in common."""
+        place = _SdkPlace(self._tracer, name, kind, attributes or {}, follows_callers=self._follows_callers)
+        if isinstance(self._tracer, SpanRecorder):
+            return _RecorderPlace(self._tracer, self._tracer.form(name, kind, attributes or {}), place)
+        return place
 
-    def begin(self, place: Place, trace: Trace) -> tuple[OpenSpan | None, Trace]:
-        """Starts a span inside of a trace, or one that begins a trace.
 
-        Args:
-            place: Where.
-            trace: The trace, as metadata.
+class _SdkPlace:
+    """Makes spans of the SDK."""
 
-        Returns:
-            The span, None if it isn't recorded; and the metadata for what is called inside of it, which has everything
-            else of ``trace`` too.
-        """
-        parent = ''
-        plain = True
-        for key, value in trace:
-            if key == PARENT:
-                parent = value
-            elif key == _STATE:
-                plain = False
-        if parent:
-            if PARENT_FORM.fullmatch(parent) is None:
-                plain = False
-            elif self._follows_callers and not is_recorded(parent):
+    def __init__(
+        self, tracer: Tracer, name: str, kind: SpanKind, attributes: Mapping[str, str], *, follows_callers: bool
+    ) -> None:
+        self._tracer = tracer
+        self._name = name
+        self._kind = kind
+        self._attributes = attributes
+        self._follows_callers = follows_callers
+
+    def begin(self, trace: Trace) -> tuple[Any, Trace]:
+        """Starts a span, see ``Place``."""
+        if self._follows_callers:
+            parent = ''
+            for key, value in trace:
+                if key == PARENT:
+                    parent = value
+            if parent and parent[-1] not in RECORDED and PARENT_FORM.fullmatch(parent) is not None:
                 return None, trace
-        if self._recorder is None or not plain:
-            return self._begin_by_sdk(place, trace)
-        span, header = self._recorder.begin(place.form, parent)
-        if len(trace) == (1 if parent else 0):
-            return span, ((PARENT, header),)
-        return span, (*(pair for pair in trace if pair[0] != PARENT), (PARENT, header))
-
-    def _begin_by_sdk(self, place: Place, trace: Trace) -> tuple[OpenSpan | None, Trace]:
         # An empty context, not the current one: what runs on the event loop at this moment is another request.
         context: Any = context_of(trace) or Context()
-        span = self._tracer.start_span(place.name, context=context, kind=place.kind, attributes=place.attributes)
+        span = self._tracer.start_span(self._name, context=context, kind=self._kind, attributes=self._attributes)
         own = span.get_span_context()
-        added = [(PARENT, f'00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}')]
+        added = [(CHECKED_PARENT, f'00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}')]
         if own.trace_state:
             added.append((_STATE, own.trace_state.to_header()))
         replaced = {key for key, _ in added}
         others = [pair for pair in trace if pair[0] not in replaced]
-        return (_SdkSpan(span) if span.is_recording() else None), (*others, *added)
+        return (span if span.is_recording() else None), (*others, *added)
 
-
-class _SdkSpan:
-    """A span of the SDK."""
-
-    __slots__ = ('_span',)
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-
-    def end(self, failure: str = '') -> None:
-        """Ends it."""
+    def end(self, span: Any, began: float, ended: float, failure: str = '') -> None:
+        """Ends a span, see ``Place``."""
         if failure:
-            self._span.set_status(Status(StatusCode.ERROR, failure))
-        self._span.end()
+            span.set_status(Status(StatusCode.ERROR, failure))
+        span.end()
+
+
+class _RecorderPlace:
+    """Notes spans as a pair of texts: the ``traceparent`` of the span and that of its parent."""
+
+    def __init__(self, recorder: SpanRecorder, form: Any, sdk: _SdkPlace) -> None:
+        self._form = form
+        self._header = recorder.header
+        self._keep = recorder.keep
+        self._sdk = sdk
+
+    def begin(self, trace: Trace) -> tuple[Any, Trace]:
+        """Starts a span, see ``Place``."""
+        parent, checked = '', False
+        for key, value in trace:
+            if key == PARENT:
+                parent, checked = value, key is CHECKED_PARENT
+            elif key == _STATE:
+                return self._sdk.begin(trace)
+        if not parent:
+            header = self._header('')
+            sent = (*trace, (CHECKED_PARENT, header))
+            return ((header, '') if header[-1] in RECORDED else None), sent
+        if not checked and PARENT_FORM.fullmatch(parent) is None:
+            return self._sdk.begin(trace)
+        if parent[-1] not in RECORDED:
+            return None, trace
+        header = self._header(parent)
+        if len(trace) == 1:
+            return (header, parent), ((CHECKED_PARENT, header),)
+        return (header, parent), (*[pair for pair in trace if pair[0] != PARENT], (CHECKED_PARENT, header))
+
+    def end(self, span: Any, began: float, ended: float, failure: str = '') -> None:
+        """Ends a span, see ``Place``."""
+        if type(span) is tuple:
+            header, parent = span
+            self._keep((self._form, header, parent, began, ended, failure))
+        else:
+            self._sdk.end(span, began, ended, failure)

@@ -1,7 +1,6 @@
-"""A tracer that keeps the spans of requests as a few values each until they are sent.
+"""A tracer that is told of the spans of requests when they are over, and makes no objects of them.
 
-Everything that the spans of one kind have in common is encoded once. What user code adds to the span of its method, an
-attribute or an event, makes it a span of the SDK, with the same ids.
+What user code adds to the span of its method, an attribute or an event, makes it a span of the SDK, with the same ids.
 """
 
 from __future__ import annotations
@@ -9,22 +8,21 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import getrandbits
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any, Final
 
-from jina.core.span_recording import SPAN_KEY, CallerSpan, is_recorded
+from jina.core.span_recording import RECORDED, SPAN_KEY, CallerSpan, SpanNote
+from jina.telemetry.span_notes import SpanForm, wall_clock_ns
 from opentelemetry.context import Context, get_current
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Tracer as SdkTracer
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, Tracer
 
-__all__ = ['ChosenIds', 'RecordingTracer', 'SpanForm', 'SpanRecord', 'sampled_below']
+__all__ = ['ChosenIds', 'RecordingTracer', 'sampled_below']
 
 _FOLLOWS_CALLERS: Final = re.compile(
     r'ParentBased\{root:(?:(AlwaysOnSampler)|AlwaysOffSampler|TraceIdRatioBased\{([0-9.e-]+)\}),'
@@ -76,84 +74,33 @@ class ChosenIds(RandomIdGenerator):
         return int(self._chosen.__dict__.pop('span_id', None) or super().generate_span_id())
 
 
-class SpanForm:
-    """What spans have in common that are made at one place.
-
-    Args:
-        name: Their name.
-        kind: Whether they serve or call.
-        attributes: Their attributes.
-
-    Attributes:
-        encoded: All of this in a message of OTLP; empty before the first of them is sent.
-    """
-
-    __slots__ = ('attributes', 'encoded', 'kind', 'name')
-
-    def __init__(self, name: str, kind: SpanKind, attributes: Mapping[str, str]) -> None:
-        self.name = name
-        self.kind = kind
-        self.attributes = dict(attributes)
-        self.encoded = b''
-
-
-class SpanRecord:
-    """A span, as little of it as can be: ids as they travel, and times of the clock that only runs forward.
-
-    Args:
-        tracer: Gets it when it is over.
-        form: What it has in common with others.
-        trace_id: The id of its trace, in hexadecimal.
-        span_id: Its own.
-        parent: That of its parent; empty if it begins the trace.
-        flags: Its flags.
-    """
-
-    __slots__ = ('began', 'ended', 'failure', 'flags', 'form', 'parent', 'span_id', 'trace_id', 'tracer')
-    context: Final = SimpleNamespace(trace_flags=SimpleNamespace(sampled=True))
-    """What a span processor of the SDK asks for."""
-
-    def __init__(
-        self, tracer: RecordingTracer, form: SpanForm, trace_id: str, span_id: str, parent: str, flags: str
-    ) -> None:
-        self.tracer = tracer
-        self.form = form
-        self.trace_id = trace_id
-        self.span_id = span_id
-        self.parent = parent
-        self.flags = flags
-        self.failure = ''
-        self.ended = 0.0
-        self.began = perf_counter()
-
-    def end(self, failure: str = '') -> None:
-        """Ends it.
-
-        Args:
-            failure: What went wrong; empty if nothing did.
-        """
-        self.ended = perf_counter()
-        self.failure = failure
-        self.tracer.keep(self)
-
-
 class _MethodSpan(Span):
-    """The span that the code of a method finds: a record, until somebody adds something to it.
+    """The span that the code of a method finds: a note when it is over, unless somebody adds something to it.
 
     Args:
-        record: What it begins as.
+        tracer: Gets the note.
+        form: What it has in common with others.
+        header: Its ``traceparent``.
+        parent: That of its parent; empty if it begins the trace.
     """
 
-    def __init__(self, record: SpanRecord) -> None:
-        self._record = record
+    def __init__(self, tracer: RecordingTracer, form: SpanForm, header: str, parent: str) -> None:
+        self._tracer = tracer
+        self._form = form
+        self._header = header
+        self._parent = parent
+        self._ended = False
         self._full: Span | None = None
+        self._began = perf_counter()
 
     @property
     def _sdk(self) -> Span:
         """The same as a span of the SDK, which takes over."""
         if self._full is None:
-            record = self._record
-            self._full = NonRecordingSpan(self.get_span_context()) if record.ended else record.tracer.complete(record)
+            if self._ended:
+                self._full = NonRecordingSpan(self.get_span_context())
+            else:
+                self._full = self._tracer.complete(self._form, self._header, self._parent, self._began)
         return self._full
 
     def __getattr__(self, name: str) -> Any:
@@ -161,20 +108,20 @@ class _MethodSpan(Span):
 
     def get_span_context(self) -> SpanContext:
         """Its ids and flags."""
-        record = self._record
-        flags = TraceFlags(int(record.flags, 16))
-        return SpanContext(int(record.trace_id, 16), int(record.span_id, 16), is_remote=False, trace_flags=flags)
+        trace, span, flags = (int(part, 16) for part in self._header.split('-')[1:])
+        return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(flags))
 
     def is_recording(self) -> bool:
         """Whether it isn't over."""
-        return not self._record.ended if self._full is None else self._full.is_recording()
+        return not self._ended if self._full is None else self._full.is_recording()
 
     def end(self, end_time: int | None = None) -> None:
         """Ends it, now or at a time in nanoseconds."""
         if self._full is not None or end_time is not None:
             self._sdk.end(end_time)
-        elif not self._record.ended:
-            self._record.end()
+        elif not self._ended:
+            self._ended = True
+            self._tracer.keep((self._form, self._header, self._parent, self._began, perf_counter(), ''))
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Sets several attributes."""
@@ -212,19 +159,21 @@ class RecordingTracer(Tracer):
 
     Args:
         tracer: Makes spans of the SDK.
-        processor: Takes spans that are over.
+        keep: Takes spans that are over.
         ids: Gives the ids of spans of the SDK.
         below: From ``sampled_below``.
+
+    Attributes:
+        keep: As it was given.
     """
 
-    def __init__(self, tracer: SdkTracer, processor: SpanProcessor, ids: ChosenIds, below: int) -> None:
+    def __init__(self, tracer: SdkTracer, keep: Callable[[SpanNote], object], ids: ChosenIds, below: int) -> None:
         self._tracer = tracer
         self._ids = ids
         self._below = below
         self._upper = f'00-{getrandbits(64) or 1:016x}'
         self._unrecorded = f'-{getrandbits(64) or 1:016x}-02'
-        self.keep: Any = processor.on_end
-        """Takes a span that is over."""
+        self.keep = keep
 
     def start_span(self, *arguments: Any, **named: Any) -> Span:
         """Starts a span of the SDK; takes what its tracers take."""
@@ -238,28 +187,20 @@ class RecordingTracer(Tracer):
         """Returns what all spans of one kind have in common."""
         return SpanForm(name, kind, attributes)
 
-    def begin(self, form: SpanForm, parent: str) -> tuple[SpanRecord | None, str]:
-        """Starts a span that nobody can reach but who ends it.
+    def header(self, parent: str) -> str:
+        """Returns the ``traceparent`` of a new span. Its last character is one of ``RECORDED`` if the span is to be recorded.
 
         Args:
-            form: From ``form``.
-            parent: The ``traceparent`` of the caller; empty to begin a trace.
-
-        Returns:
-            The span, None if it isn't recorded; and the ``traceparent`` for what is called inside of it.
+            parent: That of the caller, who records the trace; empty to begin a trace.
         """
         if parent:
-            if not is_recorded(parent):
-                return None, parent
-            trace_id, caller, flags = parent[3:35], parent[36:52], '03' if parent[-1] in _RANDOM else '01'
-        else:
-            lower = getrandbits(64) or 1
-            if lower >= self._below:
-                # Nobody is ever shown this span: its own id needs not be another one each time.
-                return None, f'{self._upper}{lower:016x}{self._unrecorded}'
-            trace_id, caller, flags = f'{getrandbits(64):016x}{lower:016x}', '', '03'
-        span_id = f'{getrandbits(64) or 1:016x}'
-        return SpanRecord(self, form, trace_id, span_id, caller, flags), f'00-{trace_id}-{span_id}-{flags}'
+            flags = '03' if parent[-1] in _RANDOM else '01'
+            return f'{parent[:36]}{getrandbits(64) or 1:016x}-{flags}'
+        lower = getrandbits(64) or 1
+        if lower >= self._below:
+            # Nobody is ever shown this span: its own id needs not be another one each time.
+            return f'{self._upper}{lower:016x}{self._unrecorded}'
+        return f'00-{getrandbits(64):016x}{lower:016x}-{getrandbits(64) or 1:016x}-03'
 
     def begin_inside(self, form: SpanForm, context: Context | None) -> tuple[Span | None, Context | None]:
         """Starts a span inside of which code of users runs.
@@ -273,34 +214,35 @@ class RecordingTracer(Tracer):
         """
         given = get_current() if context is None else context
         outer = given.get(SPAN_KEY)
+        own: CallerSpan | _MethodSpan
         if type(outer) is CallerSpan:
             parent = outer.header
-            if not is_recorded(parent):
+            if parent[-1] not in RECORDED:
                 return None, given
-        elif outer is None:
-            parent = ''
-        else:
-            span = self._tracer.start_span(form.name, context=given, kind=form.kind, attributes=form.attributes)
-            return span, Context({**given, SPAN_KEY: span})
-        record, header = self.begin(form, parent)
-        own = CallerSpan(header) if record is None else _MethodSpan(record)
-        return (None if record is None else own), Context({**given, SPAN_KEY: own})
+            span = _MethodSpan(self, form, self.header(parent), parent)
+            return span, Context({SPAN_KEY: span} if len(given) == 1 else {**given, SPAN_KEY: span})
+        if outer is not None:
+            full = self._tracer.start_span(form.name, context=given, kind=form.kind, attributes=form.attributes)
+            return full, Context({**given, SPAN_KEY: full})
+        header = self.header('')
+        own = _MethodSpan(self, form, header, '') if header[-1] in RECORDED else CallerSpan(header)
+        return (own if type(own) is _MethodSpan else None), Context({**given, SPAN_KEY: own})
 
-    def complete(self, record: SpanRecord) -> Span:
-        """Returns a span of the SDK that stands for a record from now on."""
-        caller = Context()
-        if record.parent:
-            caller = Context({SPAN_KEY: CallerSpan(f'00-{record.trace_id}-{record.parent}-{record.flags}')})
-        self._ids.choose(int(record.trace_id, 16), int(record.span_id, 16))
+    def complete(self, form: SpanForm, header: str, parent: str, began: float) -> Span:
+        """Returns a span of the SDK that stands from now on for one that would have become a note.
+
+        Args:
+            form: What it has in common with others.
+            header: Its ``traceparent``.
+            parent: That of its parent; empty if it begins the trace.
+            began: When it began, in seconds of ``perf_counter``.
+        """
+        caller = Context({SPAN_KEY: CallerSpan(parent)}) if parent else Context()
+        self._ids.choose(int(header[3:35], 16), int(header[36:52], 16))
         return self._tracer.start_span(
-            record.form.name,
+            form.name,
             context=caller,
-            kind=record.form.kind,
-            attributes=record.form.attributes,
-            start_time=int(record.began * 1e9) + wall_clock_ns(),
+            kind=form.kind,
+            attributes=form.attributes,
+            start_time=int(began * 1e9) + wall_clock_ns(),
         )
-
-
-def wall_clock_ns() -> int:
-    """Returns what to add to a time of ``perf_counter`` for nanoseconds since 1970."""
-    return time.time_ns() - time.perf_counter_ns()

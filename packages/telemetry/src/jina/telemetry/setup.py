@@ -13,6 +13,7 @@ from jina.telemetry.measured import MeasuredMetrics
 from jina.telemetry.prometheus import PrometheusServer
 from jina.telemetry.pushing import MetricsPusher
 from jina.telemetry.recording import ChosenIds, RecordingTracer, sampled_below
+from jina.telemetry.span_buffer import SpanBuffer
 from jina.telemetry.span_export import SpanExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter, NoOpMeter
@@ -22,7 +23,6 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased
 from opentelemetry.trace import NoOpTracer, Tracer
 
@@ -204,14 +204,14 @@ def _tracing(traces: Collector, resource: Resource, runtime_name: str) -> tuple[
     # our exporters never speak TLS to a collector that is given by host and port, as documented
     insecure = True if traces.host else None
     exporter = SpanExporter(resource, runtime_name, endpoint=traces.endpoint, insecure=insecure)
-    processor, ids = BatchSpanProcessor(exporter), ChosenIds()
+    buffer, ids = SpanBuffer(exporter), ChosenIds()
     provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=ids)
-    provider.add_span_processor(processor)
+    provider.add_span_processor(buffer)
     tracer = provider.get_tracer(runtime_name)
     below = sampled_below(provider)
     if below is None or not isinstance(tracer, SdkTracer):  # another one if the SDK is disabled
         return provider, tracer
-    return provider, RecordingTracer(tracer, processor, ids, below)
+    return provider, RecordingTracer(tracer, buffer.keep, ids, below)
 
 
 def resource_of(runtime_name: str, variables: Mapping[str, str] | None = None) -> Resource:
