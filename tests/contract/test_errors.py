@@ -11,8 +11,12 @@ from tests.support.distributions import ROOT, module_names
 
 PAGE = (ROOT / 'docs' / 'reference' / 'errors.md').read_text()
 INTERNAL = {
+    'Aborted': 'ends the handler of a gRPC call whose status is sent already',
     'BodyError': 'the HTTP server turns it into a response with status 422 before anyone sees it',
+    'CallFault': 'the HTTP/2 server turns it into the status of one call',
     'ClientGone': 'ends the work for an HTTP client that has gone away; nobody is left to see it',
+    'ConnectionFault': 'the HTTP/2 server turns it into a GOAWAY for a client that breaks the rules',
+    'HpackError': 'the HTTP/2 server turns it into a GOAWAY, as a connection with unreadable headers is over',
     'LaneError': 'the fast lane turns it into a transport error, or into a call without the lane',
     'LaneLeftError': 'makes the client send the request to who takes the place of the server',
     'LaneMissingError': 'makes a peer without the fast lane be served by plain calls',

@@ -9,9 +9,12 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from jina.runtime.http2.server import Http2Server
+from jina.runtime.http2.settings import Settings
 
 Serve = Any
 WINDOW = 1 << 18
+LIMIT = 1 << 31
 
 
 async def test_unary_calls_by_callback_and_by_coroutine(serve: Serve) -> None:
@@ -242,7 +245,10 @@ async def test_stop_cancels_what_takes_longer(serve: Serve, grace: float | None)
 
 
 async def test_no_call_fails_while_a_server_of_a_shared_port_leaves(serve: Serve) -> None:
-    first, asked, stop = await serve(), 0, False
+    first = await serve(shares_port=True)
+    second = Http2Server(Settings(receive=LIMIT, send=LIMIT, shares_port=True))
+    second.add_generic_rpc_handlers((first.methods.handler(),))
+    asked, enough, stop = 0, asyncio.Event(), False
 
     async def ask(channel: grpc.aio.Channel) -> None:
         nonlocal asked
@@ -250,16 +256,19 @@ async def test_no_call_fails_while_a_server_of_a_shared_port_leaves(serve: Serve
         while not stop:
             assert await call(b'x') == b'x'
             asked += 1
+            if asked > 1000:
+                enough.set()
 
-    second = await serve()
-    async with first.channel() as one, second.channel() as other:
-        askers = [asyncio.ensure_future(ask(other)) for _ in range(4)]
+    async with first.channel() as one, first.channel() as other:
+        askers = [asyncio.ensure_future(ask(channel)) for channel in (one, other) for _ in range(8)]
         assert await one.unary_unary('/test.Service/Direct')(b'x') == b'x'
+        assert second.add_insecure_port('127.0.0.1', first.port) == first.port
+        await second.start()
         await first.server.stop(5)
-        while asked < 200:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(enough.wait(), 20)
         stop = True
         await asyncio.gather(*askers)
+    await second.stop(1)
 
 
 async def test_a_synchronous_client_of_another_thread(serve: Serve) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hpack import Decoder, Encoder
 from hypothesis import given
@@ -42,10 +44,8 @@ def test_lengths_of_several_bytes(size: int) -> None:
 
 @given(st.binary(max_size=200))
 def test_nonsense_is_an_error_and_nothing_else(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(HpackError):
         HeaderDecoder().decode(raw)
-    except HpackError:
-        pass
 
 
 def test_the_examples_of_the_standard() -> None:

@@ -89,7 +89,7 @@ class Client:
         """h2 takes nothing more after a GOAWAY, even one that only says to begin no further calls."""
         raw, rest = self.rest + data, b''
         while len(raw) >= frame.HEAD_BYTES:
-            high, low, kind, flags, number = frame.HEAD.unpack_from(raw)
+            high, low, kind, _, _ = frame.HEAD.unpack_from(raw)
             end = frame.HEAD_BYTES + (high << 8 | low)
             if len(raw) < end:
                 break
