@@ -44,14 +44,14 @@ async def test_metadata_in_both_directions(serve: Serve) -> None:
     async with serving.channel() as channel:
         call = channel.unary_unary('/test.Service/Echo')(b'x', metadata=sent)
         await call
-        trailing = dict(await call.trailing_metadata())
+        trailing = dict(list(await call.trailing_metadata()))
         got = serving.methods.metadata
         assert sorted(str(one) for one in got if one[0].startswith('x-')) == sorted(str(one) for one in sent)
         assert trailing['raw-bin'] == b'\x00\xff'
         assert trailing['peer'].startswith('ipv4:127.0.0.1:')
         call = channel.unary_unary('/test.Service/Direct')(b'tell', metadata=sent)
         assert await call == b'tell'
-        assert dict(await call.trailing_metadata())['told'] == 'yes'
+        assert dict(list(await call.trailing_metadata()))['told'] == 'yes'
         assert ('x-raw-bin', b'\x00\x01\xff') in serving.methods.metadata
 
 
