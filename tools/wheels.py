@@ -35,7 +35,10 @@ TEST_TOOLS = (
 TEST_TOOLS_OF = {
     'export': ('jsonschema>=4.20', 'kubernetes-validate>=1.34'),  # check what it writes
     'telemetry': ('opentelemetry-proto>=1.30',),  # the receiver that its tests run
-    'runtime': ('aiohttp>=3.10', 'h2>=4.1'),  # the HTTP client, and the other implementation of HTTP/2, that its tests use
+    'runtime': (
+        'aiohttp>=3.10',
+        'h2>=4.1',
+    ),  # the HTTP client, and the other implementation of HTTP/2, that its tests use
     'orchestrate': (  # its tests serve HTTP and WebSocket, and draw Flows
         'jina-runtime[http,websocket]',
         'jina-client[http,websocket]',

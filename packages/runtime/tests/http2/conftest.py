@@ -156,7 +156,7 @@ async def serve() -> AsyncIterator[Serve]:
             server = Http2Server(Settings(**{'receive': LIMIT, 'send': LIMIT, **settings}))
             methods = Methods()
             server.add_generic_rpc_handlers((methods.handler(),))
-            port = server.add_insecure_port('127.0.0.1', 0)
+            port = server.add_insecure_port('127.0.0.1', 0, 'test')
             await server.start()
             stack.push_async_callback(server.stop, None)
             return Serving(server, methods, port)

@@ -4,6 +4,7 @@ import gzip
 import zlib
 
 import pytest
+from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 from jina.core.payloads import HUGE
@@ -51,21 +52,21 @@ def test_compressed_messages(encoding: str, pack: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ('raw', 'encoding', 'code', 'message'),
+    ('raw', 'encoding', 'status', 'message'),
     [
-        (framed(b'x', 2), 'gzip', 13, 'begins with 2'),
-        (framed(b'x', 1), 'identity', 13, 'none is named'),
-        (framed(b'x', 1), 'br', 12, "not 'br'"),
-        (framed(b'nonsense', 1), 'gzip', 13, 'cannot be decompressed'),
-        (framed(gzip.compress(b'a' * 99)[:-9], 1), 'gzip', 13, 'ends too early'),
-        (framed(gzip.compress(b'a' * 5000), 1), 'gzip', 8, 'larger than max'),
-        (framed(b'x' * 1001), 'gzip', 8, r'larger than max \(1001 vs. 1000\)'),
+        (framed(b'x', 2), 'gzip', StatusCode.INTERNAL, 'begins with 2'),
+        (framed(b'x', 1), 'identity', StatusCode.INTERNAL, 'none is named'),
+        (framed(b'x', 1), 'br', StatusCode.UNIMPLEMENTED, "not 'br'"),
+        (framed(b'nonsense', 1), 'gzip', StatusCode.INTERNAL, 'cannot be decompressed'),
+        (framed(gzip.compress(b'a' * 99)[:-9], 1), 'gzip', StatusCode.INTERNAL, 'ends too early'),
+        (framed(gzip.compress(b'a' * 5000), 1), 'gzip', StatusCode.RESOURCE_EXHAUSTED, 'larger than max'),
+        (framed(b'x' * 1001), 'gzip', StatusCode.RESOURCE_EXHAUSTED, r'larger than max \(1001 vs. 1000\)'),
     ],
 )
-def test_says_what_is_wrong(raw: bytes, encoding: str, code: int, message: str) -> None:
+def test_says_what_is_wrong(raw: bytes, encoding: str, status: StatusCode, message: str) -> None:
     with pytest.raises(CallFault, match=message) as caught:
         feed(MessageReader(1000, encoding), raw, [])
-    assert caught.value.code == code
+    assert caught.value.status is status
 
 
 def test_a_message_too_long_is_refused_by_its_length_alone() -> None:

@@ -385,6 +385,15 @@ async def test_connections_that_are_old_or_idle_are_ended(serve: Serve, connect:
     assert client.is_told
 
 
+async def test_who_only_sends_pings_is_idle(serve: Serve, connect: Any) -> None:
+    client = await connect(await serve(idle_s=0.3))
+    assert (await client.outcome(client.ask(b'x')))[1] == b'x'
+    while not client.is_told:
+        client.http.ping(b'12345678')
+        client.flush()
+        await client.until(PingAckReceived)
+
+
 async def test_a_call_that_comes_before_the_client_knows_of_the_end_is_served(serve: Serve, connect: Any) -> None:
     serving = await serve()
     client = await connect(serving)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from jina.core.errors import ConfigError
 from jina.core.wire import MESSAGE_BYTES, merge_grpc_options
 from jina.runtime.http2.settings import Settings
 
@@ -36,3 +37,10 @@ def test_options_of_the_user(name: str, value: int, field: str, expected: object
 
 def test_an_option_that_only_the_c_library_has() -> None:
     assert Settings.of({'grpc.optimization_target': 'latency'}) is None
+
+
+@pytest.mark.parametrize('name', ['grpc.max_concurrent_streams', 'grpc.max_receive_message_length'])
+def test_a_value_that_is_no_number(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is 'many'") as caught:
+        Settings.of({name: 'many'})
+    assert 'give a whole number' in str(caught.value)

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 import grpc.aio
-from jina.core.errors import DeadlineError, JinaError, RequestTypeError, TransportError
+from jina.core.errors import DeadlineError, JinaError, RequestTypeError
 from jina.core.frames import (
     CANCEL,
     ERROR,
@@ -37,6 +37,7 @@ from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
 from jina.runtime import grpc_traffic
+from jina.runtime.unary_method import code_of
 
 _UNWRITTEN_BYTES: Final = 8 << 20
 """No more requests are read while this much waits for a client that doesn't read."""
@@ -330,8 +331,7 @@ class _Call:
         if error is None:
             self._lane.answer(self._number, RESPONSE, raw)
         else:
-            code = error.code if isinstance(error, TransportError) else error.grpc_code
-            self._lane.answer(self._number, ERROR, encode_error(code, str(error)))
+            self._lane.answer(self._number, ERROR, encode_error(code_of(error), str(error)))
 
     def expire(self) -> None:
         """Ends the work when the caller's time is over."""

@@ -126,10 +126,10 @@ class GrpcServer:
             self._begin = self._size.beginning(self._begin)
             own = {**own, RECEIVE_OPTION: self._size.received}
         merged = wire.merge_grpc_options({**own, **(options or {})})
+        self._server = self._make_server(merged, compression)
         self._limits = wire.message_limits(merged)
         if self._size is not None:
             self._limits = self._limits._replace(receive=min(self._size.most, self._limits.receive))
-        self._server = self._make_server(merged, compression)
         self.handlers: tuple[Any, ...] = (
             *self._handlers(),
             self.health.handler(),
@@ -179,12 +179,12 @@ class GrpcServer:
         address = f'{host}:{port}'
         try:
             if isinstance(self._server, Http2Server):
-                return self._server.add_insecure_port(self._host, port)
+                return self._server.add_insecure_port(self._host, port, self._service.name)
             if self._protection.pair is None:
                 bound: int = self._server.add_insecure_port(address)
             else:
                 bound = self._server.add_secure_port(address, grpc.ssl_server_credentials([self._protection.pair]))
-        except (RuntimeError, OSError) as error:
+        except RuntimeError as error:
             raise PortInUseError(port, self._service.name) from error
         if bound == 0:
             raise PortInUseError(port, self._service.name)
@@ -265,11 +265,7 @@ class GrpcServer:
     ) -> Cancel | None:
         """Starts the work on a request to a head, and counts its shards."""
         assert self.count_shards is not None
-        try:
-            trailing = self.count_shards(raw, many=many)
-        except JinaError as error:
-            reply(b'', error)
-            return None
+        trailing = self.count_shards(raw, many=many)
 
         def counted(answer: Payload, error: JinaError | None = None, told: Sequence[tuple[str, str]] = ()) -> None:
             reply(answer, error, (*told, *trailing(error is not None or bool(told))))

@@ -173,7 +173,7 @@ class Visit:
         self._span: Any = None
         if spot.place is not None:
             self._span, self.trace = spot.place.begin(trace)
-        if figures is not None and figures.pending is not None:
+        if figures is not None:
             figures.pending.alone += 1
         self._began = perf_counter()
 
@@ -223,8 +223,7 @@ class Visit:
         ended = perf_counter()
         figures, spot = self._figures, self._spot
         if figures is not None:
-            if figures.pending is not None:
-                figures.pending.alone -= 1
+            figures.pending.alone -= 1
             if sent and count and self._size is not None and spot.record is not None:
                 spot.record((self._size, ended - self._began, sent))
             else:

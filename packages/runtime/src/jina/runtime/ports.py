@@ -15,6 +15,8 @@ from jina.core.errors import NotSupportedError, PortInUseError, StartupError
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted."""
 _TRIES: Final = 100
+_NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""This machine has no such address; it may have others of the same host."""
 
 
 def shared_port(options: ExecutorOptions | GatewayOptions, host: str, port: int) -> int:
@@ -111,6 +113,66 @@ def _listen(host: str, port: int, name: str, shared: bool) -> socket.socket:
         return socket.create_server((host.strip('[]'), port), family=family, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         raise _no_port(error, host, port, name) from error
+
+
+def listen_everywhere(host: str, port: int, name: str, *, shared: bool = False) -> list[socket.socket]:
+    """Returns sockets that listen at all addresses of a host, of both kinds, with one port.
+
+    Args:
+        host: Address or name; ``0.0.0.0`` and ``::`` both stand for all addresses of the machine, as for gRPC.
+        port: The port, 0 for any free one.
+        name: Name of the process, for errors.
+        shared: Other processes listen there too.
+
+    Raises:
+        PortInUseError: Another process listens there.
+        StartupError: The host isn't this machine.
+    """
+    tries = 1 if port else _TRIES  # what is free at one address needn't be free at the others
+    for left in reversed(range(tries)):
+        try:
+            return _listen_everywhere(host, port, shared)
+        except OSError as error:
+            if not left or error.errno != errno.EADDRINUSE:
+                raise _no_port(error, host, port, name) from error
+    raise AssertionError('the last try returns or raises')
+
+
+def _listen_everywhere(host: str, port: int, shared: bool) -> list[socket.socket]:
+    bare = host.strip('[]')
+    if bare in ('0.0.0.0', '::'):
+        bare = '0.0.0.0'
+        if socket.has_dualstack_ipv6():
+            try:
+                return [
+                    socket.create_server(
+                        ('::', port),
+                        family=socket.AF_INET6,
+                        backlog=BACKLOG,
+                        reuse_port=shared,
+                        dualstack_ipv6=True,
+                    )
+                ]
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+    found: list[socket.socket] = []
+    missing: OSError | None = None
+    resolved = socket.getaddrinfo(bare, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, address in dict.fromkeys((int(one[0]), str(one[4][0])) for one in resolved):
+        try:
+            found.append(socket.create_server((address, port), family=family, backlog=BACKLOG, reuse_port=shared))
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                for one in found:
+                    one.close()
+                raise
+            missing = error
+        else:
+            port = found[0].getsockname()[1]
+    if not found and missing is not None:
+        raise missing
+    return found
 
 
 def _no_port(error: OSError, host: str, port: int, name: str) -> StartupError:

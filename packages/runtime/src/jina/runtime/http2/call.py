@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from jina.runtime.http2.head import Head, Metadata
 
 _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
-_UNKNOWN: Final = 2
-_UNIMPLEMENTED: Final = 12
-_RESOURCE_EXHAUSTED: Final = 8
 
 
 class Aborted(Exception):
@@ -75,7 +72,7 @@ class Call(Stream):
         Raises:
             Aborted: Always.
         """
-        self.finish(code.value[0], details, trailing_metadata or self._trailing)
+        self.finish(code, details, trailing_metadata or self._trailing)
         raise Aborted(code, details)
 
     async def read(self) -> Any:
@@ -113,11 +110,7 @@ class Call(Stream):
             await self.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({len(message)} vs. {most})'
             )
-        outbox = self.connection.outbox
-        if not self.has_begun:
-            self.has_begun = True
-            outbox.begin(self)
-        outbox.send(self, message)
+        self.connection.outbox.send(self, message)
         while self.pending and not self.is_over:
             self.room = self.connection.loop.create_future()
             await self.room
@@ -130,11 +123,6 @@ class Call(Stream):
         """Wakes the reader."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-
-    def hear_out(self) -> None:
-        """Notes that the client has said all, and wakes the reader."""
-        self.is_heard = True
-        self.received()
 
     def abandon(self) -> None:
         """Cancels the handler."""
@@ -149,13 +137,13 @@ class Call(Stream):
         except Aborted:
             return
         except asyncio.CancelledError:
-            self.finish(1, 'the server cancels the call')
+            self.finish(grpc.StatusCode.CANCELLED, 'the server cancels the call')
             raise
         except Exception as error:  # noqa: BLE001 - the client is told, as by gRPC's own server
             if self.is_over:
                 return
             self.connection.loop.call_exception_handler({'message': 'a gRPC call failed', 'exception': error})
-            self.finish(_UNKNOWN, f'Unexpected {type(error)}: {error}', self._trailing)
+            self.finish(grpc.StatusCode.UNKNOWN, f'Unexpected {type(error)}: {error}', self._trailing)
         else:
             self._end()
 
@@ -168,7 +156,7 @@ class Call(Stream):
             raw = await self.read()
             if raw is _EOF:
                 if not self.is_over:
-                    self.finish(_UNIMPLEMENTED, 'the method takes one message, and got none')
+                    self.finish(grpc.StatusCode.UNIMPLEMENTED, 'the method takes one message, and got none')
                 raise Aborted
             function = method.unary_stream if method.response_streaming else method.unary_unary
             result = function(raw, self)
@@ -192,7 +180,6 @@ class Call(Stream):
                 await close()
 
     def _end(self) -> None:
-        if not self.has_begun and not self.is_over and self.ending is None:
-            self.has_begun = True
+        if not self.is_over and self.ending is None:
             self.connection.outbox.begin(self)
-        self.finish(0, '', self._trailing)
+        self.finish(metadata=self._trailing)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import grpc
 from jina.runtime.http2 import frame
 from jina.runtime.http2.call import Call
 from jina.runtime.http2.frame import ConnectionFault
@@ -30,7 +31,6 @@ _HEADS: Final = 256
 """Different beginnings of calls that are remembered for a connection."""
 _REFILL_BYTES: Final = 1 << 30
 """The window of the connection is widened again when so much of it was used; the windows of streams are what holds clients back."""
-_UNIMPLEMENTED: Final = 12
 _MAPPED: Final = '::ffff:'
 _PARTING: Final = b'farewell'
 """Content of the ping whose answer says that a client knows that it should leave."""
@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self.peer = ''
         self.is_lost = False
         self.heard_at = self.made_at = self.loop.time()
+        self._idle_since = self.made_at
         self._find = find
         self._lost = lost
         self._transport: Any = None
@@ -262,15 +263,13 @@ class Connection(asyncio.Protocol):
     def _make(self, number: int, head: Head) -> Stream:
         method = self._find(head)
         begin = getattr(method, 'begin', None)
-        stream: Stream
         if begin is not None:
-            stream = UnaryCall(self, number, head, begin)
-            self.streams[number] = stream
-            return stream
+            unary = self.streams[number] = UnaryCall(self, number, head, begin)
+            return unary
         stream = Call(self, number, head, method)
         self.streams[number] = stream
         if method is None:
-            stream.finish(_UNIMPLEMENTED, 'Method not found!')
+            stream.finish(grpc.StatusCode.UNIMPLEMENTED, 'Method not found!')
         else:
             stream.begin()
         return stream
@@ -315,8 +314,6 @@ class Connection(asyncio.Protocol):
             self.outbox.put(frame.frame(frame.PING, frame.ACK, 0, content))
         elif content == _PARTING:
             self._say_last()
-        else:
-            self._ping_sent = None
 
     def _apply(self, values: list[tuple[int, int]]) -> None:
         outbox = self.outbox
@@ -341,6 +338,8 @@ class Connection(asyncio.Protocol):
     def forget(self, number: int) -> None:
         """A call is over."""
         self.streams.pop(number, None)
+        if not self.streams:
+            self._idle_since = self.loop.time()
         if self._leaving and not self.streams and self._most != frame.STREAM_MASK:
             self._close_soon()
 
@@ -383,7 +382,7 @@ class Connection(asyncio.Protocol):
             return
         silence = now - self.heard_at
         if self._ping_sent is not None:
-            if silence < now - self._ping_sent:
+            if self.heard_at > self._ping_sent:
                 self._ping_sent = None
             elif now - self._ping_sent > settings.ping_timeout_s:
                 self._transport.abort()
@@ -391,17 +390,15 @@ class Connection(asyncio.Protocol):
         elif settings.ping_s is not None and silence >= settings.ping_s and (self.streams or settings.pings_idle):
             self._ping_sent = now
             self.outbox.put(frame.frame(frame.PING, 0, 0, _ASKING))
-        if self._is_old(now, silence):
+        over = None if settings.age_s is None else now - self.made_at - settings.age_s
+        if over is not None and settings.age_grace_s is not None and over > settings.age_grace_s:
+            self.close(frame.NO_ERROR, 'the connection is too old')
+        elif (over is not None and over > 0) or self._is_unused(now):
             self.leave()
 
-    def _is_old(self, now: float, silence: float) -> bool:
-        settings = self.settings
-        age = now - self.made_at
-        if settings.age_s is not None and age > settings.age_s:
-            if settings.age_grace_s is not None and age > settings.age_s + settings.age_grace_s:
-                self.close(frame.NO_ERROR, 'the connection is too old')
-            return True
-        return settings.idle_s is not None and not self.streams and silence > settings.idle_s
+    def _is_unused(self, now: float) -> bool:
+        limit = self.settings.idle_s
+        return limit is not None and not self.streams and now - self._idle_since > limit
 
     def abort(self) -> None:
         """Cuts the connection, if the client doesn't go."""

@@ -60,17 +60,15 @@ class HeaderDecoder:
     """Reads the header blocks of one connection.
 
     Args:
-        table_bytes: How large its dynamic table may become, which the settings have told the other side.
         header_bytes: Most bytes of the names and values of a block, each entry counted with 32 more.
 
     Attributes:
         changed: Whether the last block has changed the table, so that blocks with the same bytes mean something else now.
     """
 
-    def __init__(self, *, table_bytes: int = TABLE_BYTES, header_bytes: int = 1 << 16) -> None:
+    def __init__(self, *, header_bytes: int = 1 << 16) -> None:
         self.changed = False
-        self._allowed = table_bytes
-        self._most = table_bytes
+        self._most = TABLE_BYTES
         self._header_bytes = header_bytes
         self._size = 0
         self._entries: deque[tuple[bytes, bytes]] = deque()
@@ -136,7 +134,7 @@ class HeaderDecoder:
             self._size += size
 
     def _resize(self, size: int, *, allowed: bool) -> None:
-        if not allowed or size > self._allowed:
+        if not allowed or size > TABLE_BYTES:
             raise HpackError(f'the table of headers cannot take the size {size} here')
         self.changed = True
         self._most = size

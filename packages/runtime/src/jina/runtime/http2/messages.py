@@ -7,6 +7,7 @@ from collections import deque
 from struct import Struct
 from typing import Any, Final
 
+import grpc
 from jina.core.payloads import HUGE, Assembly
 
 PREFIX: Final = Struct('>BI')
@@ -20,13 +21,13 @@ class CallFault(Exception):
     """What ends a call, and only this one.
 
     Args:
-        code: Number of the gRPC status.
+        status: The status of the call.
         message: What is wrong.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, status: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.status = status
 
 
 class MessageReader:
@@ -93,12 +94,16 @@ class MessageReader:
         flag, size = PREFIX.unpack(self._front)
         self._front = b''
         if flag > 1:
-            raise CallFault(13, f'a message begins with {flag} instead of 0 or 1')
+            raise CallFault(grpc.StatusCode.INTERNAL, f'a message begins with {flag} instead of 0 or 1')
         if flag and self._encoding not in _BITS:
-            code, what = (13, 'none is named') if self._encoding == 'identity' else (12, f'not {self._encoding!r}')
-            raise CallFault(code, f'a message is compressed; the server reads gzip and deflate, and {what}')
+            status, what = grpc.StatusCode.UNIMPLEMENTED, f'not {self._encoding!r}'
+            if self._encoding == 'identity':
+                status, what = grpc.StatusCode.INTERNAL, 'none is named'
+            raise CallFault(status, f'a message is compressed; the server reads gzip and deflate, and {what}')
         if size > self._most:
-            raise CallFault(8, f'Received message larger than max ({size} vs. {self._most})')
+            raise CallFault(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max ({size} vs. {self._most})'
+            )
         self._packed = bool(flag)
         self.missing = size
 
@@ -145,9 +150,11 @@ def unpacked(message: bytes, encoding: str, most: int) -> bytes:
     try:
         found: bytes = reader.decompress(message, most + 1)
     except zlib.error as error:
-        raise CallFault(13, f'a message cannot be decompressed: {error}') from None
+        raise CallFault(grpc.StatusCode.INTERNAL, f'a message cannot be decompressed: {error}') from None
     if len(found) > most:
-        raise CallFault(8, f'Received message larger than max (over {most} vs. {most})')
+        raise CallFault(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max (over {most} vs. {most})'
+        )
     if not reader.eof:
-        raise CallFault(13, 'a compressed message ends too early')
+        raise CallFault(grpc.StatusCode.INTERNAL, 'a compressed message ends too early')
     return found

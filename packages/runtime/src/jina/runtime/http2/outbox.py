@@ -69,9 +69,11 @@ class Outbox:
         """The client wants a smaller table than it had: the next headers confirm it."""
         self._table_update = _NO_TABLE
 
-    def begin(self, stream: Stream, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Sends the headers of a response."""
-        self._headers(stream.number, _BEGIN, extra, frame.END_HEADERS)
+    def begin(self, stream: Stream) -> None:
+        """Sends the headers of a response, once."""
+        if not stream.has_begun:
+            stream.has_begun = True
+            self._headers(stream.number, _BEGIN, (), frame.END_HEADERS)
 
     def answer(self, stream: Stream, message: bytes) -> bool:
         """Sends a whole response, if the windows have room for it; tells whether they have."""
@@ -87,18 +89,30 @@ class Outbox:
             return False
         self._window -= framed
         number = stream.number
-        self._parts += (
-            _ANSWER.pack(0, len(_BEGIN), 1, 4, number, _BEGIN, framed >> 8, framed & 0xFF, 0, 0, number, 0, size),
+        self.put(
+            _ANSWER.pack(
+                0,
+                len(_BEGIN),
+                frame.HEADERS,
+                frame.END_HEADERS,
+                number,
+                _BEGIN,
+                framed >> 8,
+                framed & 0xFF,
+                frame.DATA,
+                0,
+                number,
+                0,
+                size,
+            ),
             message,
-            _END.pack(0, len(_OK), 1, 5, number, _OK),
+            _END.pack(0, len(_OK), frame.HEADERS, frame.END_HEADERS | frame.END_STREAM, number, _OK),
         )
-        if not self.is_scheduled:
-            self.is_scheduled = True
-            self._call_soon(self.flush)
         return True
 
     def send(self, stream: Stream, message: bytes) -> None:
-        """Sends a message, or as much of it as there is room for, and the rest later."""
+        """Sends a message, or as much of it as there is room for, and the rest later; before the first one, the headers."""
+        self.begin(stream)
         pending = stream.pending
         pending.append(memoryview(PREFIX.pack(0, len(message))))
         if message:

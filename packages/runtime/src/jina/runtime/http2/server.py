@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from jina.runtime.http2.connection import Connection
+from jina.runtime.ports import BACKLOG, listen_everywhere
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from jina.runtime.http2.head import Head
     from jina.runtime.http2.settings import Settings
 
-_BACKLOG: Final = 4096
 _SHORTEST_CHECK_S: Final = 0.05
 _LONGEST_CHECK_S: Final = 5.0
 _CLOSE_S: Final = 1.0
 """So long a client may take to read the last words."""
-_PORT_TRIES: Final = 20
 
 
 class Http2Server:
@@ -44,58 +42,30 @@ class Http2Server:
         """Adds what answers calls; the first that knows a method has it."""
         self._handlers += tuple(handlers)
 
-    def add_insecure_port(self, host: str, port: int) -> int:
-        """Binds a port on all addresses of a host.
+    def add_insecure_port(self, host: str, port: int, name: str) -> int:
+        """Binds a port on all addresses of a host, see ``ports.listen_everywhere``.
 
         Args:
-            host: Name or address; ``0.0.0.0`` and ``::`` stand for all addresses of the machine, of both kinds.
+            host: Address or name.
             port: 0 for any that is free.
+            name: Name of the process, for errors.
 
         Returns:
             The port.
 
         Raises:
-            OSError: It can't be bound.
+            StartupError: It can't be bound.
         """
-        addresses = _addresses_of(host)
-        for attempt in range(_PORT_TRIES):
-            bound: list[socket.socket] = []
-            number = port
-            try:
-                for family, address in addresses:
-                    bound.append(self._bind(family, address, number))
-                    number = bound[0].getsockname()[1]
-            except OSError as error:
-                for one in bound:
-                    one.close()
-                if port or not bound or error.errno != errno.EADDRINUSE or attempt == _PORT_TRIES - 1:
-                    raise
-                continue
-            self._sockets += bound
-            return number
-        raise AssertionError('the last try raises')
-
-    def _bind(self, family: int, address: str, port: int) -> socket.socket:
-        one = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._settings.shares_port:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != '::')
-            one.bind((address, port))
-            one.listen(_BACKLOG)  # here and not later: of two servers, the second learns that it is
-            one.setblocking(False)
-        except BaseException:
-            one.close()
-            raise
-        return one
+        bound = listen_everywhere(host, port, name, shared=self._settings.shares_port)
+        self._sockets += bound
+        number: int = bound[0].getsockname()[1]
+        return number
 
     async def start(self) -> None:
         """Begins to serve."""
         loop = asyncio.get_running_loop()
         for one in self._sockets:
-            self._listeners.append(await loop.create_server(self._connect, sock=one, backlog=_BACKLOG))
+            self._listeners.append(await loop.create_server(self._connect, sock=one, backlog=BACKLOG))
         self._checks = loop.create_task(self._check())
 
     def _connect(self) -> Connection:
@@ -164,25 +134,3 @@ class Http2Server:
             self._emptied = asyncio.get_running_loop().create_future()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._emptied, seconds)
-
-
-def _addresses_of(host: str) -> list[tuple[int, str]]:
-    """Returns families and addresses to bind for a host."""
-    host = host.strip('[]')
-    if host in ('0.0.0.0', '::', ''):
-        return [(socket.AF_INET6, '::')] if _has_both() else [(socket.AF_INET, '0.0.0.0')]
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
-
-
-def _has_both() -> bool:
-    """Whether one socket can take clients with addresses of both kinds."""
-    if not socket.has_dualstack_ipv6():
-        return False
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            one.bind(('::', 0))
-    except OSError:
-        return False
-    return True

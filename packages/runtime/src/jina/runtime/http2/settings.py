@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from jina.core.errors import ConfigError
 from jina.core.wire import message_limits
 
 _NEVER: Final = (1 << 31) - 1
@@ -79,9 +80,15 @@ class Settings:
 
         Args:
             options: By their full names.
+
+        Raises:
+            ConfigError: A value is no whole number.
         """
         if not options.keys() <= _IGNORED | _SERVED:
             return None
+        for name in options.keys() & _SERVED:
+            if not isinstance(options[name], int):
+                raise ConfigError(f'grpc_server_options: {name} is {options[name]!r}', hint='give a whole number')
         limits = message_limits(tuple(options.items()))
 
         def time_of(name: str, default: float | None) -> float | None:

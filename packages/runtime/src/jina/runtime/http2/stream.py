@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
 from jina.runtime.http2 import frame
 from jina.runtime.http2.head import encoded_metadata
 from jina.runtime.http2.messages import CallFault, MessageReader
@@ -20,9 +21,6 @@ WINDOW: Final = 1 << 18
 """Bytes that a client may send on a stream before somebody takes them."""
 _AHEAD_BYTES: Final = 4 << 20
 """What it may send at once of a message that is longer."""
-
-DEADLINE_EXCEEDED: Final = 4
-UNAVAILABLE: Final = 14
 
 
 class Stream:
@@ -98,7 +96,7 @@ class Stream:
         """
         self._receive_window -= end - start
         if self._receive_window < 0:
-            self.fail(8, 'the client sends more than the window of the stream allows')
+            self.fail(grpc.StatusCode.RESOURCE_EXHAUSTED, 'the client sends more than the window of the stream allows')
             return
         reader = self._reader
         if reader is None:
@@ -106,9 +104,9 @@ class Stream:
         try:
             reader.feed(data, start, end)
             if heard and not reader.is_between:
-                raise CallFault(13, 'the client ends the stream in the middle of a message')
+                raise CallFault(grpc.StatusCode.INTERNAL, 'the client ends the stream in the middle of a message')
         except CallFault as fault:
-            self.fail(fault.code, str(fault))
+            self.fail(fault.status, str(fault))
             return
         if heard:
             self.hear_out()
@@ -137,14 +135,19 @@ class Stream:
             self.connection.outbox.put(frame.window_update(self.number, wanted - self._receive_window))
             self._receive_window = wanted
 
-    def finish(self, status: int = 0, message: str = '', metadata: Iterable[tuple[str, str | bytes]] = ()) -> None:
+    def finish(
+        self,
+        status: grpc.StatusCode = grpc.StatusCode.OK,
+        message: str = '',
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+    ) -> None:
         """Ends the call with a status; once."""
         if not self.is_over and self.ending is None:
             if self._timer is not None:
                 self._timer.cancel()
-            self.connection.outbox.end(self, status, message, encoded_metadata(metadata))
+            self.connection.outbox.end(self, status.value[0], message, encoded_metadata(metadata))
 
-    def fail(self, status: int, message: str) -> None:
+    def fail(self, status: grpc.StatusCode, message: str) -> None:
         """Ends the call with a status, and the work on it."""
         self.pending.clear()
         self.finish(status, message)
@@ -182,19 +185,15 @@ class Stream:
             self.room.set_result(None)
 
     def received(self) -> None:
-        """Called when something new was read."""
-        raise NotImplementedError
+        """Called when something new was read, or the end."""
 
     def abandon(self) -> None:
         """Called when nobody waits for the result any more."""
         raise NotImplementedError
 
-    def begin(self) -> None:
-        """Called when the headers are read."""
-
     def _expire(self) -> None:
         self._timer = None
-        self.fail(DEADLINE_EXCEEDED, 'Deadline Exceeded')
+        self.fail(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded')
 
     @property
     def task(self) -> asyncio.Task[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import grpc
 from jina.core.errors import JinaError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jina.runtime.http2.head import Head
     from jina.runtime.unary_method import BeginUnary
 
-_NUMBERS: Final[dict[str, int]] = {code.name: code.value[0] for code in grpc.StatusCode}
-
 
 class UnaryCall(Stream):
     """Calls ``begin`` with the request, and is the reply.
@@ -31,12 +29,11 @@ class UnaryCall(Stream):
         begin: Starts the work.
     """
 
-    __slots__ = ('_begin', '_begun', '_cancel', '_replied')
+    __slots__ = ('_begin', '_cancel', '_replied')
 
     def __init__(self, connection: Connection, number: int, head: Head, begin: BeginUnary) -> None:
         super().__init__(connection, number, head)
         self._begin = begin
-        self._begun = False
         self._replied = False
         self._cancel: Callable[[], object] | None = None
 
@@ -58,13 +55,10 @@ class UnaryCall(Stream):
         reader: MessageReader | None = self._reader
         count = 0 if reader is None else len(reader.messages)
         if reader is None or count != 1:
-            self.fail(_NUMBERS['UNIMPLEMENTED'], f'the method takes one message, and got {count}')
+            self.fail(grpc.StatusCode.UNIMPLEMENTED, f'the method takes one message, and got {count}')
             return
         self._reader = None
         self._start(reader.take())
-
-    def received(self) -> None:
-        """Nothing to do before the end of the request."""
 
     def abandon(self) -> None:
         """Cancels the work."""
@@ -74,7 +68,6 @@ class UnaryCall(Stream):
             cancel()
 
     def _start(self, raw: bytes) -> None:
-        self._begun = True
         head = self.head
         cancel = self._begin(
             raw,
@@ -92,19 +85,17 @@ class UnaryCall(Stream):
         self._replied = True
         self._cancel = None  # what it cancels refers to the documents, which should go at once
         if error is not None:
-            self.finish(_NUMBERS[code_of(error)], str(error), metadata)
+            self.finish(grpc.StatusCode[code_of(error)], str(error), metadata)
             return
         answer = as_bytes(raw)
         connection = self.connection
         if len(answer) > connection.settings.send:
             self.finish(
-                _NUMBERS['RESOURCE_EXHAUSTED'],
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f'Sent message larger than max ({len(answer)} vs. {connection.settings.send})',
             )
         elif metadata or not self.is_heard or not connection.outbox.answer(self, answer):
-            connection.outbox.begin(self)
-            self.has_begun = True
             connection.outbox.send(self, answer)
-            self.finish(0, '', metadata)
+            self.finish(metadata=metadata)
         else:
             self.leave()
