@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from docarray import BaseDoc, DocList
 from jina import Executor, requests
 from jina.core import wire
-from jina.core.errors import PortInUseError
+from jina.core.errors import PortInUseError, StartupError
 from jina.core.request import DataRequest, SingleDocumentRequest
 from jina.core.status import StatusMessage
 from jina.runtime.grpc_server import GrpcServer
@@ -258,6 +259,31 @@ async def test_port_of_another_server_is_refused(cluster: Any) -> None:
     port = int(worker.address.rpartition(':')[2])
     with pytest.raises(PortInUseError, match=f'port {port} is taken by another process'):
         await cluster.worker(Server, port=port)
+
+
+@pytest.mark.parametrize(
+    ('host', 'reason'), [('203.0.113.7', 'Cannot assign requested address'), ('no.such.host.invalid', 'not known')]
+)
+async def test_a_host_that_is_not_this_machine(cluster: Any, host: str, reason: str) -> None:
+    free = await cluster.worker('BaseExecutor')
+    server = GrpcServer(free.pod.service, host=host, port=20_000)
+    with pytest.raises(StartupError, match=f'can not listen on {host}:20000: .*{reason}') as caught:
+        await server.start()
+    assert not isinstance(caught.value, PortInUseError)
+
+
+@pytest.mark.parametrize('host', ['0.0.0.0', '::', 'localhost'])
+async def test_all_addresses_of_a_host_have_one_port(cluster: Any, host: str) -> None:
+    free = await cluster.worker('BaseExecutor')
+    server = GrpcServer(free.pod.service, host=host)
+    port = await server.start()
+    families = {socket.AF_INET: '127.0.0.1'}
+    if host != 'localhost' and socket.has_dualstack_ipv6():
+        families[socket.AF_INET6] = '::1'
+    for address in families.values():
+        _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+    await server.stop()
 
 
 async def test_free_ports_come_from_the_given_range(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

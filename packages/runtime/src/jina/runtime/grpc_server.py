@@ -175,11 +175,11 @@ class GrpcServer:
         self.health.set(ServingStatus.SERVING)
 
     def _bind(self, port: int) -> int:
+        if isinstance(self._server, Http2Server):
+            return self._server.add_insecure_port(self._host, port, self._service.name)
         host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
         address = f'{host}:{port}'
         try:
-            if isinstance(self._server, Http2Server):
-                return self._server.add_insecure_port(self._host, port, self._service.name)
             if self._protection.pair is None:
                 bound: int = self._server.add_insecure_port(address)
             else:
