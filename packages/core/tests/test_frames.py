@@ -22,6 +22,7 @@ from jina.core.frames import (
     encode_error,
     request_prefix,
 )
+from jina.core.payloads import Message
 from jina.core.trace_headers import CHECKED_PARENT, PARENT_FORM
 
 payloads = st.lists(st.binary(max_size=200), max_size=30)
@@ -41,6 +42,21 @@ def test_every_record_arrives_whole_whatever_the_limits(contents: list[bytes], c
             found[number] = payload
     assert found == dict(enumerate(contents))
     assert (writer.size, reader.unfinished, bool(writer)) == (0, 0, False)
+
+
+def test_a_long_payload_is_neither_copied_into_a_frame_nor_out_of_it() -> None:
+    writer, reader = FrameWriter(), FrameReader()
+    payload = bytes(range(256)) * 1000
+    writer.add(REQUEST, 1, b'short')
+    writer.add(REQUEST, 2, payload, 0, b'before')
+    pieces = writer.pieces()
+    assert pieces is not None
+    assert any(isinstance(piece, memoryview) and piece.obj is payload for piece in pieces)
+    frame = Message(b''.join(pieces))
+    (_, _, _, short), (_, _, _, long) = reader.read(frame)
+    assert (short, long) == (b'short', b'before' + payload)
+    assert long is frame
+    assert (writer.size, bool(writer)) == (0, False)
 
 
 @given(st.binary(max_size=300))

@@ -63,7 +63,7 @@ async def test_frames_of_all_sizes_arrive_whole_and_in_order(pair: Pair) -> None
 
     async def send(end: LocalStream) -> None:
         for frame in frames:
-            await end.write(frame)
+            await end.write((frame,))
         await end.done_writing()
 
     async def take(end: LocalStream) -> list[Any]:
@@ -96,7 +96,7 @@ async def test_a_writer_waits_for_a_reader_that_is_behind(pair: Pair) -> None:
     async def write() -> None:
         nonlocal written
         for _ in range(400):
-            await client.write(b'x' * 100_000)
+            await client.write((b'x' * 100_000,))
             written += 1
 
     task = asyncio.create_task(write())
@@ -115,7 +115,7 @@ async def test_the_end_of_one_side_is_seen_by_the_other(pair: Pair, writing: boo
 
     async def write() -> None:
         while True:
-            await client.write(b'x' * 100_000)
+            await client.write((b'x' * 100_000,))
 
     waits = asyncio.create_task(write() if writing else client.read())
     await asyncio.sleep(0.05)
@@ -128,13 +128,13 @@ async def test_the_end_of_one_side_is_seen_by_the_other(pair: Pair, writing: boo
     with pytest.raises(asyncio.CancelledError):
         await server.read()
     with pytest.raises(asyncio.InvalidStateError, match='closed'):
-        await server.write(b'a')
+        await server.write((b'a',))
     await server.done_writing()  # says nothing, and fails no more
 
 
 async def test_close_sends_what_was_written(pair: Pair) -> None:
     client, server = pair
-    closing = asyncio.gather(server.write(b'x' * 900_000), server.close())
+    closing = asyncio.gather(server.write((b'x' * 900_000,)), server.close())
     assert len(await asyncio.wait_for(client.read(), 20)) == 900_000
     assert await asyncio.wait_for(client.read(), 20) is EOF
     await asyncio.wait_for(closing, 20)

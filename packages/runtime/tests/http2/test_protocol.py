@@ -148,6 +148,38 @@ async def test_every_byte_in_a_packet_of_its_own(serve: Serve, connect: Any) -> 
     assert await client.outcome(number) == ({'grpc-status': '0'}, b'slowly')
 
 
+@pytest.mark.parametrize('cut', [1, 9, 14, 15, 30_000])
+async def test_a_long_frame_in_pieces_between_other_frames(serve: Serve, connect: Any, cut: int) -> None:
+    client = await connect(await serve())
+    messages = [bytes([number]) * 40_000 for number in range(3)]
+    numbers = [client.http.get_next_available_stream_id() for _ in messages]
+    raw = b''
+    for number, message in zip((1, 3, 5), messages, strict=True):
+        client.http.send_headers(number, HEADERS)
+        raw += client.http.data_to_send() + frame.frame(frame.DATA, frame.END_STREAM, number, framed(message))
+    assert numbers[0] == 1
+    for start in range(0, len(raw), len(raw) // 7 + cut):
+        client.raw(raw[start : start + len(raw) // 7 + cut])
+        await client.writer.drain()
+        await asyncio.sleep(0.01)  # so that the server reads the pieces one by one
+    for number, message in zip((1, 3, 5), messages, strict=True):
+        assert await client.outcome(number) == ({'grpc-status': '0'}, message)
+
+
+async def test_the_rest_of_a_long_frame_of_a_call_that_is_over(serve: Serve, connect: Any) -> None:
+    client = await connect(await serve(receive=10_000))
+    await client.outcome(client.ask(b'first'))  # it has nothing to say of settings then, in the middle of the frame
+    number = client.http.get_next_available_stream_id()
+    client.http.send_headers(number, HEADERS)
+    client.flush()
+    raw = frame.frame(frame.DATA, frame.END_STREAM, number, framed(b'x' * 50_000))
+    client.raw(raw[:20_000])
+    refused = await client.until(ResponseReceived, number)  # by its length, before all of it is there
+    assert dict(refused.headers)['grpc-status'] == '8'
+    client.raw(raw[20_000:])
+    assert (await client.outcome(client.ask(b'on')))[1] == b'on'
+
+
 async def test_padding_priority_and_continued_headers(serve: Serve, connect: Any) -> None:
     client = await connect(await serve())
     http = client.http

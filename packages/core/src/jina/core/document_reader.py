@@ -14,7 +14,7 @@ docarray convert the document, so that its behaviour and its errors are the ones
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, get_origin
+from typing import Any, Final, cast, get_origin
 
 from docarray import BaseDoc, DocList
 from docarray.base_doc import AnyDoc
@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from jina.core.assignment import quicken_assignments
 from jina.core.node_readers import MAX_DEPTH, locator, read_raw, typed_reader
+from jina.core.payloads import Message
 from jina.core.protobuf_bytes import UNUSUAL, entries, items, payload, read_varint, whole
 from jina.core.skeletons import Skeletons
 from jina.core.tensor_readers import Reader, same_methods
@@ -126,6 +127,9 @@ def _read_alike(
     What is short is written out here, and in ``_make``: a call for each document costs as much as its work.
     """
     docs: list[Any] = []
+    whole: Any = data
+    if type(whole) is Message:
+        data = cast('bytes', memoryview(data))  # whose bytes are there without a method in Python
     position, end = bounds
     known = skeletons.by_size.get
     copy_names = set(doc_type.model_fields).copy
@@ -157,7 +161,7 @@ def _read_alike(
                 except MemoryError:
                     raise
                 except Exception:  # noqa: BLE001 - docarray decides, whatever it is
-                    docs.append(doc_type.from_protobuf(DocProto.FromString(data[start:position])))
+                    docs.append(doc_type.from_protobuf(DocProto.FromString(whole[start:position])))
                     continue
                 doc = new(doc_type)
                 _set_values(doc, values)
@@ -167,8 +171,8 @@ def _read_alike(
                 docs.append(doc)
                 hits += 1
                 continue
-        docs.append(_read_document(read, doc_type, data, start, position))
-        skeletons.learn(data, start, position)
+        docs.append(_read_document(read, doc_type, whole, start, position))
+        skeletons.learn(whole, start, position)
     skeletons.count(hits)
     return docs
 

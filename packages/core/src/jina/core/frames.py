@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from jina.core.errors import RequestTypeError
 from jina.core.memory_file import FileId, MappedMessage, open_file
-from jina.core.payloads import Assembly, Payload, Spliced, without_front
+from jina.core.payloads import Assembly, Payload, Spliced, pieces_of, without_front
 from jina.core.trace_headers import CHECKED_PARENT, PARENT, PARENT_FORM
 from jina.core.wire import MESSAGE_BYTES
 
@@ -92,6 +92,8 @@ GATHER_BYTES: Final = 1 << 14
 """It doesn't wait while more than this is to be sent."""
 FRAME_BYTES: Final = 1 << 19
 CHUNK_BYTES: Final = 1 << 19
+_WHOLE_BYTES: Final = 1 << 15
+"""Payloads longer than this aren't copied to stand behind their heads, nor out of the frames that they come in."""
 _LARGE_AT_ONCE: Final = 4
 """Payloads that are cut into chunks at the same time. The others wait: the receiver has to keep unfinished ones."""
 
@@ -213,7 +215,7 @@ class FrameWriter:
                 prefix = _FILE.pack(file.number, file.inode, len(payload.owner), payload.start)
                 payload, flags = front, flags | _SHARED
         size = len(prefix) + len(payload)
-        if size > self._chunk_bytes:
+        if size > self._chunk_bytes or size > _WHOLE_BYTES:
             self._large.append(_Large(kind, number, flags, prefix, payload))
             self.size += size
             return
@@ -270,14 +272,19 @@ class FrameWriter:
 
     def take(self) -> bytes | None:
         """Returns the next frame, None if nothing waits."""
+        parts = self.pieces()
+        return None if parts is None else b''.join(parts)
+
+    def pieces(self) -> Sequence[bytes | memoryview] | None:
+        """The same as ``take``, for who needs no single ``bytes`` object."""
         small, limit = self._small, self._frame_bytes
         if not self._large and self.size <= limit:
             if not small:
                 return None
-            frame = b''.join(small)
+            whole = (b''.join(small),)
             small.clear()
             self.size = 0
-            return frame
+            return whole
         parts: list[bytes | memoryview] = []
         size = 0
         while small and size < limit:
@@ -288,7 +295,7 @@ class FrameWriter:
         # A chunk in each frame, however many small records wait: neither kind may starve the other.
         if self._large:
             self._add_chunk(parts)
-        return b''.join(parts)
+        return parts
 
     def _add_chunk(self, parts: list[bytes | memoryview]) -> None:
         large = self._large.popleft()
@@ -314,8 +321,7 @@ class _Large:
         self.flags = flags
         self.started = False
         self.left = len(prefix) + len(payload)
-        pieces = (payload.front, payload.back) if type(payload) is Spliced else (payload,)
-        self._pieces = deque(memoryview(piece) for piece in (prefix, *pieces) if piece)
+        self._pieces = deque(memoryview(piece) for piece in (prefix, *pieces_of(payload)) if piece)
 
     def cut(self, most: int) -> tuple[int, list[memoryview]]:
         """Takes the next chunk: its size, and the pieces that it consists of."""
@@ -381,6 +387,8 @@ class FrameReader:
                         self._parts.pop(number, None)
                     if flags & _SHARED:
                         records.append((kind, number, flags & ~_SHARED, self._open(number, frame[position:stop])))
+                    elif stop == end and size > _WHOLE_BYTES:
+                        records.append((kind, number, flags, without_front(frame, position)))
                     else:
                         records.append((kind, number, flags, frame[position:stop]))
                 position = stop

@@ -37,6 +37,7 @@ from jina.core.frames import (
     message_too_long,
     request_prefix,
 )
+from jina.core.local_stream import LocalStream
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
@@ -114,6 +115,7 @@ class Lane:
         self._numbers = itertools.count(1)
         self._most = limits.send
         self._waiting = FrameWriter()
+        self._take: Callable[[], Any] = self._waiting.pieces if isinstance(call, LocalStream) else self._waiting.take
         self._reader = FrameReader(limits.receive)
         self._half_closed = False
         self._retiring = False
@@ -297,7 +299,7 @@ class Lane:
             # its status.
             await self._greeted
             while True:
-                frame = self._waiting.take()
+                frame = self._take()
                 if frame is not None:
                     await self._call.write(frame)
                     if self._room is not None and not self.crowded:

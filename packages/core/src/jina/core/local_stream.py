@@ -15,13 +15,13 @@ import re
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, cast
 
 import grpc.aio
 
-from jina.core.payloads import Message
+from jina.core.payloads import LONG, Message, coalesced
 
 __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
 
@@ -36,8 +36,6 @@ _UNREAD_BYTES: Final = 1 << 20
 """No more is read from the socket while this much waits to be taken."""
 _UNWRITTEN_BYTES: Final = 1 << 20
 """Writers wait while this much waits for the other side."""
-_JOINED_BYTES: Final = 1 << 16
-"""Up to this size a frame is written in one piece with its length."""
 _CONNECT_S: Final = 2.0
 _LOOPBACK: Final = ('127.', 'localhost:', '[::1]:', '[::ffff:127.', '0.0.0.0:', '[::]:')
 _CREDENTIALS: Final = Struct('3i')
@@ -111,21 +109,21 @@ class LocalStream(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         return frame
 
-    async def write(self, frame: bytes) -> None:
-        """Sends a frame; waits while the other side is behind.
+    async def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Sends a frame, given in pieces; waits while the other side is behind.
 
         Raises:
             asyncio.InvalidStateError: There is no connection any more.
         """
         if self._transport.is_closing():
             raise asyncio.InvalidStateError('the connection is closed')
-        length = _LENGTH.pack(len(frame))
-        if len(frame) <= _JOINED_BYTES:
-            self._transport.write(length + frame)
+        first = pieces[0]
+        if len(pieces) == 1 and len(first) < LONG:
+            self._transport.write(_LENGTH.pack(len(first)) + first)
         else:
             # Not writelines, which does not tell of a full buffer (pause_writing) in asyncio of Python 3.12.
-            self._transport.write(length)
-            self._transport.write(frame)
+            for piece in coalesced((_LENGTH.pack(sum(map(len, pieces))), *pieces)):
+                self._transport.write(piece)
         while not self._writable:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer

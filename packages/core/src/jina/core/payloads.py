@@ -6,17 +6,31 @@ Where such a payload meets code that insists on ``bytes`` (gRPC's unary calls, u
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from jina.core import memory_file
 from jina.core.errors import RequestTypeError
 from jina.core.protobuf_bytes import read_varint
 
-__all__ = ['Assembly', 'Buffer', 'Message', 'Payload', 'Spliced', 'as_bytes', 'without_front', 'written']
+__all__ = [
+    'LONG',
+    'Assembly',
+    'Buffer',
+    'Message',
+    'Payload',
+    'Spliced',
+    'as_bytes',
+    'coalesced',
+    'pieces_of',
+    'without_front',
+    'written',
+]
 
 HUGE: Final = 1 << 22
 """Bytes from which on fresh memory costs more than it takes to do without it."""
+LONG: Final = 1 << 13
+"""From so many bytes on, a piece of a message is written by itself faster than it is copied to others."""
 _ALIGNMENT: Final = 64
 _NODE: Final = 0x32
 """Tag of the field of a node that holds a tensor."""
@@ -75,6 +89,11 @@ def as_bytes(payload: Payload) -> bytes:
     return payload if type(payload) is bytes else bytes(payload)
 
 
+def pieces_of(payload: Payload) -> tuple[Buffer, ...]:
+    """Returns the pieces of a payload, which are no copies."""
+    return (payload.front, payload.back) if type(payload) is Spliced else (cast('bytes', payload),)
+
+
 def without_front(payload: Payload, size: int) -> Payload:
     """Returns a payload without its first bytes; a ``Message`` loses them itself, which is no copy."""
     message: Any = payload
@@ -84,6 +103,23 @@ def without_front(payload: Payload, size: int) -> Payload:
         return cast('bytes', message[size:])
     del message[:size]
     return payload
+
+
+def coalesced(pieces: Iterable[Buffer]) -> list[Buffer]:
+    """Returns pieces as they are best written: short neighbours as one, long ones without a copy."""
+    found: list[Buffer] = []
+    short: list[Buffer] = []
+    for piece in pieces:
+        if len(piece) < LONG:
+            short.append(piece)
+            continue
+        if short:
+            found.append(b''.join(short))
+            short = []
+        found.append(piece)
+    if short:
+        found.append(b''.join(short))
+    return found
 
 
 def written(parts: Sequence[Any], front: bytes) -> Payload | None:

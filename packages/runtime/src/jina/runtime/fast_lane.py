@@ -33,6 +33,7 @@ from jina.core.frames import (
     gather_s,
     message_too_long,
 )
+from jina.core.local_stream import LocalStream
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
@@ -127,6 +128,8 @@ class LaneServer:
         self._most = limits.send
         self._reader = FrameReader(limits.receive)
         self._waiting = FrameWriter()
+        local = isinstance(context, LocalStream)
+        self._take_frame: Callable[[], Any] = self._waiting.pieces if local else self._waiting.take
         self._sharing = Sharing(context, self._reader, self._waiting)
         self._greeted = False
         self._ended = False
@@ -180,7 +183,7 @@ class LaneServer:
     async def _write(self, reader: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            frame = self._waiting.take()
+            frame = self._take_frame()
             if frame is not None:
                 await self._context.write(frame)
                 self._make_room()

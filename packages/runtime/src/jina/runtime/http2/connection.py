@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import grpc
+from jina.core.payloads import LONG
 from jina.runtime.http2 import frame
 from jina.runtime.http2.call import Call
 from jina.runtime.http2.frame import ConnectionFault
@@ -35,6 +37,17 @@ _MAPPED: Final = '::ffff:'
 _PARTING: Final = b'farewell'
 """Content of the ping whose answer says that a client knows that it should leave."""
 _ASKING: Final = b'anybody?'
+
+
+@dataclass
+class _Rest:
+    """What is still to come of a long frame."""
+
+    number: int
+    """Its stream."""
+    size: int
+    is_last: bool
+    """Whether the stream ends with it."""
 
 
 class Connection(asyncio.Protocol):
@@ -68,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._size = 0
         self._wanted = len(frame.PREFACE)
+        self._rest: _Rest | None = None
         self._greeted = False
         self._last = 0
         self._most = frame.STREAM_MASK
@@ -131,7 +145,11 @@ class Connection(asyncio.Protocol):
             self._parts = []
             self._size = 0
         try:
-            position = 0 if self._greeted else self._greet(data)
+            position = 0
+            if not self._greeted:
+                position = self._greet(data)
+            elif self._rest is not None:
+                position = self._go_on(data, 0)
             if self._greeted:
                 position = self._read_frames(data, position)
         except ConnectionFault as fault:
@@ -168,8 +186,12 @@ class Connection(asyncio.Protocol):
             if size > FRAME_BYTES:
                 raise ConnectionFault(frame.FRAME_SIZE_ERROR, f'a frame has {size} bytes; {FRAME_BYTES} are allowed')
             if stop > end:
-                self._wanted = stop - position
-                return position
+                if kind != frame.DATA or size < LONG or flags & frame.PADDED or self._block is not None:
+                    self._wanted = stop - position
+                    return position
+                # It is taken as it comes, which spares a copy of it.
+                self._rest = _Rest(number & frame.STREAM_MASK, size, bool(flags & frame.END_STREAM))
+                return self._go_on(data, start)
             position = stop
             number &= frame.STREAM_MASK
             if self._block is not None and (kind != frame.CONTINUATION or number != self._block_stream):
@@ -193,6 +215,24 @@ class Connection(asyncio.Protocol):
                 self._read_other(kind, flags, number, data[start:stop])
         self._wanted = frame.HEAD_BYTES
         return position
+
+    def _go_on(self, data: bytes, start: int) -> int:
+        """Takes the next part of a long frame; returns where that ends."""
+        rest = self._rest
+        assert rest is not None
+        end = min(len(data), start + rest.size)
+        rest.size -= end - start
+        if not rest.size:
+            self._rest = None
+        self._received += end - start
+        if self._received > _REFILL_BYTES:
+            self._refill()
+        stream = self.streams.get(rest.number)
+        if stream is None or stream.is_heard:
+            self._take_late(rest.number)
+        else:
+            stream.receive(data, start, end, heard=rest.is_last and not rest.size)
+        return end
 
     def _refill(self) -> None:
         self.outbox.put(frame.window_update(0, self._received))

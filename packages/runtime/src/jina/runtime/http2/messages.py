@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Any, Final
 
 import grpc
-from jina.core.payloads import HUGE, Assembly
+from jina.core.payloads import HUGE, LONG, Assembly, Buffer
 
 PREFIX: Final = Struct('>BI')
 PREFIX_BYTES: Final = PREFIX.size
@@ -53,7 +53,7 @@ class MessageReader:
         self._encoding = encoding
         self._front = b''
         self._packed = False
-        self._parts: list[bytes] = []
+        self._parts: list[Buffer] = []
         self._assembly: Assembly | None = None
 
     @property
@@ -85,7 +85,11 @@ class MessageReader:
                 self._finish(b'')
                 continue
             taken = min(self.missing, end - position)
-            part = data[position : position + taken]
+            part: Buffer = data
+            if taken >= LONG and taken < len(data):
+                part = memoryview(data)[position : position + taken]
+            elif taken < len(data):
+                part = data[position : position + taken]
             position += taken
             self.missing -= taken
             self._add(part)
@@ -107,9 +111,9 @@ class MessageReader:
         self._packed = bool(flag)
         self.missing = size
 
-    def _add(self, part: bytes) -> None:
+    def _add(self, part: Buffer) -> None:
         if not self.missing and not self._parts and self._assembly is None:
-            self._finish(part)
+            self._finish(bytes(part))
             return
         if self._assembly is not None:
             self._assembly.add(part)

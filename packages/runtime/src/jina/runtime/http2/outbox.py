@@ -6,6 +6,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
+from jina.core.payloads import LONG, Payload, as_bytes, coalesced, pieces_of
 from jina.runtime.http2 import frame
 from jina.runtime.http2.hpack import literal
 from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES
@@ -44,7 +45,8 @@ class Outbox:
         self._table_update = b''
         self._transport = transport
         self._call_soon: Callable[..., object] = loop.call_soon
-        self._parts: list[bytes] = []
+        self._parts: list[Any] = []
+        self._has_long = False
         self.is_scheduled = False
         self._blocked: deque[Stream] = deque()
         transport.set_write_buffer_limits(_UNSENT_BYTES)
@@ -62,8 +64,14 @@ class Outbox:
         parts = self._parts
         if parts:
             self._parts = []
-            if not self._transport.is_closing():
+            if self._transport.is_closing():
+                return
+            if not self._has_long:
                 self._transport.write(parts[0] if len(parts) == 1 else b''.join(parts))
+                return
+            self._has_long = False
+            for part in coalesced(parts):
+                self._transport.write(part)
 
     def forget_tables(self) -> None:
         """The client wants a smaller table than it had: the next headers confirm it."""
@@ -75,7 +83,7 @@ class Outbox:
             stream.has_begun = True
             self._headers(stream.number, _BEGIN, (), frame.END_HEADERS)
 
-    def answer(self, stream: Stream, message: bytes) -> bool:
+    def answer(self, stream: Stream, message: Payload) -> bool:
         """Sends a whole response, if the windows have room for it; tells whether they have."""
         size = len(message)
         framed = size + PREFIX_BYTES
@@ -105,18 +113,17 @@ class Outbox:
                 0,
                 size,
             ),
-            message,
+            as_bytes(message),
             _END.pack(0, len(_OK), frame.HEADERS, frame.END_HEADERS | frame.END_STREAM, number, _OK),
         )
         return True
 
-    def send(self, stream: Stream, message: bytes) -> None:
+    def send(self, stream: Stream, message: Payload) -> None:
         """Sends a message, or as much of it as there is room for, and the rest later; before the first one, the headers."""
         self.begin(stream)
         pending = stream.pending
         pending.append(memoryview(PREFIX.pack(0, len(message))))
-        if message:
-            pending.append(memoryview(message))
+        pending.extend(memoryview(piece) for piece in pieces_of(message) if piece)
         self._pump(stream)
 
     def end(self, stream: Stream, status: int, message: str, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -171,6 +178,7 @@ class Outbox:
             size += len(piece)
         self._window -= size
         stream.send_window -= size
+        self._has_long = self._has_long or size >= LONG
         self.put(frame.HEAD.pack(size >> 8, size & 0xFF, frame.DATA, 0, stream.number), *pieces)  # type: ignore[arg-type]
 
     def _finish(self, stream: Stream, ending: list[tuple[bytes, bytes]]) -> None:

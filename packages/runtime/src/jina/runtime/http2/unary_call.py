@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from jina.core.errors import JinaError
-from jina.core.payloads import Payload, as_bytes
+from jina.core.payloads import Payload
 from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES, MessageReader
 from jina.runtime.http2.stream import Stream
 from jina.runtime.unary_method import code_of
@@ -87,15 +87,14 @@ class UnaryCall(Stream):
         if error is not None:
             self.finish(grpc.StatusCode[code_of(error)], str(error), metadata)
             return
-        answer = as_bytes(raw)
         connection = self.connection
-        if len(answer) > connection.settings.send:
+        if len(raw) > connection.settings.send:
             self.finish(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f'Sent message larger than max ({len(answer)} vs. {connection.settings.send})',
+                f'Sent message larger than max ({len(raw)} vs. {connection.settings.send})',
             )
-        elif metadata or not self.is_heard or not connection.outbox.answer(self, answer):
-            connection.outbox.send(self, answer)
+        elif metadata or not self.is_heard or not connection.outbox.answer(self, raw):
+            connection.outbox.send(self, raw)
             self.finish(metadata=metadata)
         else:
             self.leave()
