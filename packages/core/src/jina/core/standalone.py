@@ -55,8 +55,7 @@ class StandaloneMixin:
             reload=reload,
             **kwargs,
         )
-        with deployment:
-            deployment.block(stop_event)
+        deployment.run(stop_event)
 
     @staticmethod
     def to_kubernetes_yaml(

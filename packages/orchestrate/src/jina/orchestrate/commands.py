@@ -54,11 +54,8 @@ def run_flow(options: FlowOptions) -> int:
 
 
 def _serve(orchestrator: Orchestrator) -> int:
-    from jina.orchestrate.lifecycle import TerminateAsExit  # noqa: PLC0415 - loaded with the Flow or the Deployment
-
     try:
-        with TerminateAsExit(), orchestrator:  # also while it starts
-            orchestrator.block()
+        orchestrator.run()
     except SystemExit:  # SIGTERM is how a service is stopped: everything was closed in order
         return 0
     except KeyboardInterrupt:

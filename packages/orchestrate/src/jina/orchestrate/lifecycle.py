@@ -164,6 +164,19 @@ class Orchestrator:
                 self._interrupted = True
                 raise
 
+    def run(self, stop_event: StopEvent | None = None) -> None:
+        """Start, wait as ``block`` does, and close. SIGTERM ends it in order from the first moment on, also while it starts.
+
+        Args:
+            stop_event: A ``threading.Event`` or ``multiprocessing.Event`` that ends the wait.
+
+        Raises:
+            StartupError: A process failed to start; all are closed.
+            MissingExtraError: ``reload`` is set and the package watchfiles isn't installed.
+        """
+        with TerminateAsExit(), self:
+            self.block(stop_event)
+
     def __enter__(self) -> Self:
         return self.start()
 
