@@ -19,8 +19,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final, cast
 
-import grpc.aio
-
+from jina.core.calls import EOF
 from jina.core.payloads import Message
 
 __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
@@ -41,7 +40,6 @@ _JOINED_BYTES: Final = 1 << 16
 _CONNECT_S: Final = 2.0
 _LOOPBACK: Final = ('127.', 'localhost:', '[::1]:', '[::ffff:127.', '0.0.0.0:', '[::]:')
 _CREDENTIALS: Final = Struct('3i')
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
 class LocalStream(asyncio.BufferedProtocol):
@@ -91,7 +89,7 @@ class LocalStream(asyncio.BufferedProtocol):
         return ()
 
     async def read(self) -> Any:
-        """Returns the next frame, ``grpc.aio.EOF`` after the last one.
+        """Returns the next frame, ``EOF`` after the last one.
 
         Raises:
             asyncio.CancelledError: This side cancelled the stream.
@@ -101,7 +99,7 @@ class LocalStream(asyncio.BufferedProtocol):
             if self._cancelled:
                 raise asyncio.CancelledError
             if self._ended:
-                return _EOF
+                return EOF
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         frame = frames.popleft()

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.runtime.http2 import frame
 from jina.runtime.http2.call import Call
 from jina.runtime.http2.frame import ConnectionFault
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
 
     Args:
         settings: What the server allows.
-        find: Gives the handler of a call, None if there is none.
+        find: Gives the method of a call, None if there is none.
         lost: Called when the connection is gone.
 
     Attributes:
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         stream = Call(self, number, head, method)
         self.streams[number] = stream
         if method is None:
-            stream.finish(grpc.StatusCode.UNIMPLEMENTED, 'Method not found!')
+            stream.finish(StatusCode.UNIMPLEMENTED, 'Method not found!')
         else:
             stream.begin()
         return stream
