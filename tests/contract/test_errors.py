@@ -13,6 +13,8 @@ PAGE = (ROOT / 'docs' / 'reference' / 'errors.md').read_text()
 INTERNAL = {
     'Aborted': 'ends the handler of a gRPC call whose status is sent already',
     'BodyError': 'the HTTP server turns it into a response with status 422 before anyone sees it',
+    'BrokenCallError': 'ends what a server writes to a client that is gone; nobody is left to see it',
+    'CallError': 'connections turn it into a transport error',
     'CallFault': 'the HTTP/2 server turns it into the status of one call',
     'ClientGone': 'ends the work for an HTTP client that has gone away; nobody is left to see it',
     'ConnectionFault': 'the HTTP/2 server turns it into a GOAWAY for a client that breaks the rules',

@@ -21,6 +21,7 @@ from docarray.documents import TextDoc
 from jina import Client, Deployment, Executor, Flow, requests
 from jina.core import wire
 from jina.core.errors import ConfigError, ConnectError
+from jina.core.grpc_stream import GrpcStream
 from jina.core.lane import Lane
 from jina.core.request import DataRequest
 from jina.runtime.connections import ConnectionSettings, PeerGroup
@@ -166,7 +167,7 @@ async def test_traffic_inside_is_plain_and_the_fast_lane_goes_through_tls(served
         assert len(answers) == 20 and not group._peers[0]._lane.missing
         await group.close()
     async with grpc.aio.secure_channel(f'localhost:{served.external.port}', files.credentials) as channel:
-        lane = Lane(channel.stream_stream(wire.FAST_LANE)())
+        lane = Lane(GrpcStream(channel.stream_stream(wire.FAST_LANE)()))
         lane.send(request.to_bytes())
         while not await lane.receive():
             continue

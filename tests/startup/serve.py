@@ -1,4 +1,6 @@
-"""Serves what the first argument says until it is killed: ``deployment``, ``flow``, ``http-flow``, ``websocket-flow`` or ``client PORT``."""
+"""Serves what the first argument says until it is killed, or is a client: ``deployment``, ``flow``, ``watched-flow``,
+``guarded-deployment``, ``http-flow``, ``websocket-flow`` or ``client PORT``.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,12 @@ else:
     served = {
         'deployment': Deployment,
         'flow': lambda: Flow().add().add(),
+        'watched-flow': lambda: Flow(monitoring=True).add().add(),
+        'guarded-deployment': lambda: Deployment(api_key='let-me-in', max_request_bytes=1000),
         'http-flow': lambda: Flow(protocol='http').add(),
         'websocket-flow': lambda: Flow(protocol='websocket').add(),
     }[sys.argv[1]]()
     with served:
-        print(json.dumps({'port': served.port}), flush=True)
+        ports = [deployment.ports[0] for _, deployment in served] if isinstance(served, Flow) else []
+        print(json.dumps({'port': served.port, 'executors': ports}), flush=True)
         threading.Event().wait()

@@ -106,7 +106,7 @@ class WireServer(Behaviour):
             wire.DRY_RUN: grpc.unary_unary_rpc_method_handler(self._dry_run),
             '/grpc.health.v1.Health/Check': grpc.unary_unary_rpc_method_handler(self._health),
         }.items():
-            service, method = wire.split_method(path)
+            _, service, method = path.split('/')
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         if credentials is None:
             bound = self._server.add_insecure_port(f'127.0.0.1:{port}')

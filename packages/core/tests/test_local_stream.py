@@ -8,14 +8,13 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc.aio
 import pytest
 from jina.core import local_stream
+from jina.core.calls import EOF
 from jina.core.local_stream import LocalStream, is_loopback, listen, may_enter, open_door
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='abstract Unix sockets')
 
-EOF = grpc.aio.EOF
 Pair = tuple[LocalStream, LocalStream]
 
 

@@ -14,6 +14,7 @@ import pytest
 from docarray import BaseDoc, DocList
 from jina.core import wire
 from jina.core.config import ExecutorOptions, GatewayOptions
+from jina.core.grpc_stream import GrpcStream
 from jina.core.lane import SharedLane
 from jina.core.local_stream import LocalStream
 from jina.core.request import DataRequest
@@ -72,6 +73,10 @@ class Cluster:
             )
             self._stack.push_async_callback(self._channels[address].close)
         return self._channels[address]
+
+    def lane_call(self, address: str) -> GrpcStream:
+        """Begins the call of a fast lane."""
+        return GrpcStream(self.channel(address).stream_stream(wire.FAST_LANE)())
 
     async def call(self, address: str, request: DataRequest, **options: Any) -> DataRequest:
         """Sends one request by ``process_single_data``."""

@@ -66,7 +66,7 @@ def test_grpc_calls_are_refused_before_they_are_read() -> None:
 
     def refused(method: str, *metadata: tuple[str, str]) -> bool:
         details: Any = SimpleNamespace(method=method, invocation_metadata=metadata)
-        return handler.service(details) is not None
+        return handler.find(details) is not None
 
     for method in ('/jina.JinaRPC/Call', '/jina.core.FastLane/Connect', '/jina.JinaInfoRPC/_status'):
         assert refused(method) and not refused(method, ('x-api-key', 'one'))

@@ -186,7 +186,7 @@ async def test_a_call_that_was_let_in_waits_with_its_further_requests(
 
 async def test_a_deadline_counts_while_a_request_waits(cluster: Any, request_of: Make, wait_for: Any) -> None:
     worker = await cluster.worker(Gate, max_concurrency=1, max_queue=1)
-    lane = SharedLane(lambda: cluster.channel(worker.address).stream_stream(wire.FAST_LANE)())
+    lane = SharedLane(lambda: cluster.lane_call(worker.address))
     raw = request_of('/', 'a').to_bytes()
     first = asyncio.ensure_future(lane.request(raw))
     await wait_for(lambda: Gate.started == 1)

@@ -263,7 +263,7 @@ async def test_a_client_that_reads_slowly_bounds_what_is_made_for_it(
     found = 0
     if with_lane:
         door = await open_door(server.pod._servers[0]._door.name) if way == 'local' else None
-        lane = Lane(door or cluster.channel(server.address).stream_stream(wire.FAST_LANE)(), 8)
+        lane = Lane(door or cluster.lane_call(server.address), 8)
         for raw in raws:
             lane.send(raw)
         assert await lane.receive() == []  # the hello

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, TransportError
-from jina.core.wire import ENDPOINT_DISCOVERY, PROCESS_SINGLE_DATA, STREAM_DOC, EndpointsProto, split_method
+from jina.core.wire import ENDPOINT_DISCOVERY, PROCESS_SINGLE_DATA, STREAM_DOC, EndpointsProto
 from jina.runtime.connections import ConnectionSettings, PeerGroup, parse_address
 
 
@@ -31,7 +31,7 @@ class Replica:
             (ENDPOINT_DISCOVERY, grpc.unary_unary_rpc_method_handler, self._process),
             (STREAM_DOC, grpc.unary_stream_rpc_method_handler, self._stream),
         ):
-            service, name = split_method(path)
+            _, service, name = path.split('/')
             self.server.add_generic_rpc_handlers(
                 [grpc.method_handlers_generic_handler(service, {name: factory(method)})]
             )
@@ -252,7 +252,7 @@ def test_wrong_addresses() -> None:
 
 TLS_CALL = """
 import asyncio, sys, grpc, grpc.aio
-from jina.core.wire import PROCESS_SINGLE_DATA, split_method
+from jina.core.wire import PROCESS_SINGLE_DATA
 from jina.runtime.connections import ConnectionSettings, PeerGroup
 
 async def answer(raw, context):
@@ -260,7 +260,7 @@ async def answer(raw, context):
 
 async def main(key, certificate):
     server = grpc.aio.server()
-    service, name = split_method(PROCESS_SINGLE_DATA)
+    _, service, name = PROCESS_SINGLE_DATA.split('/')
     handler = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {name: handler})])
     pair = (open(key, 'rb').read(), open(certificate, 'rb').read())

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ async def shared(cluster: Any, way: str, by_door: Any) -> AsyncIterator[Opened]:
     opened: list[SharedLane] = []
 
     async def connect(address: str) -> SharedLane:
-        call = cluster.channel(address).stream_stream(wire.FAST_LANE)
+        call = partial(cluster.lane_call, address)
         opened.append(SharedLane(call, enter=open_door if way == 'local' else None))
         if way == 'local':
             await by_door(opened[-1])
@@ -107,7 +108,7 @@ def begun(cluster: Any, way: str) -> Begun:
     async def begin(server: Any) -> Any:
         if way == 'local':
             return await open_door(server.pod._servers[0]._door.name)
-        return cluster.channel(server.address).stream_stream(wire.FAST_LANE)()
+        return cluster.lane_call(server.address)
 
     return begin
 
@@ -325,7 +326,7 @@ async def test_a_server_with_the_lane_switched_off(
     plain = await cluster.worker(Recorder, 'e1')
     monkeypatch.delenv('JINA_DISABLE_FAST_LANE')
     fast = await cluster.worker(Recorder, 'e2')
-    one = SharedLane(cluster.channel(plain.address).stream_stream(wire.FAST_LANE), enter=open_door)
+    one = SharedLane(partial(cluster.lane_call, plain.address), enter=open_door)
     with pytest.raises(LaneMissingError):
         await one.request(request_of('/echo', 'a').to_bytes())
     await one.close()

@@ -8,15 +8,16 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import grpc
 import pytest
 from docarray import BaseDoc, DocList
 from jina import Executor, requests
 from jina.core import local_stream
+from jina.core.calls import EOF
 from jina.core.local_stream import LocalStream, open_door
 from jina.core.request import DataRequest
 from jina.runtime import grpc_server
 from jina.runtime.connections import ConnectionSettings, PeerGroup
+from jina.runtime.gateway import compression_of
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='abstract Unix sockets')
 
@@ -133,8 +134,8 @@ async def test_who_does_not_want_the_door_stays_on_grpc(
 
 async def test_compressed_requests_stay_on_grpc(cluster: Any, connect: Any, request_of: Make) -> None:
     worker = await cluster.worker(Echo)
-    assert not await settle(connect(worker.address, compression=grpc.Compression.Gzip), request_of)
-    assert await settle(connect(worker.address, compression=grpc.Compression.NoCompression), request_of)
+    assert not await settle(connect(worker.address, compression=compression_of('Gzip')), request_of)
+    assert await settle(connect(worker.address, compression=compression_of('NoCompression')), request_of)
 
 
 async def test_clients_of_other_machines_are_told_of_no_door(
@@ -180,7 +181,7 @@ async def test_strangers_get_nothing(cluster: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(LocalStream, 'is_stranger', lambda _: os.geteuid() == user)
     stream = await open_door(worker.pod._servers[0]._door.name)
     assert stream is not None
-    assert await asyncio.wait_for(stream.read(), 20) is grpc.aio.EOF
+    assert await asyncio.wait_for(stream.read(), 20) is EOF
 
 
 async def test_a_stopped_server_leaves_no_door(cluster: Any, connect: Any, request_of: Make) -> None:

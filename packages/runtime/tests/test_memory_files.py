@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -70,7 +71,7 @@ async def near(cluster: Any) -> AsyncIterator[Opened]:
     opened: list[SharedLane] = []
 
     def connect(address: str) -> SharedLane:
-        opened.append(SharedLane(cluster.channel(address).stream_stream(wire.FAST_LANE), enter=open_door))
+        opened.append(SharedLane(partial(cluster.lane_call, address), enter=open_door))
         return opened[-1]
 
     yield connect

@@ -128,7 +128,7 @@ async def test_four_gigabytes_are_refused_before_anything_is_copied(
     cluster: Any, request_of: Make, tmp_path: Path
 ) -> None:
     worker = await cluster.worker(Stretch)
-    bare = Lane(cluster.channel(worker.address).stream_stream(wire.FAST_LANE)())
+    bare = Lane(cluster.lane_call(worker.address))
     sparse = tmp_path / 'sparse'
     with sparse.open('wb') as file:
         file.truncate(4 << 30)
@@ -155,7 +155,7 @@ async def test_a_lane_without_numbers_is_followed_by_another(
     def open_call() -> Any:
         nonlocal opened
         opened += 1
-        return cluster.channel(worker.address).stream_stream(wire.FAST_LANE)()
+        return cluster.lane_call(worker.address)
 
     shared = SharedLane(open_call)
     wanted = [request_of('/echo', str(number)) for number in range(50)]

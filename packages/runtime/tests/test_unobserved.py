@@ -6,11 +6,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from docarray import BaseDoc, DocList
-from jina.core import wire
 from jina.core.endpoints import requests
 from jina.core.executor import Executor
 from jina.core.lane import SharedLane
@@ -51,7 +51,7 @@ def called() -> Iterator[set[str]]:
 async def test_no_code_that_records_runs_for_a_request(cluster: Any, request_of: Any) -> None:
     with called() as found:
         gateway = await cluster.flow(Echoes, Echoes)
-        lane = SharedLane(cluster.channel(gateway.address).stream_stream(wire.FAST_LANE))
+        lane = SharedLane(partial(cluster.lane_call, gateway.address))
         request = request_of('/echo', 'a')
         found.clear()
         answers = [DataRequest.from_bytes(await lane.request(request.to_bytes())) for _ in range(5)]

@@ -50,9 +50,11 @@ async def drive(options: argparse.Namespace, payload: bytes) -> dict:
         work = stream_caller if options.stream else caller
         await check(call, payload)
         if options.lane:
+            from jina.core.grpc_stream import GrpcStream
             from jina.core.lane import SharedLane
 
-            call = SharedLane(channel.stream_stream(LANE)).request
+            begin = channel.stream_stream(LANE)
+            call = SharedLane(lambda: GrpcStream(begin())).request
         warm_up = time.perf_counter() + min(0.5, options.seconds / 2)
         warming: list[int] = []
         await asyncio.gather(*(work(call, payload, warm_up, [], warming) for _ in range(options.callers)))

@@ -28,6 +28,7 @@ from jina.runtime.gateways.base import Gateway
 from jina.runtime.gateways.built_in import GRPCGateway, HTTPGateway, WebSocketGateway
 from jina.runtime.gateways.fastapi import FastAPIBaseGateway
 from jina.runtime.gateways.health import probe_of
+from jina.runtime.grpcio_server import GrpcioMethods
 from jina.runtime.health import Health, ServingStatus
 from jina.runtime.process import PodServer
 from jina.runtime.streamer import GatewayStreamer
@@ -266,7 +267,7 @@ class GrpcServer(Gateway):
     async def setup_server(self) -> None:
         self.server = grpc.aio.server()
         self.health = Health([])
-        self.server.add_generic_rpc_handlers((self.health.handler(),))
+        self.server.add_generic_rpc_handlers((GrpcioMethods([self.health.methods()]),))
         self.server.add_insecure_port(f'{self.host}:{self.port}')
         self.http = await asyncio.start_server(self.answer, self.host, self.ports[1])
 

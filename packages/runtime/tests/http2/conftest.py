@@ -7,9 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
+from jina.core.calls import StatusCode
 from jina.core.errors import JinaError
 from jina.runtime.http2.server import Http2Server
 from jina.runtime.http2.settings import Settings
+from jina.runtime.methods import Method, MethodTable
 from jina.runtime.unary_method import Reply, UnaryMethod
 
 LIMIT = 1 << 31
@@ -27,23 +29,22 @@ class Methods:
         self.metadata: Any = None
         self.timeout: float | None = None
 
-    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
-        return grpc.method_handlers_generic_handler(
-            'test.Service',
+    def table(self) -> MethodTable:
+        return MethodTable(
             {
-                'Direct': UnaryMethod(self._direct),
-                'Hold': UnaryMethod(self._hold),
-                'Refuse': UnaryMethod(self._refuse),
-                'Large': UnaryMethod(self._large),
-                'Echo': grpc.unary_unary_rpc_method_handler(self._echo),
-                'Fail': grpc.unary_unary_rpc_method_handler(self._fail),
-                'Abort': grpc.unary_unary_rpc_method_handler(self._abort),
-                'Wait': grpc.unary_unary_rpc_method_handler(self._wait),
-                'Count': grpc.unary_stream_rpc_method_handler(self._count),
-                'Endless': grpc.unary_stream_rpc_method_handler(self._endless),
-                'Talk': grpc.stream_stream_rpc_method_handler(self._talk),
-                'Sum': grpc.stream_unary_rpc_method_handler(self._sum),
-                'Slow': grpc.stream_unary_rpc_method_handler(self._slow),
+                '/test.Service/Direct': UnaryMethod(self._direct),
+                '/test.Service/Hold': UnaryMethod(self._hold),
+                '/test.Service/Refuse': UnaryMethod(self._refuse),
+                '/test.Service/Large': UnaryMethod(self._large),
+                '/test.Service/Echo': Method(self._echo),
+                '/test.Service/Fail': Method(self._fail),
+                '/test.Service/Abort': Method(self._abort),
+                '/test.Service/Wait': Method(self._wait),
+                '/test.Service/Count': Method(self._count, response_streaming=True),
+                '/test.Service/Endless': Method(self._endless, response_streaming=True),
+                '/test.Service/Talk': Method(self._talk, request_streaming=True, response_streaming=True),
+                '/test.Service/Sum': Method(self._sum, request_streaming=True),
+                '/test.Service/Slow': Method(self._slow, request_streaming=True),
             },
         )
 
@@ -77,7 +78,7 @@ class Methods:
         raise ValueError('boom')
 
     async def _abort(self, raw: bytes, context: Any) -> bytes:
-        await context.abort(grpc.StatusCode.DATA_LOSS, 'gone', (('left', '0'),))
+        await context.abort(StatusCode.DATA_LOSS, 'gone', (('left', '0'),))
         raise AssertionError
 
     async def _wait(self, raw: bytes, context: Any) -> bytes:
@@ -155,8 +156,8 @@ async def serve() -> AsyncIterator[Serve]:
         async def start(**settings: Any) -> Serving:
             server = Http2Server(Settings(**{'receive': LIMIT, 'send': LIMIT, **settings}))
             methods = Methods()
-            server.add_generic_rpc_handlers((methods.handler(),))
-            port = server.add_insecure_port('127.0.0.1', 0, 'test')
+            server.add_methods((methods.table(),))
+            port = server.bind('127.0.0.1', 0, 'test')
             await server.start()
             stack.push_async_callback(server.stop, None)
             return Serving(server, methods, port)

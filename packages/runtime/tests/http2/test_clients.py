@@ -247,7 +247,7 @@ async def test_stop_cancels_what_takes_longer(serve: Serve, grace: float | None)
 async def test_no_call_fails_while_a_server_of_a_shared_port_leaves(serve: Serve) -> None:
     first = await serve(shares_port=True)
     second = Http2Server(Settings(receive=LIMIT, send=LIMIT, shares_port=True))
-    second.add_generic_rpc_handlers((first.methods.handler(),))
+    second.add_methods((first.methods.table(),))
     asked, enough, stop = 0, asyncio.Event(), False
 
     async def ask(channel: grpc.aio.Channel) -> None:
@@ -262,7 +262,7 @@ async def test_no_call_fails_while_a_server_of_a_shared_port_leaves(serve: Serve
     async with first.channel() as one, first.channel() as other:
         askers = [asyncio.ensure_future(ask(channel)) for channel in (one, other) for _ in range(8)]
         assert await one.unary_unary('/test.Service/Direct')(b'x') == b'x'
-        assert second.add_insecure_port('127.0.0.1', first.port, 'test') == first.port
+        assert second.bind('127.0.0.1', first.port, 'test') == first.port
         await second.start()
         await first.server.stop(5)
         await asyncio.wait_for(enough.wait(), 20)

@@ -4,9 +4,9 @@ import gzip
 import zlib
 
 import pytest
-from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
+from jina.core.calls import StatusCode
 from jina.core.payloads import HUGE
 from jina.runtime.http2.messages import PREFIX, CallFault, MessageReader
 

@@ -14,10 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-import grpc
-import grpc.aio
-
-from jina.core.errors import JinaError, RequestTypeError
+from jina.core.calls import EOF, CallError, StatusCode
+from jina.core.errors import RequestTypeError
 from jina.core.frames import (
     CANCEL,
     ERROR,
@@ -52,24 +50,10 @@ _UNLIMITED: Final = 1 << 30
 _GREETING_S: Final = 5.0
 _WRITE_FAILED: Final = 'Internal error from Core'
 """What grpc.aio makes of a connection that breaks in the middle of a write."""
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
-class LaneError(JinaError):
-    """A request failed on the way. It has the methods of gRPC's own error, and like that one it never reaches users."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        super().__init__(f'{code.name}: {details}')
-        self._code = code
-        self._details = details
-
-    def code(self) -> grpc.StatusCode:
-        """The status of the request."""
-        return self._code
-
-    def details(self) -> str:
-        """What happened."""
-        return self._details
+class LaneError(CallError):
+    """A request failed on the way. Like gRPC's own error it never reaches users."""
 
 
 class LaneMissingError(LaneError):
@@ -93,7 +77,7 @@ class Lane:
     """One stream of frames. Use it in one event loop; ``receive`` from one task at a time.
 
     Args:
-        call: The gRPC call, just begun.
+        call: The call, just begun: a ``GrpcStream`` or a ``LocalStream``.
         window: Requests under way that this side wants, 0 for no limit, None for what the server allows.
         limits: Bytes that a request and a response may have.
 
@@ -218,9 +202,9 @@ class Lane:
         """
         try:
             frame = await self._call.read()
-        except grpc.aio.AioRpcError as error:
+        except CallError as error:
             raise self._translate(error) from error
-        if frame is _EOF:
+        if frame is EOF:
             self.open = False
             return None
         answers: list[Answer] = []
@@ -232,7 +216,7 @@ class Lane:
                     self._control(kind_of, number, payload, answers)
         except RequestTypeError as error:
             self.abort()
-            raise LaneError(grpc.StatusCode.INTERNAL, str(error)) from error
+            raise LaneError(StatusCode.INTERNAL, str(error)) from error
         if self._sharing.acknowledge():
             self._wake()
         self._under_way -= len(answers)
@@ -253,13 +237,13 @@ class Lane:
             task.cancel()
             await asyncio.wait((task,))
 
-    def _translate(self, error: grpc.aio.AioRpcError) -> LaneError:
+    def _translate(self, error: CallError) -> LaneError:
         self.open = False
-        code, details = error.code(), error.details() or ''
-        if code is grpc.StatusCode.UNIMPLEMENTED and self._server is None:
+        code, details = error.status, error.details()
+        if code is StatusCode.UNIMPLEMENTED and self._server is None:
             return LaneMissingError(code, details)
-        if code is grpc.StatusCode.INTERNAL and details.startswith(_WRITE_FAILED):
-            code, details = grpc.StatusCode.UNAVAILABLE, 'the connection broke while requests were written'
+        if code is StatusCode.INTERNAL and details.startswith(_WRITE_FAILED):
+            code, details = StatusCode.UNAVAILABLE, 'the connection broke while requests were written'
         return LaneError(code, details)
 
     def _control(self, kind: int, number: int, payload: bytes, answers: list[Answer]) -> None:
@@ -275,7 +259,7 @@ class Lane:
             if not Hello().understands(self._server):
                 self.abort()
                 raise LaneMissingError(
-                    grpc.StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
+                    StatusCode.UNIMPLEMENTED, f'the fast lane of the server has version {self._server.version}'
                 )
             self._sharing.greet(self._server)
             if not self._greeted.done():
@@ -287,7 +271,7 @@ class Lane:
             self._sharing.take(kind, number)
 
     def _too_long(self, size: int) -> LaneError:
-        return LaneError(grpc.StatusCode.RESOURCE_EXHAUSTED, message_too_long(size, self._most))
+        return LaneError(StatusCode.RESOURCE_EXHAUSTED, message_too_long(size, self._most))
 
     def _wake(self) -> None:
         if self._idle is not None and not self._idle.done():
@@ -313,7 +297,7 @@ class Lane:
                 else:
                     self._idle = asyncio.get_running_loop().create_future()
                     await self._idle
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (CallError, asyncio.InvalidStateError):
             return  # the reader gets the status of the broken call
         finally:
             self.open = False
@@ -325,7 +309,7 @@ class SharedLane:
     """Keeps a lane to one server open, for many callers.
 
     Args:
-        open_call: Begins the gRPC call.
+        open_call: Begins the call, see ``Lane``.
         limits: Bytes that a request and a response may have.
         enter: Connects to a door that a server names; gives None if it can't.
 
@@ -466,7 +450,7 @@ class SharedLane:
                 await asyncio.wait_for(place, left)
             except asyncio.TimeoutError:
                 session.release()
-                raise LaneError(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded') from None
+                raise LaneError(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded') from None
             except asyncio.CancelledError:
                 session.release()  # the place may have been given to this one already
                 raise
@@ -518,7 +502,7 @@ class _Session:
         future = self.pending.get(number)
         if future is not None and not future.done():
             self.forget(number)
-            future.set_exception(LaneError(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded'))
+            future.set_exception(LaneError(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded'))
 
     def forget(self, number: int) -> None:
         """Cancels a request that nobody waits for any more."""
@@ -540,7 +524,7 @@ class _Session:
 
     async def _read(self) -> None:
         kind: type[LaneError] = LaneError
-        code, details = grpc.StatusCode.UNAVAILABLE, 'the server ended the stream'
+        code, details = StatusCode.UNAVAILABLE, 'the server ended the stream'
         try:
             # Without a name for the answers: they may be large, and the next ones may be long in coming.
             while self._hand_out(await self.lane.receive()):
@@ -550,9 +534,9 @@ class _Session:
                 kind = LaneLeftError
         except LaneError as failure:
             # Not kept itself: it holds this frame.
-            kind, code, details = type(failure), failure.code(), failure.details()
+            kind, code, details = type(failure), failure.status, failure.details()
         except asyncio.CancelledError:
-            code, details = grpc.StatusCode.CANCELLED, 'the connection was closed'
+            code, details = StatusCode.CANCELLED, 'the connection was closed'
             raise
         finally:
             self.lane.open = False
@@ -583,7 +567,7 @@ class _Session:
                 waiter.set_result(None)
                 places -= 1
 
-    def _fail(self, kind: type[LaneError], code: grpc.StatusCode, details: str) -> None:
+    def _fail(self, kind: type[LaneError], code: StatusCode, details: str) -> None:
         pending, self.pending = self.pending, {}
         for future in pending.values():
             if not future.done():
@@ -592,8 +576,8 @@ class _Session:
         self.release()
 
 
-def _status_code(name: str) -> grpc.StatusCode:
+def _status_code(name: str) -> StatusCode:
     try:
-        return grpc.StatusCode[name]
+        return StatusCode[name]
     except KeyError:
-        return grpc.StatusCode.UNKNOWN
+        return StatusCode.UNKNOWN

@@ -19,8 +19,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, cast
 
-import grpc.aio
-
+from jina.core.calls import EOF
 from jina.core.payloads import LONG, Message, coalesced
 
 __all__ = ['LocalStream', 'is_loopback', 'listen', 'may_enter', 'open_door']
@@ -39,7 +38,6 @@ _UNWRITTEN_BYTES: Final = 1 << 20
 _CONNECT_S: Final = 2.0
 _LOOPBACK: Final = ('127.', 'localhost:', '[::1]:', '[::ffff:127.', '0.0.0.0:', '[::]:')
 _CREDENTIALS: Final = Struct('3i')
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
 class LocalStream(asyncio.BufferedProtocol):
@@ -89,7 +87,7 @@ class LocalStream(asyncio.BufferedProtocol):
         return ()
 
     async def read(self) -> Any:
-        """Returns the next frame, ``grpc.aio.EOF`` after the last one.
+        """Returns the next frame, ``EOF`` after the last one.
 
         Raises:
             asyncio.CancelledError: This side cancelled the stream.
@@ -99,7 +97,7 @@ class LocalStream(asyncio.BufferedProtocol):
             if self._cancelled:
                 raise asyncio.CancelledError
             if self._ended:
-                return _EOF
+                return EOF
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         frame = frames.popleft()

@@ -61,7 +61,6 @@ __all__ = [
     'StatusProto',
     'merge_grpc_options',
     'message_limits',
-    'split_method',
     'varint',
 ]
 
@@ -171,12 +170,6 @@ def message_limits(options: Sequence[tuple[str, object]]) -> MessageLimits:
     return MessageLimits(
         limit('grpc.max_send_message_length', -1), limit('grpc.max_receive_message_length', _GRPC_RECEIVE_BYTES)
     )
-
-
-def split_method(path: str) -> tuple[str, str]:
-    """Splits a full method path: ``'/jina.JinaRPC/Call'`` gives ``('jina.JinaRPC', 'Call')``."""
-    _, service, method = path.split('/')
-    return service, method
 
 
 def varint(value: int) -> bytes:

@@ -11,9 +11,10 @@ from hmac import compare_digest
 from secrets import token_bytes
 from typing import Any, Final, TypeAlias
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.config import PodOptions, api_keys_of
 from jina.core.errors import AccessError
+from jina.runtime.methods import CallDetails, Context, Method
 from jina.runtime.service import count_refusal
 
 Headers: TypeAlias = 'Iterable[tuple[str | bytes, str | bytes]]'
@@ -121,7 +122,7 @@ OPEN: Final = Protection()
 """No protection."""
 
 
-class AccessHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class AccessHandler:
     """Refuses gRPC calls without a key, before anything of them is read. Health and reflection stay open.
 
     A fast lane is one call: its key comes with its beginning.
@@ -135,20 +136,20 @@ class AccessHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._access = access
         self._served = served
 
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """Returns what refuses a call; None if it may go on to the next handler."""
+    def find(self, details: CallDetails) -> Method | None:
+        """Returns what refuses a call; None if it may go on to the methods behind."""
         if not details.method.startswith('/jina.'):
             return None
         error = self._access.refusal(details.invocation_metadata or ())
         if error is None:
             return None
         count_refusal(self._served, 'access')
-        return grpc.stream_stream_rpc_method_handler(_refusing(error))
+        return Method(_refusing(error), request_streaming=True, response_streaming=True)
 
 
 def _refusing(error: AccessError) -> Callable[..., Any]:
-    async def refuse(_: Any, context: Any) -> None:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+    async def refuse(_: Any, context: Context) -> None:
+        await context.abort(StatusCode.UNAUTHENTICATED, str(error))
 
     return refuse
 

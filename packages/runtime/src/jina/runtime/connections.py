@@ -13,16 +13,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import grpc
-import grpc.aio
+from jina.core.calls import EOF, CallError, StatusCode
 from jina.core.config.address import parse_host
 from jina.core.environment import fast_lane_disabled, local_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, OverloadError, TransportError
 from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
-from jina.core.payloads import Payload, as_bytes
+from jina.core.payloads import Payload
 from jina.core.wire import (
     ENDPOINT_DISCOVERY,
     ENDPOINT_KEY,
@@ -37,24 +36,25 @@ from jina.core.wire import (
 from jina.runtime.group import GroupDone, Metadata
 from jina.runtime.waiting_room import WaitingRoom
 
-_Failure: TypeAlias = 'grpc.aio.AioRpcError | LaneError'
+if TYPE_CHECKING:
+    from jina.runtime.grpc_channel import GrpcChannel
+
 OpenChannel: TypeAlias = 'Callable[[str], Any]'
 """Takes ``host:port`` and gives a channel, or None."""
 MakePeer: TypeAlias = 'Callable[[str, str, ConnectionSettings, Callable[[], None], Metadata], Peer]'
 
 _RETRIED: Final = frozenset(
     {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.NOT_FOUND,
+        StatusCode.CANCELLED,
+        StatusCode.UNKNOWN,
+        StatusCode.INTERNAL,
     }
 )
 HEAD_MARK: Final = ' |Head: '
 """Stands in what a head says about Executors behind it that can't be reached."""
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MINIMUM_TRIES: Final = 3
 _RECONNECT_PAUSE_S: Final = 0.1
 _NOTICE_S: Final = 0.1
@@ -83,7 +83,7 @@ class ConnectionSettings:
     Attributes:
         retries: Further tries after the first one; negative means one more than ``max(3, replicas)`` tries in all.
         timeout: Seconds for one try; None for no limit.
-        compression: Compression of requests.
+        compression: Compression of requests: ``Deflate`` or ``Gzip``; None for none.
         channel_options: gRPC channel options of the user.
         open_channel: Gives the channel to an address; None, or for None, it is connected as usual.
         make_peer: Makes a replica that is watched, from the name of its Deployment and what ``Peer`` takes.
@@ -93,7 +93,7 @@ class ConnectionSettings:
 
     retries: int = -1
     timeout: float | None = None
-    compression: grpc.Compression | None = None
+    compression: str | None = None
     channel_options: Mapping[str, object] = field(default_factory=dict)
     open_channel: OpenChannel | None = None
     make_peer: MakePeer | None = None
@@ -112,16 +112,14 @@ def parse_address(address: str) -> tuple[str, bool]:
     return f'{host}:{parsed.port or (443 if parsed.tls else 80)}', bool(parsed.tls)
 
 
-def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> Any:
-    """Typed as Any: gRPC's stubs insist on serializers, and without them bytes pass as they are."""
+def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> GrpcChannel:
+    from jina.runtime.grpc_channel import GrpcChannel, connect  # noqa: PLC0415 - grpcio, for those who call others
+
     given = None if settings.open_channel is None else settings.open_channel(address)
-    if given is not None:
-        return given
-    options = _options(settings)
-    if secure:
-        credentials = grpc.ssl_channel_credentials(_trusted(settings.cafile))
-        return grpc.aio.secure_channel(address, credentials, options=options, compression=settings.compression)
-    return grpc.aio.insecure_channel(address, options=options, compression=settings.compression)
+    if given is None:
+        roots = _trusted(settings.cafile) if secure else None
+        given = connect(address, _options(settings), compression=settings.compression, secure=secure, roots=roots)
+    return GrpcChannel(given)
 
 
 def _trusted(cafile: str | None) -> bytes | None:
@@ -154,9 +152,9 @@ class Peer:
         self.down = False
         self._idle: asyncio.Event | None = None
         self._channel = _open_channel(self.address, secure, settings)
-        self._unary: Any = self._channel.unary_unary(PROCESS_SINGLE_DATA)
-        self._unary_many: Any = self._channel.unary_unary(PROCESS_DATA)
-        connect: Any = partial(self._channel.stream_stream(FAST_LANE), metadata=metadata)
+        self._unary = self._channel.unary(PROCESS_SINGLE_DATA)
+        self._unary_many = self._channel.unary(PROCESS_DATA)
+        connect = self._channel.stream(FAST_LANE, metadata)
         # TLS and compression are promises about the way; a channel of another kind leads elsewhere.
         direct = not (
             secure or settings.compression or settings.open_channel or settings.channel_options.get(PROXY_OPTION)
@@ -164,8 +162,8 @@ class Peer:
         self._local = direct and not local_lane_disabled()
         self._lane = SharedLane(connect, message_limits(_options(settings)), self._enter if self._local else None)
         self._lane.missing = fast_lane_disabled()
-        self.stream_doc: Any = self._channel.unary_stream(STREAM_DOC)
-        self.discover: Any = self._channel.unary_unary(ENDPOINT_DISCOVERY)
+        self.stream_doc: Any = self._channel.responses(STREAM_DOC)
+        self.discover = self._channel.unary(ENDPOINT_DISCOVERY)
         self._on_return = on_return
         self._watch: asyncio.Task[None] | None = None
 
@@ -182,8 +180,7 @@ class Peer:
             many: Send a list of requests.
 
         Raises:
-            grpc.aio.AioRpcError: The call failed.
-            LaneError: The same on the fast lane.
+            CallError: The call failed.
         """
         if not self._lane.missing:
             try:
@@ -191,7 +188,7 @@ class Peer:
             except LaneMissingError:
                 self._lane.missing = True  # this peer doesn't have it: nothing has happened to the request yet
         call = self._unary_many if many else self._unary
-        return await call(as_bytes(raw), timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
+        return await call(raw, timeout=timeout, metadata=own + more)  # type: ignore[no-any-return]
 
     def begin(
         self, raw: Payload, done: Done, *, more: Metadata, timeout: float | None = None
@@ -236,10 +233,9 @@ class Peer:
 
     async def _wait_for_return(self) -> None:
         if self._local:  # whose end is noticed sooner than that of the channel
-            change = self._channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(change, _NOTICE_S)
-        await self._channel.channel_ready()
+                await asyncio.wait_for(self._channel.lost(), _NOTICE_S)
+        await self._channel.ready()
         self.down = False
         self._lane.missing = fast_lane_disabled()  # who is back may be another version
         self._on_return()
@@ -352,8 +348,8 @@ class PeerGroup:
             answer = await peer.process(raw, own=own, more=more, timeout=self._limit(timeout), many=many)
             self.room.wake()
             return answer
-        except (grpc.aio.AioRpcError, LaneError) as error:
-            failure: _Failure = error
+        except CallError as error:
+            failure: CallError = error
         finally:
             peer.end_call()
 
@@ -427,7 +423,7 @@ class PeerGroup:
             peer.in_flight += 1
             call = peer.stream_doc(raw, timeout=timeout, metadata=sent)
             try:
-                while (response := await _read(call, limit)) is not _EOF:
+                while (response := await _read(call, limit)) is not EOF:
                     started = True
                     yield response
                 self.room.wake()
@@ -439,7 +435,7 @@ class PeerGroup:
                         hint='raise timeout_send of the gateway',
                         code='DEADLINE_EXCEEDED',
                     ) from error
-            except grpc.aio.AioRpcError as error:
+            except CallError as error:
                 self._note_failure(peer, error)
                 elsewhere = _is_overload(error) and len(tried) < len(self._peers)
                 again = elsewhere or (len(tried) < self._tries and _may_retry(error))
@@ -462,7 +458,7 @@ class PeerGroup:
         peer = self._choose(())
         try:
             raw = await peer.discover(b'', timeout=timeout, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
+        except CallError as error:
 
             async def ask(peer: Peer, _: float | None) -> bytes:
                 limit = self._settings.timeout if timeout is None else timeout
@@ -478,7 +474,7 @@ class PeerGroup:
     async def _retry(
         self,
         send: Callable[[Peer, float | None], Awaitable[bytes]],
-        first: tuple[Peer, _Failure],
+        first: tuple[Peer, CallError],
         deadline: float | None,
     ) -> bytes:
         """Goes on after a failed first try, until the monotonic time ``deadline``; ``send`` gets the seconds left."""
@@ -505,7 +501,7 @@ class PeerGroup:
                 answer = await send(peer, left)
                 self.room.wake()
                 return answer
-            except (grpc.aio.AioRpcError, LaneError) as failure:
+            except CallError as failure:
                 error = failure
             finally:
                 peer.end_call()
@@ -535,14 +531,14 @@ class PeerGroup:
             self._endpoint_metadata[endpoint] = found
         return found
 
-    def _note_failure(self, peer: Peer, error: _Failure) -> None:
-        if error.code() is grpc.StatusCode.UNAVAILABLE and not _is_behind_head(error) and not peer.down:
+    def _note_failure(self, peer: Peer, error: CallError) -> None:
+        if error.status is StatusCode.UNAVAILABLE and not _is_behind_head(error) and not peer.down:
             peer.mark_down()
             self.on_down()
 
-    def _translate(self, error: _Failure) -> TransportError:
+    def _translate(self, error: CallError) -> TransportError:
         """Returns our error for a call that failed for good."""
-        code = error.code()
+        code = error.status
         if _is_overload(error):
             return OverloadError(str(error.details()))
         addresses = '{' + ', '.join(repr(address) for address in self.addresses) + '}'
@@ -554,16 +550,16 @@ class PeerGroup:
             )
         else:
             message = f'{said}deployment {self.name} at address(es) {addresses} answered {code.name}.'
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if code is StatusCode.DEADLINE_EXCEEDED:
             return DeadlineError(message)
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+        if code in (StatusCode.UNAVAILABLE, StatusCode.NOT_FOUND):
             return ConnectError(message, code=code.name)
         return TransportError(message, code=code.name)
 
 
-def _is_overload(error: _Failure) -> bool:
+def _is_overload(error: CallError) -> bool:
     """Tells whether the replica has too much to do; another one may have less."""
-    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and OverloadError.MARK in (error.details() or '')
+    return error.status is StatusCode.RESOURCE_EXHAUSTED and OverloadError.MARK in error.details()
 
 
 def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:
@@ -571,13 +567,13 @@ def _cancel(peer: Peer, cancel: Callable[[], None]) -> None:
     cancel()
 
 
-def _may_retry(error: _Failure) -> bool:
+def _may_retry(error: CallError) -> bool:
     # A head has tried already, and other shards may have answered: they would do their work once more.
-    return error.code() in _RETRIED and not _is_behind_head(error)
+    return error.status in _RETRIED and not _is_behind_head(error)
 
 
-def _is_behind_head(error: _Failure) -> bool:
-    return HEAD_MARK in (error.details() or '')
+def _is_behind_head(error: CallError) -> bool:
+    return HEAD_MARK in error.details()
 
 
 def _load(peer: Peer) -> int:

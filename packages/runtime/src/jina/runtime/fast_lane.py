@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
-import grpc
-import grpc.aio
+from jina.core.calls import EOF, BrokenCallError
 from jina.core.errors import DeadlineError, JinaError, RequestTypeError
 from jina.core.frames import (
     CANCEL,
@@ -50,7 +49,6 @@ _AT_MOST: Final = 10_000
 """Requests under way per stream, whatever the client asks for."""
 _LEAVE_S: Final = 2.0
 """So long a server that drains waits for the client, which knows then that all else it has sent was refused, to end the stream."""
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
 class Finish(Protocol):
@@ -102,7 +100,7 @@ class LaneServer:
 
     Args:
         begin: Starts the work on a request.
-        context: The gRPC call.
+        context: The call: a ``Context``, or a ``LocalStream``.
         name: How the server calls itself in messages.
         window: Requests under way that the server allows, 0 for no limit, unless the client asks for another number.
         limits: Bytes that a response and a request may have.
@@ -145,7 +143,7 @@ class LaneServer:
         self._waiting.add(HELLO, 0, hello.to_bytes())
         reader = asyncio.create_task(self._read())
         try:
-            with contextlib.suppress(grpc.aio.InternalError):  # the client is gone
+            with contextlib.suppress(BrokenCallError):  # the client is gone
                 await self._write(reader)
             if reader.done():
                 reader.result()
@@ -164,7 +162,7 @@ class LaneServer:
 
     async def _read(self) -> None:
         try:
-            while (frame := await self._context.read()) is not _EOF:
+            while (frame := await self._context.read()) is not EOF:
                 records = self._reader.read(frame)
                 records.reverse()
                 while records:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
 from jina.core.config import GatewayOptions
 from jina.core.environment import DEFAULT_TIMEOUT_CTRL
 from jina.core.errors import InputError, JinaError, MissingDeploymentError, NotSupportedError, RemoteError
@@ -39,12 +38,6 @@ if TYPE_CHECKING:
 
 _SCHEMAS_WAIT_S: Final = 2.0
 _DRY_RUN_TRY_S: Final = 10.0
-_COMPRESSIONS: Final = {
-    None: None,
-    'NoCompression': grpc.Compression.NoCompression,
-    'Deflate': grpc.Compression.Deflate,
-    'Gzip': grpc.Compression.Gzip,
-}
 
 
 def _control_timeout(options: GatewayOptions) -> float | None:
@@ -54,9 +47,9 @@ def _control_timeout(options: GatewayOptions) -> float | None:
     return options.timeout_ctrl / 1000 if options.timeout_ctrl >= 0 else None
 
 
-def compression_of(name: str | None) -> grpc.Compression | None:
-    """Returns gRPC's constant for the value of the option ``compression``."""
-    return _COMPRESSIONS[name]
+def compression_of(name: str | None) -> str | None:
+    """Returns how messages are compressed, for the value of the option ``compression``; None if they aren't."""
+    return None if name == 'NoCompression' else name
 
 
 def _connection_settings(options: GatewayOptions, open_channel: OpenChannel | None, owner: str) -> ConnectionSettings:

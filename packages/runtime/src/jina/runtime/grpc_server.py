@@ -10,15 +10,14 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote
 
-import grpc
-import grpc.aio
 from jina.core import wire
+from jina.core.calls import StatusCode
 from jina.core.environment import (
     environment_facts,
     fast_lane_disabled,
@@ -41,12 +40,14 @@ from jina.runtime.health import Health, ServingStatus
 from jina.runtime.http2.server import Http2Server
 from jina.runtime.http2.settings import Settings
 from jina.runtime.local_door import LocalDoor
+from jina.runtime.methods import AnyMethod, CallDetails, Context, Method, Methods, MethodTable
 from jina.runtime.request_size import RECEIVE_OPTION, RequestSize
 from jina.runtime.service import Cancel, RequestService
 from jina.runtime.stream_writer import StreamWriter
 from jina.runtime.unary_method import Reply, UnaryMethod, abort
 
-_Context: TypeAlias = 'grpc.aio.ServicerContext[bytes, bytes]'
+if TYPE_CHECKING:
+    from jina.runtime.grpcio_server import GrpcioServer
 
 CountShards: TypeAlias = 'Callable[..., Callable[[bool], tuple[tuple[str, str], ...]]]'
 
@@ -84,7 +85,7 @@ class GrpcServer:
         host: Address to bind, for example ``0.0.0.0``.
         port: Port to bind; 0 for any free one, lowest and highest to choose one between them.
         options: gRPC server options of the user.
-        compression: Compression of responses.
+        compression: Compression of responses: ``Deflate`` or ``Gzip``; None for none.
         prefetch: Requests of one ``Call`` that may be under way, unless the client asks for another number; 0: no limit.
         protection: Encryption, keys, and the length of requests, for which the options of the user count if they say one.
     """
@@ -96,7 +97,7 @@ class GrpcServer:
         host: str = '0.0.0.0',
         port: int | tuple[int, int] = 0,
         options: Mapping[str, object] | None = None,
-        compression: grpc.Compression | None = None,
+        compression: str | None = None,
         prefetch: int = 1000,
         protection: Protection = OPEN,
     ) -> None:
@@ -130,27 +131,30 @@ class GrpcServer:
         self._limits = wire.message_limits(merged)
         if self._size is not None:
             self._limits = self._limits._replace(receive=min(self._size.most, self._limits.receive))
-        self.handlers: tuple[Any, ...] = (
-            *self._handlers(),
-            self.health.handler(),
-            *reflection.handlers(wire.SERVICE_NAMES),
+        self.methods: tuple[Methods, ...] = (
+            self._own_methods(),
+            self.health.methods(),
+            reflection.methods(wire.SERVICE_NAMES),
         )
+        """What answers calls; the first that knows a method has it."""
         if protection.access is not None:
-            self.handlers = (AccessHandler(protection.access, service), *self.handlers)
-        """What answers calls, by the names of their methods."""
+            self.methods = (AccessHandler(protection.access, service), *self.methods)
 
-    def _make_server(
-        self, options: list[tuple[str, object]], compression: grpc.Compression | None
-    ) -> Http2Server | grpc.aio.Server:
+    def _make_server(self, options: list[tuple[str, object]], compression: str | None) -> Http2Server | GrpcioServer:
         """Makes the server of our own, if it has all that is asked for."""
-        foreign = self._protection.pair or compression or http2_server_disabled()
+        pair = self._protection.pair
+        foreign = pair or compression or http2_server_disabled()
         settings = None if foreign else Settings.of(dict(options))
-        return grpc.aio.server(options=options, compression=compression) if settings is None else Http2Server(settings)
+        if settings is not None:
+            return Http2Server(settings)
+        from jina.runtime.grpcio_server import GrpcioServer  # noqa: PLC0415 - most servers do without grpcio
+
+        return GrpcioServer(options, compression, pair)
 
     def hold(self) -> None:
         """From its start until ``open``, the server refuses requests as UNAVAILABLE and reports NOT_SERVING."""
         self.closed = True
-        self.handlers = (_Door(self), *self.handlers)
+        self.methods = (_Door(self), *self.methods)
 
     async def start(self) -> int:
         """Binds the port, starts to serve, and returns the real port.
@@ -159,7 +163,7 @@ class GrpcServer:
             PortInUseError: Another process listens there.
         """
         bound = self._bind_in_range(*self._port) if isinstance(self._port, tuple) else self._bind(self._port)
-        self._server.add_generic_rpc_handlers(self.handlers)
+        self._server.add_methods(self.methods)
         await self._server.start()
         # TLS and keys are promises about the way: there is no other one then.
         if self._protection.is_open and not fast_lane_disabled() and not local_lane_disabled():
@@ -175,20 +179,7 @@ class GrpcServer:
         self.health.set(ServingStatus.SERVING)
 
     def _bind(self, port: int) -> int:
-        if isinstance(self._server, Http2Server):
-            return self._server.add_insecure_port(self._host, port, self._service.name)
-        host = f'[{self._host}]' if ':' in self._host and not self._host.startswith('[') else self._host
-        address = f'{host}:{port}'
-        try:
-            if self._protection.pair is None:
-                bound: int = self._server.add_insecure_port(address)
-            else:
-                bound = self._server.add_secure_port(address, grpc.ssl_server_credentials([self._protection.pair]))
-        except RuntimeError as error:
-            raise PortInUseError(port, self._service.name) from error
-        if bound == 0:
-            raise PortInUseError(port, self._service.name)
-        return bound
+        return self._server.bind(self._host, port, self._service.name)
 
     def _bind_in_range(self, low: int, high: int) -> int:
         for port in random.sample(range(low, high + 1), min(_RANDOM_PORT_TRIES, high + 1 - low)):
@@ -228,25 +219,21 @@ class GrpcServer:
         for lane in tuple(self._lanes):
             lane.drain()
 
-    def _handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+    def _own_methods(self) -> MethodTable:
         checked: Callable[[Any], Any] = (lambda answer: answer) if self._size is None else self._size.checked
-        methods: dict[str, Any] = {
+        methods: dict[str, AnyMethod] = {
             wire.PROCESS_SINGLE_DATA: self._unary_method(many=False),
-            wire.CALL: grpc.stream_stream_rpc_method_handler(self._call),
-            wire.STREAM_DOC: grpc.unary_stream_rpc_method_handler(checked(self._stream_doc)),
-            wire.ENDPOINT_DISCOVERY: grpc.unary_unary_rpc_method_handler(checked(self._discover)),
-            wire.DRY_RUN: grpc.unary_unary_rpc_method_handler(checked(self._dry_run)),
-            wire.STATUS: grpc.unary_unary_rpc_method_handler(checked(self._status)),
+            wire.CALL: Method(self._call, request_streaming=True, response_streaming=True),
+            wire.STREAM_DOC: Method(checked(self._stream_doc), response_streaming=True),
+            wire.ENDPOINT_DISCOVERY: Method(checked(self._discover)),
+            wire.DRY_RUN: Method(checked(self._dry_run)),
+            wire.STATUS: Method(checked(self._status)),
         }
         if isinstance(self._service, JoiningService):
             methods[wire.PROCESS_DATA] = self._unary_method(many=True)
         if not fast_lane_disabled():
-            methods[wire.FAST_LANE] = grpc.stream_stream_rpc_method_handler(self._connect)
-        handlers = []
-        for path, handler in methods.items():
-            service, method = wire.split_method(path)
-            handlers.append(grpc.method_handlers_generic_handler(service, {method: handler}))
-        return handlers
+            methods[wire.FAST_LANE] = Method(self._connect, request_streaming=True, response_streaming=True)
+        return MethodTable(methods)
 
     def _begin_unary(
         self, raw: bytes, reply: Reply, *, many: bool, metadata: Sequence[tuple[str, str]], timeout: float | None
@@ -309,9 +296,9 @@ class GrpcServer:
             raise NotSupportedError(f'{self._service.name} takes no lists of requests')
         return serialise(await self._service.process_many(read_many(raw), metadata=metadata, timeout=timeout))
 
-    async def _connect(self, _: AsyncIterator[bytes], context: _Context) -> None:
+    async def _connect(self, _: AsyncIterator[bytes], context: Context) -> None:
         if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
+            await context.abort(StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         try:
             await self._serve_lane(
                 context, self._door.name if self._door.name and is_loopback(_host_of(context)) else ''
@@ -351,9 +338,9 @@ class GrpcServer:
         finally:
             self._talks.discard(task)
 
-    async def _call(self, requests: AsyncIterator[bytes], context: _Context) -> None:
+    async def _call(self, requests: AsyncIterator[bytes], context: Context) -> None:
         if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
+            await context.abort(StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         metadata = _metadata(context)
         settings = {key: value for key, value in metadata if key.startswith('__')}
         any_failed = False
@@ -388,7 +375,7 @@ class GrpcServer:
         finally:
             self._streams.discard(stream)
         if stream.interrupted:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
+            await context.abort(StatusCode.UNAVAILABLE, f'{self._service.name} {wire.LEAVING}')
         if any_failed:
             context.set_trailing_metadata(_IS_ERROR)
 
@@ -397,9 +384,9 @@ class GrpcServer:
         capacity = self._capacity
         return wanted if capacity is None else min(wanted or capacity, capacity)
 
-    async def _stream_doc(self, raw: bytes, context: _Context) -> None:
+    async def _stream_doc(self, raw: bytes, context: Context) -> None:
         grpc_traffic.received.add(len(raw))
-        writer = StreamWriter(cast('Callable[[bytes], Coroutine[Any, Any, None]]', context.write))
+        writer = StreamWriter(context.write)
         try:
             request = SingleDocumentRequest.from_bytes(raw)
             request.trace = _metadata(context)
@@ -420,16 +407,16 @@ class GrpcServer:
         finally:
             writer.abandon()
 
-    async def _discover(self, raw: bytes, context: _Context) -> bytes:
+    async def _discover(self, raw: bytes, context: Context) -> bytes:
         try:
             return (await self._service.endpoints()).SerializeToString()
         except JinaError as error:
             await abort(context, error)
 
-    async def _dry_run(self, raw: bytes, context: _Context) -> bytes:
+    async def _dry_run(self, raw: bytes, context: Context) -> bytes:
         return (await dry_run_status(self._service, traceback=True)).to_bytes()
 
-    async def _status(self, raw: bytes, context: _Context) -> bytes:
+    async def _status(self, raw: bytes, context: Context) -> bytes:
         grpc_traffic.publish()
         facts = system_facts()
         topology = getattr(self._service, 'topology', None)
@@ -441,22 +428,22 @@ class GrpcServer:
         return wire.JinaInfoProto(jina=facts, envs=environment_facts()).SerializeToString()
 
 
-class _Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class _Door:
     """Keeps requests out of a server that is closed; its health and its reflection answer."""
 
     def __init__(self, server: GrpcServer) -> None:
         self._server = server
 
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
+    def find(self, details: CallDetails) -> Method | None:
         if not self._server.closed or not details.method.startswith('/jina.'):
             return None
-        return grpc.stream_stream_rpc_method_handler(self._refuse)
+        return Method(self._refuse, request_streaming=True, response_streaming=True)
 
-    async def _refuse(self, _: AsyncIterator[bytes], context: _Context) -> None:
-        await context.abort(grpc.StatusCode.UNAVAILABLE, 'the Executor is warming up')
+    async def _refuse(self, _: AsyncIterator[bytes], context: Context) -> None:
+        await context.abort(StatusCode.UNAVAILABLE, 'the Executor is warming up')
 
 
-def _metadata(context: _Context) -> Sequence[tuple[str, str]]:
+def _metadata(context: Context) -> Sequence[tuple[str, str]]:
     return cast('Sequence[tuple[str, str]]', context.invocation_metadata() or ())
 
 

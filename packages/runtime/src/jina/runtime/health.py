@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterable
 from enum import IntEnum
 from typing import Final
 
-import grpc
-import grpc.aio
+from jina.core.calls import StatusCode
+from jina.runtime.methods import Context, Method, MethodTable
 
 SERVICE_NAME: Final = 'grpc.health.v1.Health'
 
@@ -56,32 +56,31 @@ class Health:
         self._closed = True
         self.set(ServingStatus.NOT_SERVING)
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """Returns the handler that a gRPC server registers."""
-        return grpc.method_handlers_generic_handler(
-            SERVICE_NAME,
+    def methods(self) -> MethodTable:
+        """Returns the methods that a gRPC server adds."""
+        return MethodTable(
             {
-                'Check': grpc.unary_unary_rpc_method_handler(self._check),
-                'List': grpc.unary_unary_rpc_method_handler(self._list),
-                'Watch': grpc.unary_stream_rpc_method_handler(self._watch),
-            },
+                f'/{SERVICE_NAME}/Check': Method(self._check),
+                f'/{SERVICE_NAME}/List': Method(self._list),
+                f'/{SERVICE_NAME}/Watch': Method(self._watch, response_streaming=True),
+            }
         )
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _check(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _check(self, request: bytes, context: Context) -> bytes:
         service = service_of(request)
         if service not in self._services:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f'service {service!r} is unknown here')
+            await context.abort(StatusCode.NOT_FOUND, f'service {service!r} is unknown here')
         return encode_status(self._status)
 
-    async def _list(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _list(self, request: bytes, context: Context) -> bytes:
         status = encode_status(self._status)
         return b''.join(_encode_entry(service, status) for service in self._services)
 
-    async def _watch(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+    async def _watch(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
         known = service_of(request) in self._services
         last: ServingStatus | None = None
         while True:

@@ -14,12 +14,13 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
+from jina.core.calls import EOF, StatusCode
 from jina.core.config import ExecutorOptions, GatewayOptions
 from jina.runtime.grpc_server import GrpcServer
 from jina.runtime.health import ServingStatus
 from jina.runtime.process import PodServer
 
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
+_GRPC_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 _MESSAGES_AHEAD: Final = 1
 _Metadata = Sequence[tuple[str, str]]
 
@@ -98,7 +99,7 @@ class InProcessChannel:
 
         async def call(raw: bytes, *, timeout: float | None = None, metadata: _Metadata = (), **_: Any) -> bytes:
             context = _Context(metadata, timeout)
-            return await _as_rpc(lambda: self._handler(method).unary_unary(raw, context), timeout)  # type: ignore[no-any-return]
+            return await _as_rpc(lambda: self._method(method).answer(raw, context), timeout)  # type: ignore[no-any-return]
 
         return call
 
@@ -107,7 +108,7 @@ class InProcessChannel:
 
         def call(raw: bytes, *, timeout: float | None = None, metadata: _Metadata = (), **_: Any) -> _StreamCall:
             async def serve(context: _StreamContext) -> None:
-                await self._handler(method).unary_stream(raw, context)
+                await self._method(method).answer(raw, context)
 
             return self._stream(serve, timeout, metadata)
 
@@ -118,7 +119,7 @@ class InProcessChannel:
 
         def call(*, timeout: float | None = None, metadata: _Metadata = (), **_: Any) -> _StreamCall:
             async def serve(context: _StreamContext) -> None:
-                await self._handler(method).stream_stream(context.requests(), context)
+                await self._method(method).answer(context.requests(), context)
 
             return self._stream(serve, timeout, metadata)
 
@@ -136,17 +137,18 @@ class InProcessChannel:
             stream.cancel()
         await asyncio.gather(*(stream.ended() for stream in streams))
 
-    def _handler(self, method: str) -> Any:
+    def _method(self, name: str) -> Any:
         if self.down:
-            raise _Aborted(grpc.StatusCode.UNAVAILABLE, 'failed to connect: the server has ended')
-        handler = self._methods.get(method)
-        if handler is None:
-            details = _CallDetails(method)
-            found = (candidate.service(details) for candidate in self._server.handlers)
-            handler = self._methods[method] = next((one for one in found if one is not None), None)
-        if handler is None:
-            raise _Aborted(grpc.StatusCode.UNIMPLEMENTED, 'Method not found!')
-        return handler
+            raise _Aborted(StatusCode.UNAVAILABLE, 'failed to connect: the server has ended')
+        found = self._methods.get(name)
+        if found is None:
+            details = _CallDetails(name)
+            candidates = (methods.find(details) for methods in self._server.methods)
+            found = next((one for one in candidates if one is not None), None)
+            if found is None:
+                raise _Aborted(StatusCode.UNIMPLEMENTED, 'Method not found!')
+            self._methods[name] = found
+        return found
 
     def _stream(
         self, serve: Callable[[_StreamContext], Awaitable[None]], timeout: float | None, metadata: _Metadata
@@ -159,7 +161,7 @@ class InProcessChannel:
 
 @dataclass(frozen=True)
 class _CallDetails:
-    """What a generic handler asks for."""
+    """What is asked for of a call that begins."""
 
     method: str
     invocation_metadata: _Metadata = ()
@@ -168,7 +170,7 @@ class _CallDetails:
 class _Aborted(Exception):
     """A handler ended its call with a status."""
 
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+    def __init__(self, code: StatusCode, details: str) -> None:
         super().__init__(code, details)
         self.code = code
         self.details = details
@@ -181,14 +183,14 @@ async def _as_rpc(work: Callable[[], Awaitable[Any]], timeout: float | None) -> 
     except _Aborted as error:
         code, details = error.code, error.details
     except asyncio.TimeoutError:
-        code, details = grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded'
+        code, details = StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded'
     except Exception as error:  # noqa: BLE001 - as gRPC's own server reports it
-        code, details = grpc.StatusCode.UNKNOWN, f'Unexpected {type(error)}: {error}'
-    raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details, None)
+        code, details = StatusCode.UNKNOWN, f'Unexpected {type(error)}: {error}'
+    raise grpc.aio.AioRpcError(code.to_grpc(), grpc.aio.Metadata(), grpc.aio.Metadata(), details, None)
 
 
 class _Context:
-    """What handlers use of a ``grpc.aio.ServicerContext``."""
+    """The ``Context`` of a method, as far as one with a message each way needs it."""
 
     def __init__(self, metadata: _Metadata, timeout: float | None) -> None:
         self._metadata = tuple(metadata or ())
@@ -203,7 +205,7 @@ class _Context:
     def set_trailing_metadata(self, _: _Metadata) -> None:
         """Nobody reads them here."""
 
-    async def abort(self, code: grpc.StatusCode, details: str = '') -> NoReturn:
+    async def abort(self, code: StatusCode, details: str = '') -> NoReturn:
         raise _Aborted(code, details)
 
 
@@ -224,10 +226,10 @@ class _Pipe:
         self._changed.set()
 
     async def get(self) -> Any:
-        """Returns the next message, EOF after the last one."""
+        """Returns the next message, ``EOF`` after the last one."""
         while not self._messages:
             if self._ended:
-                return _EOF
+                return EOF
             await self._wait()
         message = self._messages.popleft()
         self._changed.set()
@@ -257,7 +259,7 @@ class _StreamContext(_Context):
         await self._received.put(message)
 
     async def requests(self) -> AsyncIterator[bytes]:
-        while (message := await self.read()) is not _EOF:
+        while (message := await self.read()) is not EOF:
             yield message
 
 
@@ -279,19 +281,20 @@ class _StreamCall:
         self._sent.end()
 
     async def read(self) -> Any:
-        """Returns the next message, EOF at the end.
+        """Returns the next message, ``grpc.aio.EOF`` at the end.
 
         Raises:
             grpc.aio.AioRpcError: The call failed.
             asyncio.CancelledError: This side cancelled it.
         """
         message = await self._received.get()
-        if message is _EOF:
+        if message is EOF:
             await self.task
+            return _GRPC_EOF
         return message
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (message := await self.read()) is not _EOF:
+        while (message := await self.read()) is not _GRPC_EOF:
             yield message
 
     def cancel(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final
 
-import grpc.aio
+from jina.core.calls import EOF
 from jina.core.lane import Done, LaneError
 from jina.core.measures import BYTES, Ledger, Measures
 from jina.core.payloads import Payload
@@ -16,8 +16,6 @@ from jina.runtime.group import Metadata
 from jina.runtime.observation import Observation
 from jina.runtime.trace_context import Place
 from opentelemetry.trace import SpanKind
-
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
 
 
 class ObservedPeer(Peer):
@@ -189,7 +187,7 @@ class _Stream:
         except BaseException as error:
             self._watched.end(None, error)
             raise
-        if response is _EOF:
+        if response is EOF:
             self._watched.end(self._received, None)
         else:
             self._received += len(response)

@@ -1,4 +1,4 @@
-"""What all pods have in common, for the process that they are forked from: importing this module imports and computes it.
+"""What all pods have in common, for the process that they are forked from: importing this module imports, computes and runs it.
 
 What is there before the fork takes time once, and its memory is shared; what a pod does by itself is paid for by every pod.
 """
@@ -13,6 +13,7 @@ import jina.runtime.process  # noqa: F401
 from jina.core.environment import uvloop_disabled
 from jina.core.logging.configuration import read_log_config
 from jina.core.schema import EndpointSchema, legacy_document
+from jina.runtime.rehearsal import rehearse
 
 
 def _compute() -> None:
@@ -29,3 +30,4 @@ if not uvloop_disabled():
 with contextlib.suppress(ImportError):  # not on Windows
     importlib.import_module('resource')
 _compute()
+rehearse()

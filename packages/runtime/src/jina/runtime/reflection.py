@@ -11,11 +11,11 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
-import grpc
-import grpc.aio
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from jina.core.calls import StatusCode
+from jina.runtime.methods import Context, Method, MethodTable
 
 SERVICE_NAMES: Final = ('grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection')
 
@@ -42,15 +42,15 @@ _RESPONSE: Final = (
 )
 
 
-def handlers(services: Sequence[str]) -> list[grpc.GenericRpcHandler[Any, Any]]:
-    """Returns the handlers that a gRPC server registers.
+def methods(services: Sequence[str]) -> MethodTable:
+    """Returns the methods that a gRPC server adds.
 
     Args:
         services: Names that ``list_services`` answers with, besides those of reflection itself.
     """
     reflection = Reflection((*services, *SERVICE_NAMES))
-    method = {'ServerReflectionInfo': grpc.stream_stream_rpc_method_handler(reflection.info)}
-    return [grpc.method_handlers_generic_handler(name, method) for name in SERVICE_NAMES]
+    method = Method(reflection.info, request_streaming=True, response_streaming=True)
+    return MethodTable({f'/{name}/ServerReflectionInfo': method for name in SERVICE_NAMES})
 
 
 class Reflection:
@@ -63,9 +63,7 @@ class Reflection:
     def __init__(self, services: Sequence[str]) -> None:
         self._services = sorted(services)
 
-    async def info(
-        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> AsyncIterator[bytes]:
+    async def info(self, requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         """Serves ``ServerReflectionInfo``; v1 and v1alpha have the same bytes."""
         async for raw in requests:
             yield self.answer(raw)
@@ -91,9 +89,9 @@ class Reflection:
             elif kind == 'file_containing_extension':
                 raise KeyError(kind)
             else:
-                _set_error(response, grpc.StatusCode.INVALID_ARGUMENT, 'the request asks for nothing')
+                _set_error(response, StatusCode.INVALID_ARGUMENT, 'the request asks for nothing')
         except KeyError:
-            _set_error(response, grpc.StatusCode.NOT_FOUND, f'{kind} {getattr(request, kind)!r}'.strip())
+            _set_error(response, StatusCode.NOT_FOUND, f'{kind} {getattr(request, kind)!r}'.strip())
         return response.SerializeToString()  # type: ignore[no-any-return]
 
     def _add_files(self, response: Any, file: FileDescriptor) -> None:
@@ -109,8 +107,8 @@ class Reflection:
             waiting.extend(current.dependencies)
 
 
-def _set_error(response: Any, code: grpc.StatusCode, message: str) -> None:
-    response.error_response.error_code = code.value[0]
+def _set_error(response: Any, code: StatusCode, message: str) -> None:
+    response.error_response.error_code = code
     response.error_response.error_message = message
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.errors import TransportError
 from jina.core.payloads import Payload
 from jina.core.wire import MESSAGE_BYTES
 from jina.runtime.fast_lane import Begin, Finish
+from jina.runtime.methods import Context
 from jina.runtime.service import Cancel, count_refusal
 
 RECEIVE_OPTION: Final = 'grpc.max_receive_message_length'
@@ -55,11 +56,11 @@ class RequestSize:
     def checked(self, answer: Callable[[bytes, Any], Awaitable[Any]]) -> Callable[[bytes, Any], Awaitable[Any]]:
         """Returns what answers a gRPC call with one request, if that isn't too long."""
 
-        async def answer_checked(raw: bytes, context: Any) -> Any:
+        async def answer_checked(raw: bytes, context: Context) -> Any:
             try:
                 self.check(len(raw))
             except TransportError as error:
-                await context.abort(grpc.StatusCode[error.code], str(error))
+                await context.abort(StatusCode[error.code], str(error))
             return await answer(raw, context)
 
         return answer_checked

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.errors import JinaError, TransportError
 from jina.core.payloads import Payload, as_bytes
 
 if TYPE_CHECKING:
+    from jina.runtime.methods import Context
     from jina.runtime.service import Cancel
 
 
@@ -30,25 +31,20 @@ class BeginUnary(Protocol):
     ) -> Cancel | None: ...
 
 
-class UnaryMethod(grpc.RpcMethodHandler):  # type: ignore[type-arg]
-    """What our own server calls by ``begin``, and other servers by ``unary_unary``.
+class UnaryMethod:
+    """What our own server calls by ``begin``, and others as a ``Method``.
 
     Args:
         begin: Starts the work on a request.
     """
 
-    request_streaming = False
-    response_streaming = False
-    request_deserializer = None
-    response_serializer = None
-    unary_stream = None
-    stream_unary = None
-    stream_stream = None
+    request_streaming: Final = False
+    response_streaming: Final = False
 
     def __init__(self, begin: BeginUnary) -> None:
         self.begin = begin
 
-    async def unary_unary(self, raw: bytes, context: Any) -> bytes:
+    async def answer(self, raw: bytes, context: Context) -> bytes:
         """Answers one call; cancels the work with it."""
         future: asyncio.Future[tuple[Payload, JinaError | None]] = asyncio.get_running_loop().create_future()
 
@@ -73,10 +69,9 @@ class UnaryMethod(grpc.RpcMethodHandler):  # type: ignore[type-arg]
         return as_bytes(answer)
 
 
-async def abort(context: Any, error: JinaError) -> NoReturn:
+async def abort(context: Context, error: JinaError) -> NoReturn:
     """Ends an RPC with the status that belongs to an error of ours."""
-    await context.abort(grpc.StatusCode[code_of(error)], str(error))
-    raise AssertionError('abort raises')  # pragma: no cover
+    await context.abort(StatusCode[code_of(error)], str(error))
 
 
 def code_of(error: JinaError) -> str:

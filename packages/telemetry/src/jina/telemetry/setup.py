@@ -14,8 +14,6 @@ from jina.telemetry.prometheus import PrometheusServer
 from jina.telemetry.pushing import MetricsPusher
 from jina.telemetry.recording import ChosenIds, RecordingTracer, sampled_below
 from jina.telemetry.span_buffer import SpanBuffer
-from jina.telemetry.span_export import SpanExporter
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
@@ -194,6 +192,10 @@ def set_up_telemetry(
         server = PrometheusServer(read, host=prometheus[0], port=prometheus[1], owner=runtime_name)
     pusher = None
     if metrics is not None:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - grpcio, for those who push
+            OTLPMetricExporter,
+        )
+
         exporter = OTLPMetricExporter(endpoint=metrics.endpoint, insecure=True if metrics.host else None)
         pusher = MetricsPusher(exporter, read, interval_s=metrics_interval_s)
     return Telemetry(runtime_name, provider, tracer, meter_provider, pusher=pusher, prometheus=server)
@@ -201,6 +203,8 @@ def set_up_telemetry(
 
 def _tracing(traces: Collector, resource: Resource, runtime_name: str) -> tuple[TracerProvider, Tracer]:
     """Returns what records spans, and the tracer of the runtime."""
+    from jina.telemetry.span_export import SpanExporter  # noqa: PLC0415 - grpcio, for those who push
+
     # our exporters never speak TLS to a collector that is given by host and port, as documented
     insecure = True if traces.host else None
     exporter = SpanExporter(resource, runtime_name, endpoint=traces.endpoint, insecure=insecure)

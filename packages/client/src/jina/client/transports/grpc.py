@@ -23,6 +23,7 @@ from jina.core.errors import (
     ServerError,
     TransportError,
 )
+from jina.core.grpc_stream import GrpcStream
 from jina.core.lane import Lane, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
 from jina.core.request import DataRequest, Response, SingleDocumentRequest
@@ -162,8 +163,8 @@ class GrpcTransport(Transport):
     async def _enter(self, door: str) -> LocalStream | None:
         return await open_door(door) if may_enter(door, self._address.target) else None
 
-    def _connect(self) -> _StreamCall:
-        return self._channel().stream_stream(wire.FAST_LANE)(metadata=self._metadata)
+    def _connect(self) -> GrpcStream:
+        return GrpcStream(self._channel().stream_stream(wire.FAST_LANE)(metadata=self._metadata))
 
     def open_lane(self, options: CallOptions) -> Lane | None:
         """Starts a fast lane for the requests of one call; None if the server is known to have none."""
@@ -174,7 +175,7 @@ class GrpcTransport(Transport):
             metadata=(*self._metadata, *options.metadata),
             compression=compression_of(options.compression),
         )
-        return Lane(call, options.prefetch, self._limits)
+        return Lane(GrpcStream(call), options.prefetch, self._limits)
 
     def note_missing_lane(self) -> None:
         """Remembers that the server has no fast lane, until it is connected afresh."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 import grpc.aio
 from jina.client.transports.base import CallOptions, RequestSource
+from jina.core.calls import StatusCode
 from jina.core.errors import OverloadError, TransportError
 from jina.core.lane import Answer, Lane, LaneError, LaneLeftError, LaneMissingError
 from jina.core.request import Response
@@ -138,8 +139,8 @@ class StreamExchange:
                 return
             if self._unanswered or not (self._read_all or lane.used_up):
                 if lane.left:
-                    raise LaneLeftError(grpc.StatusCode.UNAVAILABLE, f'the server {LEAVING}')
-                raise LaneError(grpc.StatusCode.UNAVAILABLE, 'the server ended the stream')
+                    raise LaneLeftError(StatusCode.UNAVAILABLE, f'the server {LEAVING}')
+                raise LaneError(StatusCode.UNAVAILABLE, 'the server ended the stream')
         finally:
             writer.cancel()
             await lane.close()

@@ -1,12 +1,11 @@
-"""A call that a coroutine answers: the part of ``grpc.aio.ServicerContext`` that handlers use."""
+"""A call that a coroutine answers, and its ``Context``."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import grpc
-import grpc.aio
+from jina.core.calls import EOF, StatusCode
 from jina.runtime.http2.stream import Stream
 
 if TYPE_CHECKING:
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 
     from jina.runtime.http2.connection import Connection
     from jina.runtime.http2.head import Head, Metadata
-
-_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined,unused-ignore]
+    from jina.runtime.methods import AnyMethod
 
 
 class Aborted(Exception):
@@ -29,12 +27,12 @@ class Call(Stream):
         connection: Where it came from.
         number: Its number there.
         head: What it began with.
-        method: The ``grpc.RpcMethodHandler``.
+        method: What answers; None if nothing does.
     """
 
     __slots__ = ('_method', '_task', '_trailing', '_waiting')
 
-    def __init__(self, connection: Connection, number: int, head: Head, method: Any) -> None:
+    def __init__(self, connection: Connection, number: int, head: Head, method: AnyMethod | None) -> None:
         super().__init__(connection, number, head)
         self._method = method
         self._trailing: Sequence[tuple[str, str | bytes]] = ()
@@ -65,7 +63,7 @@ class Call(Stream):
         self._trailing = metadata
 
     async def abort(
-        self, code: grpc.StatusCode, details: str = '', trailing_metadata: Sequence[tuple[str, str | bytes]] = ()
+        self, code: StatusCode, details: str = '', trailing_metadata: Sequence[tuple[str, str | bytes]] = ()
     ) -> NoReturn:
         """Ends the call with a status.
 
@@ -76,7 +74,7 @@ class Call(Stream):
         raise Aborted(code, details)
 
     async def read(self) -> Any:
-        """Returns the next message, ``grpc.aio.EOF`` after the last one."""
+        """Returns the next message, ``EOF`` after the last one."""
         while True:
             reader = self._reader
             if reader is not None and reader.messages:
@@ -84,7 +82,7 @@ class Call(Stream):
                 self.grant()
                 return message
             if self.is_heard or self.is_over:
-                return _EOF
+                return EOF
             self._waiting = self.connection.loop.create_future()
             await self._waiting
 
@@ -93,7 +91,7 @@ class Call(Stream):
 
     async def __anext__(self) -> bytes:
         message = await self.read()
-        if message is _EOF:
+        if message is EOF:
             raise StopAsyncIteration
         return message  # type: ignore[no-any-return]
 
@@ -107,9 +105,7 @@ class Call(Stream):
             raise asyncio.InvalidStateError('the call is over')
         most = self.connection.settings.send
         if len(message) > most:
-            await self.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({len(message)} vs. {most})'
-            )
+            await self.abort(StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({len(message)} vs. {most})')
         self.connection.outbox.send(self, message)
         while self.pending and not self.is_over:
             self.room = self.connection.loop.create_future()
@@ -137,29 +133,27 @@ class Call(Stream):
         except Aborted:
             return
         except asyncio.CancelledError:
-            self.finish(grpc.StatusCode.CANCELLED, 'the server cancels the call')
+            self.finish(StatusCode.CANCELLED, 'the server cancels the call')
             raise
         except Exception as error:  # noqa: BLE001 - the client is told, as by gRPC's own server
             if self.is_over:
                 return
             self.connection.loop.call_exception_handler({'message': 'a gRPC call failed', 'exception': error})
-            self.finish(grpc.StatusCode.UNKNOWN, f'Unexpected {type(error)}: {error}', self._trailing)
+            self.finish(StatusCode.UNKNOWN, f'Unexpected {type(error)}: {error}', self._trailing)
         else:
             self._end()
 
     async def _answer(self) -> None:
-        method = self._method
+        method: Any = self._method
         if method.request_streaming:
-            function = method.stream_stream if method.response_streaming else method.stream_unary
-            result = function(self, self)
+            result = method.answer(self, self)
         else:
             raw = await self.read()
-            if raw is _EOF:
+            if raw is EOF:
                 if not self.is_over:
-                    self.finish(grpc.StatusCode.UNIMPLEMENTED, 'the method takes one message, and got none')
+                    self.finish(StatusCode.UNIMPLEMENTED, 'the method takes one message, and got none')
                 raise Aborted
-            function = method.unary_stream if method.response_streaming else method.unary_unary
-            result = function(raw, self)
+            result = method.answer(raw, self)
             del raw
         if method.response_streaming:
             await self._send_all(result)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.payloads import LONG
 from jina.runtime.http2 import frame
 from jina.runtime.http2.call import Call
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     Args:
         settings: What the server allows.
-        find: Gives the handler of a call, None if there is none.
+        find: Gives the method of a call, None if there is none.
         lost: Called when the connection is gone.
 
     Attributes:
@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
         stream = Call(self, number, head, method)
         self.streams[number] = stream
         if method is None:
-            stream.finish(grpc.StatusCode.UNIMPLEMENTED, 'Method not found!')
+            stream.finish(StatusCode.UNIMPLEMENTED, 'Method not found!')
         else:
             stream.begin()
         return stream

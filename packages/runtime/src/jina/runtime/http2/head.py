@@ -17,7 +17,7 @@ _MOST_DIGITS: Final = 8
 
 
 class Head:
-    """The beginning of a call; has what a ``grpc.GenericRpcHandler`` asks for.
+    """The beginning of a call, with its ``CallDetails``.
 
     Attributes:
         method: Full name of the method, as in ``/jina.JinaRPC/Call``.

@@ -7,7 +7,7 @@ from collections import deque
 from struct import Struct
 from typing import Any, Final
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.payloads import HUGE, LONG, Assembly, Buffer
 
 PREFIX: Final = Struct('>BI')
@@ -25,7 +25,7 @@ class CallFault(Exception):
         message: What is wrong.
     """
 
-    def __init__(self, status: grpc.StatusCode, message: str) -> None:
+    def __init__(self, status: StatusCode, message: str) -> None:
         super().__init__(message)
         self.status = status
 
@@ -98,15 +98,15 @@ class MessageReader:
         flag, size = PREFIX.unpack(self._front)
         self._front = b''
         if flag > 1:
-            raise CallFault(grpc.StatusCode.INTERNAL, f'a message begins with {flag} instead of 0 or 1')
+            raise CallFault(StatusCode.INTERNAL, f'a message begins with {flag} instead of 0 or 1')
         if flag and self._encoding not in _BITS:
-            status, what = grpc.StatusCode.UNIMPLEMENTED, f'not {self._encoding!r}'
+            status, what = StatusCode.UNIMPLEMENTED, f'not {self._encoding!r}'
             if self._encoding == 'identity':
-                status, what = grpc.StatusCode.INTERNAL, 'none is named'
+                status, what = StatusCode.INTERNAL, 'none is named'
             raise CallFault(status, f'a message is compressed; the server reads gzip and deflate, and {what}')
         if size > self._most:
             raise CallFault(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max ({size} vs. {self._most})'
+                StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max ({size} vs. {self._most})'
             )
         self._packed = bool(flag)
         self.missing = size
@@ -154,11 +154,9 @@ def unpacked(message: bytes, encoding: str, most: int) -> bytes:
     try:
         found: bytes = reader.decompress(message, most + 1)
     except zlib.error as error:
-        raise CallFault(grpc.StatusCode.INTERNAL, f'a message cannot be decompressed: {error}') from None
+        raise CallFault(StatusCode.INTERNAL, f'a message cannot be decompressed: {error}') from None
     if len(found) > most:
-        raise CallFault(
-            grpc.StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max (over {most} vs. {most})'
-        )
+        raise CallFault(StatusCode.RESOURCE_EXHAUSTED, f'Received message larger than max (over {most} vs. {most})')
     if not reader.eof:
-        raise CallFault(grpc.StatusCode.INTERNAL, 'a compressed message ends too early')
+        raise CallFault(StatusCode.INTERNAL, 'a compressed message ends too early')
     return found

@@ -128,7 +128,7 @@ class Outbox:
 
     def end(self, stream: Stream, status: int, message: str, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Ends a response when all of it is sent."""
-        extra = [(b'grpc-status', str(status).encode())]
+        extra = [(b'grpc-status', b'%d' % status)]
         if message:
             extra.append((b'grpc-message', percent_encoded(message)))
         stream.ending = [*extra, *metadata]

@@ -1,10 +1,10 @@
-"""Listens for clients: what this framework uses of a ``grpc.aio.Server``."""
+"""Listens for clients."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from jina.runtime.http2.connection import Connection
 from jina.runtime.ports import BACKLOG, listen_everywhere
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jina.runtime.http2.head import Head
     from jina.runtime.http2.settings import Settings
+    from jina.runtime.methods import AnyMethod, Methods
 
 _SHORTEST_CHECK_S: Final = 0.05
 _LONGEST_CHECK_S: Final = 5.0
@@ -31,18 +32,18 @@ class Http2Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._handlers: tuple[Any, ...] = ()
+        self._methods: tuple[Methods, ...] = ()
         self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._emptied: asyncio.Future[None] | None = None
         self._checks: asyncio.Task[None] | None = None
 
-    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+    def add_methods(self, methods: Sequence[Methods]) -> None:
         """Adds what answers calls; the first that knows a method has it."""
-        self._handlers += tuple(handlers)
+        self._methods += tuple(methods)
 
-    def add_insecure_port(self, host: str, port: int, name: str) -> int:
+    def bind(self, host: str, port: int, name: str) -> int:
         """Binds a port on all addresses of a host, see ``ports.listen_everywhere``.
 
         Args:
@@ -73,9 +74,9 @@ class Http2Server:
         self._connections.add(connection)
         return connection
 
-    def _find(self, head: Head) -> Any:
-        for handler in self._handlers:
-            method = handler.service(head)
+    def _find(self, head: Head) -> AnyMethod | None:
+        for methods in self._methods:
+            method = methods.find(head)
             if method is not None:
                 return method
         return None

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.runtime.http2 import frame
 from jina.runtime.http2.head import encoded_metadata
 from jina.runtime.http2.messages import CallFault, MessageReader
@@ -96,7 +96,7 @@ class Stream:
         """
         self._receive_window -= end - start
         if self._receive_window < 0:
-            self.fail(grpc.StatusCode.RESOURCE_EXHAUSTED, 'the client sends more than the window of the stream allows')
+            self.fail(StatusCode.RESOURCE_EXHAUSTED, 'the client sends more than the window of the stream allows')
             return
         reader = self._reader
         if reader is None:
@@ -104,7 +104,7 @@ class Stream:
         try:
             reader.feed(data, start, end)
             if heard and not reader.is_between:
-                raise CallFault(grpc.StatusCode.INTERNAL, 'the client ends the stream in the middle of a message')
+                raise CallFault(StatusCode.INTERNAL, 'the client ends the stream in the middle of a message')
         except CallFault as fault:
             self.fail(fault.status, str(fault))
             return
@@ -137,7 +137,7 @@ class Stream:
 
     def finish(
         self,
-        status: grpc.StatusCode = grpc.StatusCode.OK,
+        status: StatusCode = StatusCode.OK,
         message: str = '',
         metadata: Iterable[tuple[str, str | bytes]] = (),
     ) -> None:
@@ -145,9 +145,9 @@ class Stream:
         if not self.is_over and self.ending is None:
             if self._timer is not None:
                 self._timer.cancel()
-            self.connection.outbox.end(self, status.value[0], message, encoded_metadata(metadata))
+            self.connection.outbox.end(self, status, message, encoded_metadata(metadata))
 
-    def fail(self, status: grpc.StatusCode, message: str) -> None:
+    def fail(self, status: StatusCode, message: str) -> None:
         """Ends the call with a status, and the work on it."""
         self.pending.clear()
         self.finish(status, message)
@@ -193,7 +193,7 @@ class Stream:
 
     def _expire(self) -> None:
         self._timer = None
-        self.fail(grpc.StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded')
+        self.fail(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded')
 
     @property
     def task(self) -> asyncio.Task[Any] | None:

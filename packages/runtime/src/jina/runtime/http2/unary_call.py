@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import grpc
+from jina.core.calls import StatusCode
 from jina.core.errors import JinaError
 from jina.core.payloads import Payload
 from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES, MessageReader
@@ -55,7 +55,7 @@ class UnaryCall(Stream):
         reader: MessageReader | None = self._reader
         count = 0 if reader is None else len(reader.messages)
         if reader is None or count != 1:
-            self.fail(grpc.StatusCode.UNIMPLEMENTED, f'the method takes one message, and got {count}')
+            self.fail(StatusCode.UNIMPLEMENTED, f'the method takes one message, and got {count}')
             return
         self._reader = None
         self._start(reader.take())
@@ -85,12 +85,12 @@ class UnaryCall(Stream):
         self._replied = True
         self._cancel = None  # what it cancels refers to the documents, which should go at once
         if error is not None:
-            self.finish(grpc.StatusCode[code_of(error)], str(error), metadata)
+            self.finish(StatusCode[code_of(error)], str(error), metadata)
             return
         connection = self.connection
         if len(raw) > connection.settings.send:
             self.finish(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                StatusCode.RESOURCE_EXHAUSTED,
                 f'Sent message larger than max ({len(raw)} vs. {connection.settings.send})',
             )
         elif metadata or not self.is_heard or not connection.outbox.answer(self, raw):
