@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from jina.orchestrate import podmain
 from jina.orchestrate.frames import recv_frame, send_frame
 
-PRELOAD = ('jina.runtime.preload', 'cloudpickle')
+PRELOAD = ('jina.runtime.preload', 'jina.orchestrate.server', 'jina.orchestrate.pickling')
 """Modules that every pod finds imported, with what they import."""
 
 
