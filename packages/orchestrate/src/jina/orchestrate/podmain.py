@@ -94,8 +94,7 @@ def leave(status: int) -> None:
 
 
 def _apply(context: Mapping[str, Any]) -> None:
-    os.environ.clear()
-    os.environ.update(context['environ'])
+    _set_environ(context['environ'])
     time.tzset()
     sys.path[:] = context['path']
     importlib.invalidate_caches()
@@ -112,6 +111,15 @@ def _apply(context: Mapping[str, Any]) -> None:
     if context.get('main_file'):
         main.__file__ = context['main_file']
     sys.modules['__main__'] = main
+
+
+def _set_environ(wanted: Mapping[str, str]) -> None:
+    """Make the environment that of the parent. What is the same stays: it is memory that all pods share."""
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _populate_main(value: Any) -> None:

@@ -211,6 +211,7 @@ def preload(modules: list[str] | tuple[str, ...]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    importlib.invalidate_caches()  # as each pod does: the first time, Python imports a lot for it
     gc.collect()
     gc.freeze()  # keeps the pages of these objects shared with the pods
 
