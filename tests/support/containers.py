@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -58,12 +59,20 @@ class Engine:
 
 
 @contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Waits until no other test runs an engine: a second one gives the bridge of the first another address."""
+    with (Path(tempfile.gettempdir()) / 'jina-tests-engine.lock').open('w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def engine() -> Iterator[Engine]:
     """Starts an engine; skips the test where there is none or no right to start one."""
     program = shutil.which('dockerd')
     if program is None or os.geteuid() != 0 or shutil.which('docker') is None:
         pytest.skip('needs dockerd, docker and root')
-    with tempfile.TemporaryDirectory(prefix='docker-', dir='/var/tmp') as name:
+    with _alone(), tempfile.TemporaryDirectory(prefix='docker-', dir='/var/tmp') as name:
         running = Engine(Path(name))
         folder = running.folder
         command = [program, '--host', f'unix://{running.socket}', '--data-root', str(folder / 'data')]
