@@ -59,6 +59,18 @@ def test_a_long_payload_is_neither_copied_into_a_frame_nor_out_of_it() -> None:
     assert (writer.size, bool(writer)) == (0, False)
 
 
+def test_a_frame_for_grpc_holds_as_many_long_payloads_as_fit() -> None:
+    writer, reader = FrameWriter(), FrameReader()
+    for number in range(1, 21):
+        writer.add(REQUEST, number, bytes([number]) * 40_000)
+    frames = []
+    while (frame := writer.take()) is not None:
+        frames.append(frame)
+    assert len(frames) == 2
+    found = [record for frame in frames for record in reader.read(frame)]
+    assert found == [(REQUEST, number, 0, bytes([number]) * 40_000) for number in range(1, 21)]
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=300, deadline=None)
 def test_nonsense_is_refused_or_read_but_never_crashes(raw: bytes) -> None:

@@ -127,8 +127,8 @@ def _read_alike(
     What is short is written out here, and in ``_make``: a call for each document costs as much as its work.
     """
     docs: list[Any] = []
-    whole: Any = data
-    if type(whole) is Message:
+    message: Any = data
+    if type(message) is Message:
         data = cast('bytes', memoryview(data))  # whose bytes are there without a method in Python
     position, end = bounds
     known = skeletons.by_size.get
@@ -161,7 +161,7 @@ def _read_alike(
                 except MemoryError:
                     raise
                 except Exception:  # noqa: BLE001 - docarray decides, whatever it is
-                    docs.append(doc_type.from_protobuf(DocProto.FromString(whole[start:position])))
+                    docs.append(doc_type.from_protobuf(DocProto.FromString(message[start:position])))
                     continue
                 doc = new(doc_type)
                 _set_values(doc, values)
@@ -171,8 +171,8 @@ def _read_alike(
                 docs.append(doc)
                 hits += 1
                 continue
-        docs.append(_read_document(read, doc_type, whole, start, position))
-        skeletons.learn(whole, start, position)
+        docs.append(_read_document(read, doc_type, message, start, position))
+        skeletons.learn(message, start, position)
     skeletons.count(hits)
     return docs
 

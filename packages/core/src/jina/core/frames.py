@@ -273,7 +273,14 @@ class FrameWriter:
     def take(self) -> bytes | None:
         """Returns the next frame, None if nothing waits."""
         parts = self.pieces()
-        return None if parts is None else b''.join(parts)
+        if parts is None:
+            return None
+        if self._large:  # a frame costs more here than a copy: whole payloads that fit into this one come with it
+            parts = list(parts)
+            size = sum(map(len, parts))
+            while self._next_is_whole() and size + self._large[0].left <= self._frame_bytes:
+                size += self._add_chunk(parts)
+        return b''.join(parts)
 
     def pieces(self) -> Sequence[bytes | memoryview] | None:
         """The same as ``take``, for who needs no single ``bytes`` object."""
@@ -297,7 +304,10 @@ class FrameWriter:
             self._add_chunk(parts)
         return parts
 
-    def _add_chunk(self, parts: list[bytes | memoryview]) -> None:
+    def _next_is_whole(self) -> bool:
+        return bool(self._large) and not self._large[0].started and self._large[0].left <= self._chunk_bytes
+
+    def _add_chunk(self, parts: list[bytes | memoryview]) -> int:
         large = self._large.popleft()
         kind, flags = (CHUNK, 0) if large.started else (large.kind, large.flags)
         size, chunk = large.cut(self._chunk_bytes)
@@ -308,6 +318,7 @@ class FrameWriter:
             self._large.insert(min(_LARGE_AT_ONCE - 1, len(self._large)), large)
         parts.append(_HEAD.pack(kind, flags, large.number, size))
         parts += chunk
+        return size
 
 
 class _Large:
