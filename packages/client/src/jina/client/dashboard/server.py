@@ -72,6 +72,7 @@ class Dashboard:
         self._state = State('it was not asked yet')
         self._closing = threading.Event()
         self._looked = threading.Event()
+        self._scraped = threading.Event()
         self._times = 0
         self._server = _listening(options, self)
         self.host = options.host
@@ -86,8 +87,8 @@ class Dashboard:
             thread.start()
 
     def overview(self) -> dict[str, Any]:
-        """What the page shows now; the first time it waits until the server was asked."""
-        self._looked.wait()
+        """What the page shows now; the first time it waits until the server and its processes were asked."""
+        self._scraped.wait()
         return {'target': self.target, 'asked': self._times, **overview(self._state, self.processes)}
 
     def endpoints(self) -> dict[str, Any]:
@@ -104,6 +105,8 @@ class Dashboard:
     def close(self) -> None:
         """Stops to serve."""
         self._closing.set()
+        self._looked.set()  # nobody waits for what does not come any more
+        self._scraped.set()
         self._server.shutdown()
         self._server.server_close()
         for thread in self._threads:
@@ -132,9 +135,11 @@ class Dashboard:
             self._closing.wait(_EVERY_S)
 
     def _scrape(self) -> None:
+        self._looked.wait()  # growth counts from the first scrape on, so that comes as soon as addresses are known
         with ThreadPoolExecutor(_MOST_SCRAPES) as pool:
             while not self._closing.is_set():
                 list(pool.map(Process.scrape, self.processes))
+                self._scraped.set()
                 self._closing.wait(_EVERY_S)
 
 
