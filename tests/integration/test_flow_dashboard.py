@@ -61,7 +61,12 @@ def test_the_page_finds_the_metrics_of_all_processes() -> None:
         assert url is not None
         opened.open(url)
         processes = overview(url)['metrics']  # figures count from the first scrape on
-        assert sorted(process['name'] for process in processes) == ['gateway/rep-0', 'one/rep-0', 'one/rep-1', 'two/rep-0']
+        assert sorted(process['name'] for process in processes) == [
+            'gateway/rep-0',
+            'one/rep-0',
+            'one/rep-1',
+            'two/rep-0',
+        ]
         for _ in range(4):
             flow.post('/shout', DocList[Line]([Line(text='a')]), return_type=DocList[Line])
         nodes = with_figures(url, {'gateway', 'one', 'two'})
