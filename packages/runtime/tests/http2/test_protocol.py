@@ -60,6 +60,19 @@ class Client:
     def raw(self, data: bytes) -> None:
         self.writer.write(data)
 
+    async def ping(self) -> None:
+        """Returns when the server has handled all that was sent."""
+        self.http.ping(b'12345678')
+        self.flush()
+        await self.until(PingAckReceived)
+
+    async def pong(self) -> None:
+        """The same for calls that h2 knows nothing of."""
+        self.raw(frame.frame(frame.PING, 0, 0, b'87654321'))
+        received = b''
+        while b'87654321' not in received:
+            received = received[-8:] + await asyncio.wait_for(self.reader.read(65_536), 10)
+
     def ask(self, message: bytes, method: str = 'Direct', *, end: bool = True, extra: tuple = ()) -> int:
         number = self.http.get_next_available_stream_id()
         headers = [(key, f'/test.Service/{method}' if key == ':path' else value) for key, value in (*HEADERS, *extra)]
@@ -283,6 +296,80 @@ async def test_calls_that_are_reset_leave_nothing_behind(serve: Serve, connect: 
     assert connection.streams == {}
 
 
+def begun(numbers: range, *headers: bytes, method: bytes = b'Hold') -> bytes:
+    """Calls with a request each; they wait for ever."""
+    path = literal(b':path', b'/test.Service/Direct')
+    block = HEAD.replace(path, literal(b':path', b'/test.Service/' + method)) + b''.join(headers)
+    return b''.join(
+        frame.frame(frame.HEADERS, frame.END_HEADERS, number, block)
+        + frame.frame(frame.DATA, frame.END_STREAM, number, framed(b'x'))
+        for number in numbers
+    )
+
+
+def reset(numbers: range) -> bytes:
+    return b''.join(frame.reset(number, frame.CANCEL) for number in numbers)
+
+
+async def test_who_begins_calls_only_to_reset_them_is_let_go(serve: Serve, connect: Any) -> None:
+    serving = await serve()
+    client = await connect(serving)
+    client.raw(b''.join(begun(range(n, n + 1)) + reset(range(n, n + 1)) for n in range(1, 1003, 2)))
+    ended = await client.until(ConnectionTerminated)
+    assert ended.error_code is ErrorCodes.ENHANCE_YOUR_CALM
+    assert b'501 of 501 calls were reset' in ended.additional_data
+    other = await connect(serving)
+    assert (await other.outcome(other.ask(b'on')))[1] == b'on'
+
+
+@pytest.mark.parametrize('how', ['later', 'half of them', 'nearly due'])
+async def test_who_gives_calls_up_for_a_reason_stays(serve: Serve, connect: Any, how: str) -> None:
+    client = await connect(await serve(receive=1000))
+    numbers = range(1, 2401, 2)
+    client.raw(begun(numbers, *([literal(b'grpc-timeout', b'3S')] if how == 'nearly due' else [])))
+    await client.ping()
+    if how != 'half of them':  # begun a while ago
+        await asyncio.sleep(1.1 if how == 'later' else 1.6)
+    client.raw(reset(numbers[:580] if how == 'half of them' else numbers))
+    client.http.highest_outbound_stream_id = numbers[-1]
+    await client.ping()
+    assert (await client.outcome(client.ask(b'on')))[1] == b'on'
+
+
+async def test_a_window_that_grows_in_small_steps_costs_little(serve: Serve, connect: Any) -> None:
+    client = await connect(await serve(), begun=False)
+    client.http.local_settings = client.http.local_settings.__class__(
+        client=True, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: 0}
+    )
+    await client.begin()
+    numbers = range(1, 6001, 2)
+    client.raw(begun(numbers, method=b'Direct'))
+    await client.pong()
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    client.raw(frame.window_update(0, 1) * 20_000)  # 3,000 calls wait for windows of their own
+    await client.pong()
+    assert loop.time() - before < 2
+
+
+async def test_empty_messages_that_nobody_reads_are_held_back(serve: Serve, connect: Any) -> None:
+    client = await connect(await serve())
+    number = client.ask(b'x', 'Slow', end=False)
+    sent = 0
+    while sent < 1 << 20:
+        window = client.http.local_flow_control_window(number)
+        if not window:
+            break
+        part = framed(b'') * (min(window, 16_000) // 5)
+        if not part:
+            break
+        client.http.send_data(number, part)
+        sent += len(part)
+        client.flush()
+        await client.ping()
+    assert sent < 1 << 19
+
+
 async def test_what_comes_for_a_call_that_is_over_is_ignored(serve: Serve, connect: Any) -> None:
     client = await connect(await serve())
     number = client.ask(b'x', 'Abort', end=False)
@@ -330,6 +417,11 @@ HEAD = b''.join(literal(key.encode(), value.encode()) for key, value in HEADERS)
             'ENHANCE_YOUR_CALM',
         ),
         (frame.frame(frame.HEADERS, 0, 1, HEAD) + frame.frame(frame.CONTINUATION, 0, 1), 'ENHANCE_YOUR_CALM'),
+        (
+            frame.frame(frame.HEADERS, 0, 1, HEAD) + frame.frame(frame.CONTINUATION, 0, 1, b'\0') * 70,
+            'ENHANCE_YOUR_CALM',
+        ),
+        (frame.settings({frame.MAX_FRAME_SIZE: 1 << 15}) * 101, 'ENHANCE_YOUR_CALM'),
         (frame.frame(frame.CONTINUATION, 4, 1, HEAD), 'PROTOCOL_ERROR'),
         (frame.frame(frame.RST_STREAM, 0, 5, b'\0\0\0\0'), 'PROTOCOL_ERROR'),
         (frame.frame(frame.RST_STREAM, 0, 1, b'\0'), 'FRAME_SIZE_ERROR'),

@@ -15,6 +15,7 @@ from jina.runtime.http2.frame import ConnectionFault
 from jina.runtime.http2.head import Head
 from jina.runtime.http2.hpack import TABLE_BYTES, HeaderDecoder, HpackError
 from jina.runtime.http2.outbox import Outbox
+from jina.runtime.http2.patience import Patience
 from jina.runtime.http2.stream import WINDOW, Stream
 from jina.runtime.http2.unary_call import UnaryCall
 
@@ -31,12 +32,18 @@ _HEADER_BYTES: Final = 1 << 16
 """Bytes that the headers of a call may have, packed and unpacked."""
 _HEADS: Final = 256
 """Different beginnings of calls that are remembered for a connection."""
+_HEAD_BYTES: Final = 1 << 12
+"""Longer ones are not, as a client has them kept for nothing."""
+_FRAGMENTS: Final = 64
+"""Frames that the headers of a call may come in."""
 _REFILL_BYTES: Final = 1 << 30
 """The window of the connection is widened again when so much of it was used; the windows of streams are what holds clients back."""
 _MAPPED: Final = '::ffff:'
 _PARTING: Final = b'farewell'
 """Content of the ping whose answer says that a client knows that it should leave."""
 _ASKING: Final = b'anybody?'
+_LINGER_S: Final = 20.0
+"""A client that doesn't read what it is told last is cut off after that time."""
 
 
 @dataclass
@@ -89,10 +96,13 @@ class Connection(asyncio.Protocol):
         self._decoder = HeaderDecoder(header_bytes=_HEADER_BYTES)
         self._heads: dict[bytes, Head] = {}
         self._block: list[bytes] | None = None
+        self._block_bytes = 0
         self._block_flags = 0
         self._block_stream = 0
         self._leaving = False
+        self._closed_at: float | None = None
         self._ping_sent: float | None = None
+        self._patience = Patience(self.made_at)
 
     # What the event loop calls.
 
@@ -250,14 +260,18 @@ class Connection(asyncio.Protocol):
             self._open(content, number, heard=bool(flags & frame.END_STREAM))
         else:
             self._block, self._block_flags, self._block_stream = [content], flags, number
+            self._block_bytes = len(content)
 
     def _continue(self, flags: int, content: bytes) -> None:
         block = self._block
         if block is None:
             raise ConnectionFault(frame.PROTOCOL_ERROR, 'headers are continued that have not begun')
         block.append(content)
-        if sum(map(len, block)) > _HEADER_BYTES or not content:
+        self._block_bytes += len(content)
+        if self._block_bytes > _HEADER_BYTES:
             raise ConnectionFault(frame.ENHANCE_YOUR_CALM, f'headers have more than {_HEADER_BYTES} bytes')
+        if len(block) > _FRAGMENTS or not content:
+            raise ConnectionFault(frame.ENHANCE_YOUR_CALM, 'headers come in too many frames')
         if flags & frame.END_HEADERS:
             self._block = None
             self._open(b''.join(block), self._block_stream, heard=bool(self._block_flags & frame.END_STREAM))
@@ -287,7 +301,7 @@ class Connection(asyncio.Protocol):
         head = Head(self._decoder.decode(block))
         if self._decoder.changed or len(self._heads) >= _HEADS:
             self._heads.clear()
-        if not self._decoder.changed:
+        if not self._decoder.changed and len(block) <= _HEAD_BYTES:
             self._heads[block] = head
         return head
 
@@ -321,6 +335,8 @@ class Connection(asyncio.Protocol):
             frame.read_number(content)
             stream = self.streams.get(number)
             if stream is not None:
+                if not stream.is_nearly_due():
+                    self._patience.lose_call(self.heard_at, number, self._last)
                 stream.drop()
             elif number == 0 or number > self._last:
                 raise ConnectionFault(frame.PROTOCOL_ERROR, f'stream {number} is reset, which is not open')
@@ -328,6 +344,7 @@ class Connection(asyncio.Protocol):
             self._take_ping(flags, content)
         elif kind == frame.SETTINGS:
             if not flags & frame.ACK:
+                self._patience.take_settings(self.heard_at, self._last)
                 self._apply(frame.read_settings(content))
         elif kind == frame.CONTINUATION:
             self._continue(flags, content)
@@ -357,21 +374,18 @@ class Connection(asyncio.Protocol):
 
     def _apply(self, values: list[tuple[int, int]]) -> None:
         outbox = self.outbox
-        for name, value in values:
+        outbox.put(frame.frame(frame.SETTINGS, frame.ACK, 0))  # before anything that they allow
+        for name, value in dict(values).items():  # the last one of a name is what counts
             if name == frame.INITIAL_WINDOW_SIZE:
                 if value > frame.LARGEST_WINDOW:
                     raise ConnectionFault(frame.FLOW_CONTROL_ERROR, f'a window cannot have {value} bytes')
-                change, outbox.stream_window = value - outbox.stream_window, value
-                for stream in self.streams.values():
-                    stream.send_window += change
+                outbox.change_windows(self.streams.values(), value)
             elif name == frame.MAX_FRAME_SIZE:
                 if not frame.DEFAULT_FRAME_BYTES <= value <= frame.MOST_FRAME_BYTES:
                     raise ConnectionFault(frame.PROTOCOL_ERROR, f'a frame cannot have {value} bytes')
                 outbox.frame_bytes = value
             elif name == frame.HEADER_TABLE_SIZE and value < TABLE_BYTES:
                 outbox.forget_tables()
-        outbox.put(frame.frame(frame.SETTINGS, frame.ACK, 0))
-        outbox.go_on()
 
     # What streams and the server call.
 
@@ -401,6 +415,7 @@ class Connection(asyncio.Protocol):
                 self._close_soon()
 
     def _close_soon(self) -> None:
+        self._closed_at = self.loop.time()
         self.outbox.flush()
         self._transport.close()
 
@@ -416,6 +431,10 @@ class Connection(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Ends the connection if it is too old, or nobody is there, and asks whether somebody is."""
         settings = self.settings
+        if self._closed_at is not None:
+            if now - self._closed_at > _LINGER_S:
+                self._transport.abort()
+            return
         if not self._greeted:
             if settings.handshake_s is not None and now - self.made_at > settings.handshake_s:
                 self._transport.abort()

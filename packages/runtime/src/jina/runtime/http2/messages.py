@@ -13,6 +13,7 @@ from jina.core.payloads import HUGE, LONG, Assembly, Buffer
 PREFIX: Final = Struct('>BI')
 PREFIX_BYTES: Final = PREFIX.size
 
+_PLACE_BYTES: Final = 48
 _GZIP_BITS: Final = 16 + zlib.MAX_WBITS
 _BITS: Final = {'gzip': _GZIP_BITS, 'deflate': zlib.MAX_WBITS}
 
@@ -40,7 +41,7 @@ class MessageReader:
     Attributes:
         messages: Those that are complete.
         missing: Bytes that the message under way still needs; 0 if none is.
-        size: Bytes of ``messages``.
+        size: Bytes of ``messages``, each with its place in memory: those that are empty count too.
     """
 
     __slots__ = ('_assembly', '_encoding', '_front', '_most', '_packed', '_parts', 'messages', 'missing', 'size')
@@ -130,12 +131,12 @@ class MessageReader:
         if self._packed:
             message = unpacked(message, self._encoding, self._most)
         self.messages.append(message)
-        self.size += len(message)
+        self.size += len(message) + _PLACE_BYTES
 
     def take(self) -> bytes:
         """Returns the next complete message."""
         message = self.messages.popleft()
-        self.size -= len(message)
+        self.size -= len(message) + _PLACE_BYTES
         return message
 
 

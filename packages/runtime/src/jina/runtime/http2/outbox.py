@@ -154,13 +154,14 @@ class Outbox:
     def _pump(self, stream: Stream) -> None:
         pending = stream.pending
         while pending:
-            room = min(self._window, stream.send_window, self.frame_bytes)
-            if room <= 0 or self.paused:
+            if stream.send_window <= 0:
+                return  # until its own window grows
+            if self._window <= 0 or self.paused:
                 if not stream.is_blocked:
                     stream.is_blocked = True
                     self._blocked.append(stream)
                 return
-            self._send_frame(stream, pending, room)
+            self._send_frame(stream, pending, min(self._window, stream.send_window, self.frame_bytes))
         if stream.ending is not None:
             self._finish(stream, stream.ending)
         elif stream.room is not None:
@@ -201,8 +202,14 @@ class Outbox:
     def update_stream(self, stream: Stream, increment: int) -> None:
         """More may be sent on a stream."""
         stream.send_window += increment
-        if stream.is_blocked:
-            self.go_on()
+        if stream.pending and not stream.is_blocked:
+            self._pump(stream)
+
+    def change_windows(self, streams: Iterable[Stream], size: int) -> None:
+        """The windows that streams begin with have another size, and those of streams under way change as much."""
+        change, self.stream_window = size - self.stream_window, size
+        for stream in tuple(streams):
+            self.update_stream(stream, change)
 
     def pause(self) -> None:
         """The network takes no more for now."""
@@ -215,12 +222,12 @@ class Outbox:
 
     def go_on(self) -> None:
         """Sends what waits, as far as there is room."""
-        blocked, self._blocked = self._blocked, deque()
-        for stream in blocked:
+        blocked = self._blocked
+        while blocked and self._window > 0 and not self.paused:
+            stream = blocked.popleft()
             stream.is_blocked = False
             if not stream.is_over:
-                self._pump(stream)
-        self._blocked.rotate(-1)  # whoever was first now is last the next time
+                self._pump(stream)  # if that takes all the room, the stream waits behind the others
 
 
 def percent_encoded(message: str) -> bytes:

@@ -85,6 +85,11 @@ class Stream:
         """Returns the seconds until the client gives up; None if it never does."""
         return None if self._deadline is None else max(0.0, self._deadline - self.connection.loop.time())
 
+    def is_nearly_due(self) -> bool:
+        """Tells whether more than half of the time is over that the client gave the call."""
+        limit, left = self.head.timeout, self.time_remaining()
+        return limit is not None and left is not None and left * 2 < limit
+
     def receive(self, data: bytes, start: int, end: int, *, heard: bool) -> None:
         """Takes the content of a DATA frame.
 
