@@ -1,4 +1,4 @@
-"""Executors, and the process that they are forked from, serve gRPC without grpcio; each way to call them is tried."""
+"""Executors, gateways, and the process that they are forked from, speak gRPC without grpcio; each way to call them is tried."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_flow(tmp_path: Path, kind: str) -> None:
         _, (_, zygote), *pods = spy.ask(program)
     assert 'jina.runtime.process' in zygote and 'grpc' not in zygote
     having = {name: 'grpc' in modules for name, modules in pods}
-    assert having == {'executor0/rep-0': False, 'executor1/rep-0': False, 'gateway/rep-0': True}
+    assert having == {'executor0/rep-0': False, 'executor1/rep-0': False, 'gateway/rep-0': False}
     for name, modules in pods:
         assert ('prometheus_client' in modules) == (kind == 'watched-flow'), name
 

@@ -31,6 +31,7 @@ REPORTED = (
     'JINA_DEFAULT_TIMEOUT_CTRL',
     'JINA_DEPLOYMENT_NAME',
     'JINA_DISABLE_FAST_LANE',
+    'JINA_DISABLE_HTTP2_CLIENT',
     'JINA_DISABLE_HTTP2_SERVER',
     'JINA_DISABLE_LOCAL_LANE',
     'JINA_DISABLE_UVLOOP',
@@ -172,6 +173,11 @@ def fast_lane_disabled() -> bool:
 def local_lane_disabled() -> bool:
     """Whether processes on one machine talk over TCP only, as others do (presence of ``JINA_DISABLE_LOCAL_LANE``)."""
     return 'JINA_DISABLE_LOCAL_LANE' in os.environ
+
+
+def http2_client_disabled() -> bool:
+    """Whether gateways call Executors by the channels of gRPC's C library in any case (presence of ``JINA_DISABLE_HTTP2_CLIENT``)."""
+    return 'JINA_DISABLE_HTTP2_CLIENT' in os.environ
 
 
 def http2_server_disabled() -> bool:

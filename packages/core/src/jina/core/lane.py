@@ -35,7 +35,6 @@ from jina.core.frames import (
     message_too_long,
     request_prefix,
 )
-from jina.core.local_stream import LocalStream
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
@@ -77,7 +76,8 @@ class Lane:
     """One stream of frames. Use it in one event loop; ``receive`` from one task at a time.
 
     Args:
-        call: The call, just begun: a ``GrpcStream`` or a ``LocalStream``.
+        call: The call, just begun: a ``GrpcStream``, a ``LocalStream`` or another one that has their methods. Where it doesn't
+            gather, it takes frames in pieces.
         window: Requests under way that this side wants, 0 for no limit, None for what the server allows.
         limits: Bytes that a request and a response may have.
 
@@ -99,7 +99,7 @@ class Lane:
         self._numbers = itertools.count(1)
         self._most = limits.send
         self._waiting = FrameWriter()
-        self._take: Callable[[], Any] = self._waiting.pieces if isinstance(call, LocalStream) else self._waiting.take
+        self._take: Callable[[], Any] = self._waiting.take if self._gathers else self._waiting.pieces
         self._reader = FrameReader(limits.receive)
         self._half_closed = False
         self._retiring = False

@@ -22,6 +22,7 @@ __all__ = [
     'Spliced',
     'as_bytes',
     'coalesced',
+    'in_pieces',
     'pieces_of',
     'without_front',
     'written',
@@ -92,6 +93,11 @@ def as_bytes(payload: Payload) -> bytes:
 def pieces_of(payload: Payload) -> tuple[Buffer, ...]:
     """Returns the pieces of a payload, which are no copies."""
     return (payload.front, payload.back) if type(payload) is Spliced else (cast('bytes', payload),)
+
+
+def in_pieces(message: Payload | Sequence[Buffer]) -> Sequence[Buffer]:
+    """Returns the pieces of a message, which may be given in pieces already."""
+    return message if type(message) in (tuple, list) else pieces_of(message)  # type: ignore[return-value, arg-type]
 
 
 def without_front(payload: Payload, size: int) -> Payload:

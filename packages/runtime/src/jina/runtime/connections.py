@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jina.core.calls import EOF, CallError, StatusCode
 from jina.core.config.address import parse_host
-from jina.core.environment import fast_lane_disabled, local_lane_disabled
+from jina.core.environment import fast_lane_disabled, http2_client_disabled, local_lane_disabled
 from jina.core.errors import ConfigError, ConnectError, DeadlineError, OverloadError, TransportError
 from jina.core.lane import Done, LaneError, LaneMissingError, SharedLane
 from jina.core.local_stream import LocalStream, may_enter, open_door
@@ -34,6 +34,8 @@ from jina.core.wire import (
     message_limits,
 )
 from jina.runtime.group import GroupDone, Metadata
+from jina.runtime.http2.channel import Http2Channel
+from jina.runtime.http2.client_settings import ClientSettings
 from jina.runtime.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
@@ -112,13 +114,18 @@ def parse_address(address: str) -> tuple[str, bool]:
     return f'{host}:{parsed.port or (443 if parsed.tls else 80)}', bool(parsed.tls)
 
 
-def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> GrpcChannel:
-    from jina.runtime.grpc_channel import GrpcChannel, connect  # noqa: PLC0415 - grpcio, for those who call others
-
+def _open_channel(address: str, secure: bool, settings: ConnectionSettings) -> Http2Channel | GrpcChannel:
     given = None if settings.open_channel is None else settings.open_channel(address)
+    options = _options(settings)
+    if given is None and not (secure or settings.compression or http2_client_disabled()):
+        found = ClientSettings.of(dict(options))
+        if found is not None:
+            return Http2Channel(address, found)
+    from jina.runtime.grpc_channel import GrpcChannel, connect  # noqa: PLC0415 - grpcio, for what only its channels do
+
     if given is None:
         roots = _trusted(settings.cafile) if secure else None
-        given = connect(address, _options(settings), compression=settings.compression, secure=secure, roots=roots)
+        given = connect(address, options, compression=settings.compression, secure=secure, roots=roots)
     return GrpcChannel(given)
 
 

@@ -32,7 +32,6 @@ from jina.core.frames import (
     gather_s,
     message_too_long,
 )
-from jina.core.local_stream import LocalStream
 from jina.core.payloads import Payload
 from jina.core.sharing import Sharing
 from jina.core.wire import LEAVING, NO_LIMITS, MessageLimits
@@ -100,7 +99,7 @@ class LaneServer:
 
     Args:
         begin: Starts the work on a request.
-        context: The call: a ``Context``, or a ``LocalStream``.
+        context: The call: a ``Context``, or a ``LocalStream``. Where it doesn't gather, it takes frames in pieces.
         name: How the server calls itself in messages.
         window: Requests under way that the server allows, 0 for no limit, unless the client asks for another number.
         limits: Bytes that a response and a request may have.
@@ -126,8 +125,7 @@ class LaneServer:
         self._most = limits.send
         self._reader = FrameReader(limits.receive)
         self._waiting = FrameWriter()
-        local = isinstance(context, LocalStream)
-        self._take_frame: Callable[[], Any] = self._waiting.pieces if local else self._waiting.take
+        self._take_frame: Callable[[], Any] = self._waiting.take if self._gathers else self._waiting.pieces
         self._sharing = Sharing(context, self._reader, self._waiting)
         self._greeted = False
         self._ended = False

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jina.core.calls import EOF, StatusCode
-from jina.runtime.http2.stream import Stream
+from jina.core.payloads import Buffer, Payload, in_pieces
+from jina.runtime.http2.served_stream import ServedStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ class Aborted(Exception):
     """A handler ends its call with a status, which is sent already."""
 
 
-class Call(Stream):
+class Call(ServedStream):
     """Runs a handler in a task, and is its context.
 
     Args:
@@ -49,6 +50,11 @@ class Call(Stream):
         return self._task
 
     # What handlers use.
+
+    @property
+    def gathers(self) -> bool:
+        """Whether a message costs the client so much that several frames should share one, see ``frames.GATHER_FROM``."""
+        return not self.head.is_ours
 
     def invocation_metadata(self) -> Metadata:
         """Returns what the client says besides its messages."""
@@ -95,8 +101,8 @@ class Call(Stream):
             raise StopAsyncIteration
         return message  # type: ignore[no-any-return]
 
-    async def write(self, message: bytes) -> None:
-        """Sends a message; returns when the windows of the client had room for it.
+    async def write(self, message: Payload | Sequence[Buffer]) -> None:
+        """Sends a message, perhaps given in pieces; returns when the windows of the client had room for it.
 
         Raises:
             asyncio.InvalidStateError: The call is over.
@@ -104,9 +110,11 @@ class Call(Stream):
         if self.is_over or self.ending is not None:
             raise asyncio.InvalidStateError('the call is over')
         most = self.connection.settings.send
-        if len(message) > most:
-            await self.abort(StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({len(message)} vs. {most})')
-        self.connection.outbox.send(self, message)
+        pieces = in_pieces(message)
+        size = sum(map(len, pieces))
+        if size > most:
+            await self.abort(StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({size} vs. {most})')
+        self.connection.outbox.send(self, pieces, size)
         while self.pending and not self.is_over:
             self.room = self.connection.loop.create_future()
             await self.room

@@ -30,6 +30,7 @@ PADDED: Final = 8
 WITH_PRIORITY: Final = 0x20
 
 HEADER_TABLE_SIZE: Final = 1
+ENABLE_PUSH: Final = 2
 MAX_CONCURRENT_STREAMS: Final = 3
 INITIAL_WINDOW_SIZE: Final = 4
 MAX_FRAME_SIZE: Final = 5
@@ -43,6 +44,7 @@ REFUSED_STREAM: Final = 7
 CANCEL: Final = 8
 COMPRESSION_ERROR: Final = 9
 ENHANCE_YOUR_CALM: Final = 11
+INADEQUATE_SECURITY: Final = 12
 
 DEFAULT_WINDOW: Final = (1 << 16) - 1
 """Bytes that may be sent at the beginning, on a connection and on a stream."""
@@ -133,3 +135,15 @@ def unpadded(content: bytes, flags: int) -> bytes:
     if start > end:
         raise ConnectionFault(PROTOCOL_ERROR, 'a frame has more padding than content')
     return content[start:end]
+
+
+def read_goaway(content: bytes) -> tuple[int, int, str]:
+    """Returns the last stream that the other side serves, its error code and what it says about it.
+
+    Raises:
+        ConnectionFault: The frame is too short.
+    """
+    if len(content) < _TWO_NUMBERS.size:
+        raise ConnectionFault(FRAME_SIZE_ERROR, f'a frame of {len(content)} bytes says goodbye')
+    last, code = _TWO_NUMBERS.unpack_from(content)
+    return last & STREAM_MASK, code, content[_TWO_NUMBERS.size :].decode(errors='replace')

@@ -24,15 +24,17 @@ class Head:
         invocation_metadata: What the client says besides; values of names that end with ``-bin`` are bytes.
         timeout: Seconds that the call may take; None for any time.
         encoding: How messages are compressed that say they are.
+        is_ours: Whether the client is ``http2.channel``.
         refusal: HTTP status for a request that isn't one of gRPC; None if it is.
     """
 
-    __slots__ = ('encoding', 'invocation_metadata', 'method', 'refusal', 'timeout')
+    __slots__ = ('encoding', 'invocation_metadata', 'is_ours', 'method', 'refusal', 'timeout')
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.method = ''
         self.timeout: float | None = None
         self.encoding = 'identity'
+        self.is_ours = False
         self.refusal: int | None = 415
         verb = b''
         metadata: list[tuple[str, str | bytes]] = []
@@ -50,6 +52,8 @@ class Head:
             elif name == b'grpc-encoding':
                 self.encoding = _text(value)
             elif name not in _OF_TRANSPORT:
+                if name == b'user-agent' and value.startswith(b'jina-serve/'):
+                    self.is_ours = True
                 metadata += _entries(name, value)
         self.invocation_metadata: Metadata = tuple(metadata)
         if verb != b'POST':

@@ -1,31 +1,26 @@
-"""What one connection sends: the frames of all its streams, as far as the client's windows allow."""
+"""What either side of a connection sends: the frames of all its streams, as far as the windows of the other side allow."""
 
 from __future__ import annotations
 
 from collections import deque
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from jina.core.payloads import LONG, Payload, as_bytes, coalesced, pieces_of
+from jina.core.payloads import LONG, coalesced
 from jina.runtime.http2 import frame
 from jina.runtime.http2.hpack import literal
-from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES
+from jina.runtime.http2.messages import PREFIX
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from jina.core.payloads import Buffer
     from jina.runtime.http2.stream import Stream
 
 _UNSENT_BYTES: Final = 1 << 20
 """So much waits for the network at most before streams have to wait."""
 _NO_TABLE: Final = b'\x20'
 """Says that the compression uses no dynamic table (RFC 7541, section 6.3)."""
-_BEGIN: Final = b'\x88' + b'\x0f\x10\x10application/grpc'
-"""``:status 200`` and ``content-type``, by the numbers of the static table."""
-_OK: Final = literal(b'grpc-status', b'0')
-_ANSWER: Final = Struct(f'>HBBBI{len(_BEGIN)}sHBBBIBI')
-_END: Final = Struct(f'>HBBBI{len(_OK)}s')
 
 
 class Outbox:
@@ -77,69 +72,28 @@ class Outbox:
         """The client wants a smaller table than it had: the next headers confirm it."""
         self._table_update = _NO_TABLE
 
-    def begin(self, stream: Stream) -> None:
-        """Sends the headers of a response, once."""
-        if not stream.has_begun:
-            stream.has_begun = True
-            self._headers(stream.number, _BEGIN, (), frame.END_HEADERS)
+    def add(self, stream: Stream, pieces: Sequence[Buffer], size: int) -> None:
+        """Sends a message, or as much of it as there is room for, and the rest later.
 
-    def answer(self, stream: Stream, message: Payload) -> bool:
-        """Sends a whole response, if the windows have room for it; tells whether they have."""
-        size = len(message)
-        framed = size + PREFIX_BYTES
-        if (
-            framed > self._window
-            or framed > stream.send_window
-            or framed > self.frame_bytes
-            or self._table_update
-            or self.paused
-        ):
-            return False
-        self._window -= framed
-        number = stream.number
-        self.put(
-            _ANSWER.pack(
-                0,
-                len(_BEGIN),
-                frame.HEADERS,
-                frame.END_HEADERS,
-                number,
-                _BEGIN,
-                framed >> 8,
-                framed & 0xFF,
-                frame.DATA,
-                0,
-                number,
-                0,
-                size,
-            ),
-            as_bytes(message),
-            _END.pack(0, len(_OK), frame.HEADERS, frame.END_HEADERS | frame.END_STREAM, number, _OK),
-        )
-        return True
-
-    def send(self, stream: Stream, message: Payload) -> None:
-        """Sends a message, or as much of it as there is room for, and the rest later; before the first one, the headers."""
-        self.begin(stream)
+        Args:
+            stream: Where.
+            pieces: The message.
+            size: Its bytes.
+        """
         pending = stream.pending
-        pending.append(memoryview(PREFIX.pack(0, len(message))))
-        pending.extend(memoryview(piece) for piece in pieces_of(message) if piece)
-        self._pump(stream)
+        pending.append(memoryview(PREFIX.pack(0, size)))
+        pending.extend(memoryview(piece) for piece in pieces if piece)
+        self.go_on_with(stream)
 
-    def end(self, stream: Stream, status: int, message: str, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Ends a response when all of it is sent."""
-        extra = [(b'grpc-status', b'%d' % status)]
-        if message:
-            extra.append((b'grpc-message', percent_encoded(message)))
-        stream.ending = [*extra, *metadata]
-        self._pump(stream)
+    def headers(self, number: int, block: bytes, extra: Iterable[tuple[bytes, bytes]], flags: int) -> None:
+        """Sends headers.
 
-    def refuse(self, number: int, status: int) -> None:
-        """Answers a request that isn't one of gRPC with a status of HTTP."""
-        extra = [(b':status', str(status).encode())]
-        self._headers(number, b'', extra, frame.END_HEADERS | frame.END_STREAM)
-
-    def _headers(self, number: int, block: bytes, extra: Iterable[tuple[bytes, bytes]], flags: int) -> None:
+        Args:
+            number: The stream.
+            block: What they begin with, encoded.
+            extra: Further ones.
+            flags: Of the frame.
+        """
         update, self._table_update = self._table_update, b''
         content = b''.join((update, block, *(literal(*header) for header in extra)))
         if len(content) <= self.frame_bytes:
@@ -151,7 +105,8 @@ class Outbox:
             self.put(frame.frame(frame.CONTINUATION, 0, number, part))
         self.put(frame.frame(frame.CONTINUATION, frame.END_HEADERS, number, parts[-1]))
 
-    def _pump(self, stream: Stream) -> None:
+    def go_on_with(self, stream: Stream) -> None:
+        """Sends what waits on a stream, as far as there is room."""
         pending = stream.pending
         while pending:
             if stream.send_window <= 0:
@@ -162,10 +117,7 @@ class Outbox:
                     self._blocked.append(stream)
                 return
             self._send_frame(stream, pending, min(self._window, stream.send_window, self.frame_bytes))
-        if stream.ending is not None:
-            self._finish(stream, stream.ending)
-        elif stream.room is not None:
-            stream.wake_writer()
+        stream.sent()
 
     def _send_frame(self, stream: Stream, pending: deque[memoryview], room: int) -> None:
         """Sends one frame with as many of the pieces that wait as fit."""
@@ -180,13 +132,8 @@ class Outbox:
         self._window -= size
         stream.send_window -= size
         self._has_long = self._has_long or size >= LONG
-        self.put(frame.HEAD.pack(size >> 8, size & 0xFF, frame.DATA, 0, stream.number), *pieces)  # type: ignore[arg-type]
-
-    def _finish(self, stream: Stream, ending: list[tuple[bytes, bytes]]) -> None:
-        stream.ending = None
-        block = b'' if stream.has_begun else _BEGIN
-        self._headers(stream.number, block, ending, frame.END_HEADERS | frame.END_STREAM)
-        stream.sent_all()
+        flags = frame.END_STREAM if stream.ends and not pending else 0
+        self.put(frame.HEAD.pack(size >> 8, size & 0xFF, frame.DATA, flags, stream.number), *pieces)  # type: ignore[arg-type]
 
     def update(self, increment: int) -> None:
         """The client reads on: more may be sent on the connection.
@@ -203,7 +150,7 @@ class Outbox:
         """More may be sent on a stream."""
         stream.send_window += increment
         if stream.pending and not stream.is_blocked:
-            self._pump(stream)
+            self.go_on_with(stream)
 
     def change_windows(self, streams: Iterable[Stream], size: int) -> None:
         """The windows that streams begin with have another size, and those of streams under way change as much."""
@@ -227,11 +174,4 @@ class Outbox:
             stream = blocked.popleft()
             stream.is_blocked = False
             if not stream.is_over:
-                self._pump(stream)  # if that takes all the room, the stream waits behind the others
-
-
-def percent_encoded(message: str) -> bytes:
-    """Returns a message as the header ``grpc-message`` has it."""
-    return b''.join(
-        bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b'%%%02X' % byte for byte in message.encode()
-    )
+                self.go_on_with(stream)  # if that takes all the room, the stream waits behind the others

@@ -1,24 +1,19 @@
-"""One stream of a connection: what a call needs of it, whether it is unary or not."""
+"""One stream of a connection: what both sides of a call need of it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from jina.core.calls import StatusCode
 from jina.runtime.http2 import frame
-from jina.runtime.http2.head import encoded_metadata
 from jina.runtime.http2.messages import CallFault, MessageReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jina.runtime.http2.connection import Connection
-    from jina.runtime.http2.head import Head
+    import asyncio
 
 WINDOW: Final = 1 << 18
-"""Bytes that a client may send on a stream before somebody takes them."""
+"""Bytes that the other side may send on a stream before somebody takes them."""
 _AHEAD_BYTES: Final = 4 << 20
 """What it may send at once of a message that is longer."""
 
@@ -27,47 +22,46 @@ class Stream:
     """A call, as far as HTTP/2 goes.
 
     Args:
-        connection: Where it came from.
+        connection: Where it takes place.
         number: Its number there.
-        head: What it began with.
 
     Attributes:
-        send_window: Bytes that the client still takes on this stream.
+        send_window: Bytes that the other side still takes on this stream.
         pending: What waits for the window.
-        ending: Headers that end the response, when what is pending is sent.
-        has_begun: Whether the headers of the response are sent.
-        is_blocked: Whether the outbox has it among those that wait.
+        ends: Whether this side says nothing more behind what is pending.
+        is_blocked: Whether the outbox has it among those that wait for the connection.
         is_over: Whether nothing can be sent any more.
-        is_heard: Whether the client has said all that it had to say.
+        is_heard: Whether the other side has said all that it had to say.
         room: Somebody waits for what is pending to be sent.
+        most: Bytes that a message may have that comes.
+        encoding: How messages are compressed that say they are.
     """
 
     __slots__ = (
-        '_deadline',
         '_reader',
         '_receive_window',
         '_timer',
         'connection',
-        'ending',
-        'has_begun',
-        'head',
+        'encoding',
+        'ends',
         'is_blocked',
         'is_heard',
         'is_over',
+        'most',
         'number',
         'pending',
         'room',
         'send_window',
     )
 
-    def __init__(self, connection: Connection, number: int, head: Head) -> None:
+    def __init__(self, connection: Any, number: int, most: int, encoding: str = 'identity') -> None:
         self.connection = connection
         self.number = number
-        self.head = head
-        self.send_window = connection.outbox.stream_window
+        self.most = most
+        self.encoding = encoding
+        self.send_window: int = connection.outbox.stream_window
         self.pending: deque[memoryview] = deque()
-        self.ending: list[tuple[bytes, bytes]] | None = None
-        self.has_begun = False
+        self.ends = False
         self.is_blocked = False
         self.is_over = False
         self.is_heard = False
@@ -75,20 +69,6 @@ class Stream:
         self._receive_window = WINDOW
         self._reader: MessageReader | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline: float | None = None
-        if head.timeout is not None:
-            loop = connection.loop
-            self._deadline = loop.time() + head.timeout
-            self._timer = loop.call_at(self._deadline, self._expire)
-
-    def time_remaining(self) -> float | None:
-        """Returns the seconds until the client gives up; None if it never does."""
-        return None if self._deadline is None else max(0.0, self._deadline - self.connection.loop.time())
-
-    def is_nearly_due(self) -> bool:
-        """Tells whether more than half of the time is over that the client gave the call."""
-        limit, left = self.head.timeout, self.time_remaining()
-        return limit is not None and left is not None and left * 2 < limit
 
     def receive(self, data: bytes, start: int, end: int, *, heard: bool) -> None:
         """Takes the content of a DATA frame.
@@ -101,15 +81,15 @@ class Stream:
         """
         self._receive_window -= end - start
         if self._receive_window < 0:
-            self.fail(StatusCode.RESOURCE_EXHAUSTED, 'the client sends more than the window of the stream allows')
+            self.fail(StatusCode.RESOURCE_EXHAUSTED, 'more comes than the window of the stream allows')
             return
         reader = self._reader
         if reader is None:
-            reader = self._reader = MessageReader(self.connection.settings.receive, self.head.encoding)
+            reader = self._reader = MessageReader(self.most, self.encoding)
         try:
             reader.feed(data, start, end)
             if heard and not reader.is_between:
-                raise CallFault(StatusCode.INTERNAL, 'the client ends the stream in the middle of a message')
+                raise CallFault(StatusCode.INTERNAL, 'the stream ends in the middle of a message')
         except CallFault as fault:
             self.fail(fault.status, str(fault))
             return
@@ -124,11 +104,11 @@ class Stream:
         self._receive_window -= padding
 
     def hear_out(self) -> None:
-        """Notes that the client has said all."""
+        """Notes that the other side has said all."""
         self.is_heard = True
 
     def grant(self) -> None:
-        """Lets the client send more, as far as what it has sent is taken, or belongs to a message that isn't complete."""
+        """Lets the other side send more, as far as what it has sent is taken, or belongs to a message that isn't complete."""
         reader = self._reader
         if self.is_heard or self.is_over or reader is None:
             return
@@ -140,29 +120,10 @@ class Stream:
             self.connection.outbox.put(frame.window_update(self.number, wanted - self._receive_window))
             self._receive_window = wanted
 
-    def finish(
-        self,
-        status: StatusCode = StatusCode.OK,
-        message: str = '',
-        metadata: Iterable[tuple[str, str | bytes]] = (),
-    ) -> None:
-        """Ends the call with a status; once."""
-        if not self.is_over and self.ending is None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self.connection.outbox.end(self, status, message, encoded_metadata(metadata))
-
-    def fail(self, status: StatusCode, message: str) -> None:
-        """Ends the call with a status, and the work on it."""
-        self.pending.clear()
-        self.finish(status, message)
-        self.abandon()
-
-    def sent_all(self) -> None:
-        """The end of the response is sent."""
-        if not self.is_heard:
-            self.connection.outbox.put(frame.reset(self.number, frame.NO_ERROR))  # what else it says, nobody reads
-        self.leave()
+    def sent(self) -> None:
+        """Called when nothing of what was added waits any more."""
+        if self.room is not None:
+            self.wake_writer()
 
     def leave(self) -> None:
         """Gives the place of the call to others."""
@@ -174,13 +135,12 @@ class Stream:
         self.connection.forget(self.number)
 
     def drop(self) -> None:
-        """The client has reset the stream, or is gone."""
-        self.ending = None
+        """The other side is gone."""
         self.leave()
         self.abandon()
 
     def reset(self, code: int) -> None:
-        """Ends the call without a status."""
+        """Ends the call at once."""
         self.connection.outbox.put(frame.reset(self.number, code))
         self.drop()
 
@@ -189,18 +149,13 @@ class Stream:
         if self.room is not None and not self.room.done():
             self.room.set_result(None)
 
+    def fail(self, status: StatusCode, message: str) -> None:
+        """Ends the call with a status, and the work on it."""
+        raise NotImplementedError
+
     def received(self) -> None:
         """Called when something new was read, or the end."""
 
     def abandon(self) -> None:
         """Called when nobody waits for the result any more."""
         raise NotImplementedError
-
-    def _expire(self) -> None:
-        self._timer = None
-        self.fail(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded')
-
-    @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """What works on the call, if that is a task."""
-        return None

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jina.core.calls import StatusCode
 from jina.core.errors import JinaError
-from jina.core.payloads import Payload
+from jina.core.payloads import Payload, pieces_of
 from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES, MessageReader
-from jina.runtime.http2.stream import Stream
+from jina.runtime.http2.served_stream import ServedStream
 from jina.runtime.unary_method import code_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jina.runtime.unary_method import BeginUnary
 
 
-class UnaryCall(Stream):
+class UnaryCall(ServedStream):
     """Calls ``begin`` with the request, and is the reply.
 
     Args:
@@ -94,7 +94,7 @@ class UnaryCall(Stream):
                 f'Sent message larger than max ({len(raw)} vs. {connection.settings.send})',
             )
         elif metadata or not self.is_heard or not connection.outbox.answer(self, raw):
-            connection.outbox.send(self, raw)
+            connection.outbox.send(self, pieces_of(raw), len(raw))
             self.finish(metadata=metadata)
         else:
             self.leave()
