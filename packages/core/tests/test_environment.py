@@ -116,6 +116,7 @@ def test_environment_facts_are_in_the_documented_order(monkeypatch: pytest.Monke
         'DEFAULT_TIMEOUT_CTRL',
         'DEPLOYMENT_NAME',
         'DISABLE_FAST_LANE',
+        'DISABLE_HTTP2_CLIENT',
         'DISABLE_HTTP2_SERVER',
         'DISABLE_LOCAL_LANE',
         'DISABLE_UVLOOP',

@@ -287,3 +287,31 @@ def test_tls_to_an_external_executor(tmp_path: Path) -> None:
         [sys.executable, '-c', TLS_CALL, key, certificate], env=environment, capture_output=True, text=True, timeout=30
     )
     assert done.stdout == 'secret token\n', done.stderr
+
+
+@pytest.mark.parametrize(
+    ('settings', 'variables', 'kind'),
+    [
+        ({}, {}, 'Http2Channel'),
+        ({'channel_options': {'grpc.keepalive_time_ms': 1000}}, {}, 'Http2Channel'),
+        ({'channel_options': {'grpc.primary_user_agent': 'me'}}, {}, 'GrpcChannel'),
+        ({'channel_options': {'grpc.enable_http_proxy': 1}}, {}, 'GrpcChannel'),
+        ({'compression': 'Gzip'}, {}, 'GrpcChannel'),
+        ({}, {'JINA_DISABLE_HTTP2_CLIENT': ''}, 'GrpcChannel'),
+    ],
+)
+async def test_whose_channels_are_used(
+    settings: Any,
+    variables: dict[str, str],
+    kind: str,
+    replica: Start,
+    group: Group,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    one = await replica()
+    peers = group(one.address, **settings)
+    assert type(peers._peers[0]._channel).__name__ == kind
+    await peers.process(b'', '/')
+    assert one.calls == 1
