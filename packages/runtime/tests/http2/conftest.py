@@ -149,6 +149,12 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
+def make_methods() -> Callable[[], Methods]:
+    """Makes what another server of a test offers."""
+    return Methods
+
+
+@pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Starts servers; each takes fields of ``Settings``."""
     async with contextlib.AsyncExitStack() as stack:

@@ -21,8 +21,7 @@ from jina.runtime.http2.channel import Http2Channel, written_timeout
 from jina.runtime.http2.client_settings import ClientSettings
 from jina.runtime.http2.hpack import literal
 
-from .conftest import LIMIT, Methods
-
+LIMIT = 1 << 31
 Serve = Any
 Open = Callable[..., Http2Channel]
 SETTINGS = ClientSettings(receive=LIMIT, send=LIMIT, backoff_s=0.02, most_backoff_s=0.05)
@@ -63,8 +62,8 @@ async def channel() -> AsyncIterator[Open]:
 class CLibrary:
     """The same methods by the server of the C library."""
 
-    def __init__(self, **options: Any) -> None:
-        self.methods = Methods()
+    def __init__(self, methods: Any, **options: Any) -> None:
+        self.methods = methods
         self.server = grpc.aio.server(options=[('grpc.so_reuseport', 0)], **options)
         unary, streaming = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         handlers = {
@@ -89,12 +88,12 @@ class CLibrary:
 
 
 @pytest.fixture(params=['ours', 'c-library', 'compressing'])
-async def serving(request: pytest.FixtureRequest, serve: Serve) -> AsyncIterator[Any]:
+async def serving(request: pytest.FixtureRequest, serve: Serve, make_methods: Callable[[], Any]) -> AsyncIterator[Any]:
     if request.param == 'ours':
         yield await serve()
         return
     packed = {'compression': grpc.Compression.Gzip} if request.param == 'compressing' else {}
-    one = CLibrary(**packed)
+    one = CLibrary(make_methods(), **packed)
     await one.server.start()
     yield one
     await one.server.stop(None)
@@ -220,7 +219,9 @@ async def test_more_calls_than_the_server_allows(serve: Serve, channel: Open) ->
     assert await asyncio.gather(*waiting, *queued[1:]) == [b'x'] * 3 + [b'1', b'2', b'3']
 
 
-async def test_a_server_that_comes_goes_and_comes_back(serve: Serve, channel: Open) -> None:
+async def test_a_server_that_comes_goes_and_comes_back(
+    serve: Serve, make_methods: Callable[[], Any], channel: Open
+) -> None:
     serving = await serve(shares_port=True)
     one = channel(serving.port)
     await asyncio.wait_for(one.lost(), 5)  # there is no connection yet
@@ -233,7 +234,7 @@ async def test_a_server_that_comes_goes_and_comes_back(serve: Serve, channel: Op
     await asyncio.wait_for(lost, 5)
     status, details = await failure(one.unary(path('Echo'))(b'x'))
     assert status == 'UNAVAILABLE'
-    assert details.startswith(f'failed to connect to 127.0.0.1:{serving.port}: ')
+    assert details.startswith(f'failed to connect to all addresses; last error: 127.0.0.1:{serving.port}: ')
     serving.methods.go.set()
     assert await waiting == b'late'  # what was under way is answered
     await asyncio.wait_for(stopping, 5)
@@ -242,7 +243,7 @@ async def test_a_server_that_comes_goes_and_comes_back(serve: Serve, channel: Op
     assert not ready.done()
     listener = await asyncio.start_server(lambda *_: None, '127.0.0.1', serving.port)
     listener.close()
-    again = CLibrary()
+    again = CLibrary(make_methods())
     again.port = again.server.add_insecure_port(f'127.0.0.1:{serving.port}')
     await again.server.start()
     await asyncio.wait_for(ready, 5)

@@ -123,7 +123,7 @@ class Launcher:
         environ = {**os.environ, **(env or {}), 'JINA_DEPLOYMENT_NAME': name}
         context = {
             'name': name,
-            'environ': environ,
+            'environ': self._changed(environ),
             'path': list(sys.path),
             'cwd': _working_directory(),
             'argv': list(sys.argv),
@@ -212,6 +212,12 @@ class Launcher:
             raise StartupError(
                 f'the helper process that starts Executors has ended: {error}', hint='start again'
             ) from error
+
+    def _changed(self, environ: Mapping[str, str]) -> dict[str, str | None]:
+        """What differs from the environment that the zygote has, which is memory that all pods share; None for what is gone."""
+        own = self._environ
+        changed: dict[str, str | None] = {name: value for name, value in environ.items() if own.get(name) != value}
+        return {**changed, **dict.fromkeys(own.keys() - environ.keys())}
 
     def _needs_fresh_interpreter(self, environ: Mapping[str, str]) -> bool:
         if start_method() == 'spawn':

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import ctypes
 import faulthandler
-import importlib
 import os
 import pickle
 import random
@@ -17,6 +16,7 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from jina.core.errors import JinaError, LifecycleError
@@ -43,13 +43,18 @@ class Report(Protocol):
         ...
 
 
+@cache
+def kernel_control() -> Callable[..., int] | None:
+    """``prctl``; None where there is none. The zygote looks it up for all pods."""
+    return ctypes.CDLL(None).prctl if sys.platform.startswith('linux') else None
+
+
 def die_with_parent(title: str) -> None:
     """Ask the kernel for SIGTERM when the zygote dies, and name the process. Linux only; elsewhere the socket's end of file does it."""
-    if not sys.platform.startswith('linux'):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    libc.prctl(_PR_SET_NAME, title.encode()[:15], 0, 0, 0)
+    control = kernel_control()
+    if control is not None:
+        control(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        control(_PR_SET_NAME, title.encode()[:15], 0, 0, 0)
 
 
 def run(channel: socket.socket, journal_fd: int, context: Mapping[str, Any]) -> int:
@@ -58,7 +63,7 @@ def run(channel: socket.socket, journal_fd: int, context: Mapping[str, Any]) -> 
     Args:
         channel: Socket to the parent; the specification is the next message on it.
         journal_fd: Descriptor of the journal for the last lines of output.
-        context: ``environ``, ``path``, ``cwd``, ``argv``, ``main_file``, ``name`` of the parent.
+        context: ``environ`` (what is to be changed in it), ``path``, ``cwd``, ``argv``, ``main_file``, ``name`` of the parent.
 
     Returns:
         The exit status.
@@ -94,10 +99,10 @@ def leave(status: int) -> None:
 
 
 def _apply(context: Mapping[str, Any]) -> None:
-    _set_environ(context['environ'])
+    set_environ(context['environ'])
     time.tzset()
     sys.path[:] = context['path']
-    importlib.invalidate_caches()
+    _look_anew()
     sys.argv[:] = context['argv']
     try:
         os.chdir(context['cwd'])
@@ -113,13 +118,27 @@ def _apply(context: Mapping[str, Any]) -> None:
     sys.modules['__main__'] = main
 
 
-def _set_environ(wanted: Mapping[str, str]) -> None:
-    """Make the environment that of the parent. What is the same stays: it is memory that all pods share."""
-    for name in os.environ.keys() - wanted.keys():
-        del os.environ[name]
-    for name, value in wanted.items():
-        if os.environ.get(name) != value:
+def set_environ(changes: Mapping[str, str | None]) -> None:
+    """Change variables of the environment; those with None are removed."""
+    for name, value in changes.items():
+        if value is not None:
             os.environ[name] = value
+        elif name in os.environ:
+            del os.environ[name]
+
+
+def _look_anew() -> None:
+    """Have Python find modules that were made a moment ago.
+
+    ``importlib.invalidate_caches`` would write to the finders of all folders of all packages, which is memory that pods share.
+    """
+    known = sys.path_importer_cache
+    for folder in sys.path:
+        finder = known.get(folder)
+        if finder is None:
+            known.pop(folder, None)  # it was not there
+        elif hasattr(finder, 'invalidate_caches'):
+            finder.invalidate_caches()
 
 
 def _populate_main(value: Any) -> None:

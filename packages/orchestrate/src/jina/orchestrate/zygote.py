@@ -211,7 +211,6 @@ def preload(modules: list[str] | tuple[str, ...]) -> None:
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    importlib.invalidate_caches()  # as each pod does: the first time, Python imports a lot for it
     gc.collect()
     gc.freeze()  # keeps the pages of these objects shared with the pods
 
@@ -226,7 +225,8 @@ def _exec_pod(channel: socket.socket, journal_fd: int, context: Mapping[str, Any
         os.set_inheritable(fd, True)
     arguments = interpreter('run_fresh', context['path'], channel.fileno(), journal_fd, file.fileno())
     os.chdir(context['cwd'])
-    os.execve(arguments[0], arguments, dict(context['environ']))
+    podmain.set_environ(context['environ'])
+    os.execve(arguments[0], arguments, os.environ)
 
 
 def interpreter(function: str, path: list[str], *numbers: int) -> list[str]:
@@ -259,7 +259,10 @@ def main() -> None:
     warnings.filterwarnings('ignore', message='.*multi-threaded, use of fork.*', category=DeprecationWarning)
     control_fd, parent = int(sys.argv[1]), int(sys.argv[2])
     os.set_inheritable(control_fd, False)
+    before = dict(os.environ)
     preload(PRELOAD)
+    podmain.set_environ({**dict.fromkeys(os.environ.keys() - before.keys()), **before})  # a library may have changed it
+    podmain.kernel_control()
     try:
         Zygote(socket.socket(fileno=control_fd), parent).run()
     finally:

@@ -25,8 +25,8 @@ __all__ = ['Http2Channel']
 
 _CONNECT_S: Final = 20.0
 _BACKOFF_FACTOR: Final = 1.6
-_BLOCKS: Final = 256
-"""Different headers that are remembered."""
+_KEPT: Final = 64
+"""Different metadata that is remembered: what the client says of itself comes again and again, traces don't."""
 _BEFORE_PATH: Final = b'\x83\x86'
 """``:method POST`` and ``:scheme http``, by the numbers of the static table."""
 _REST: Final = b''.join(
@@ -55,7 +55,8 @@ class Http2Channel:
         host, _, port = address.rpartition(':')
         self._host, self._port = host.removeprefix('[').removesuffix(']'), int(port)
         self._authority = literal(b':authority', address.encode())
-        self._blocks: dict[tuple[str, Metadata], bytes] = {}
+        self._paths: dict[str, bytes] = {}
+        self._metadata: dict[Metadata, bytes] = {}
         self._connection: ClientConnection | None = None
         self._connections: set[ClientConnection] = set()
         self._connecting: asyncio.Task[ClientConnection] | None = None
@@ -127,12 +128,16 @@ class Http2Channel:
             connection.close()
         self._connections.clear()
 
-    def _begin_now(self, path: str, timeout: float | None, metadata: Metadata) -> ClientCall | None:
-        """Begins a call, if there is a connection with room for it."""
+    def _begin_now(
+        self, path: str, timeout: float | None, metadata: Metadata, *, waited: bool = False
+    ) -> ClientCall | None:
+        """Begins a call, if there is a connection with room for it, and nobody waits for that longer."""
         connection = self._connection
-        if connection is None or connection.is_full:
+        if connection is None or connection.is_full or (connection.has_queue and not waited):
             return None
-        block = self._block(path, metadata)
+        block = self._before(path)
+        if metadata:
+            block += self._encoded(metadata)
         if timeout is not None:
             block += literal(b'grpc-timeout', written_timeout(timeout))
         return connection.begin(block, timeout)
@@ -146,24 +151,33 @@ class Http2Channel:
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         while True:
-            left = None if deadline is None else max(0.001, deadline - loop.time())
-            call = self._begin_now(path, left, metadata)
-            if call is not None:
-                return call
+            left = None if deadline is None else deadline - loop.time()
             try:
                 await asyncio.wait_for(self._room(), left)
             except asyncio.TimeoutError:
                 raise CallError(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded') from None
+            left = None if deadline is None else deadline - loop.time()
+            if left is not None and left <= 0:
+                raise CallError(StatusCode.DEADLINE_EXCEEDED, 'Deadline Exceeded')
+            call = self._begin_now(path, left, metadata, waited=True)
+            if call is not None:
+                return call
 
-    def _block(self, path: str, metadata: Metadata) -> bytes:
-        key = (path, metadata)
-        block = self._blocks.get(key)
+    def _before(self, path: str) -> bytes:
+        """Returns the headers that all calls of a method have."""
+        block = self._paths.get(path)
         if block is None:
-            if len(self._blocks) >= _BLOCKS:
-                self._blocks.clear()  # metadata may be the client's words: don't collect them without limit
-            own = (literal(*header) for header in encoded_metadata(metadata))
-            block = b''.join((_BEFORE_PATH, literal(b':path', path.encode()), self._authority, _REST, *own))
-            self._blocks[key] = block
+            block = b''.join((_BEFORE_PATH, literal(b':path', path.encode()), self._authority, _REST))
+            self._paths[path] = block
+        return block
+
+    def _encoded(self, metadata: Metadata) -> bytes:
+        block = self._metadata.get(metadata)
+        if block is None:
+            if len(self._metadata) >= _KEPT:
+                self._metadata.clear()
+            block = b''.join(literal(*header) for header in encoded_metadata(metadata))
+            self._metadata[metadata] = block
         return block
 
     async def _room(self) -> None:
@@ -213,11 +227,19 @@ class Http2Channel:
 
         try:
             connection = await asyncio.wait_for(connect(), _CONNECT_S)
-        except (OSError, CallError, asyncio.TimeoutError) as error:
+        except (
+            OSError,
+            CallError,
+            asyncio.TimeoutError,
+            ValueError,
+            OverflowError,
+        ) as error:  # the last ones by the name
             if made is not None:
                 made.close()
             said = error.details() if isinstance(error, CallError) else str(error) or f'no answer in {_CONNECT_S:.0f} s'
-            self._failure = f'failed to connect to {self.address}: {said}'
+            self._failure = (
+                f'failed to connect to all addresses; last error: {self.address}: {said}'  # as grpcio says it
+            )
             self._again_at = loop.time() + self._backoff_s
             self._backoff_s = min(self._backoff_s * _BACKOFF_FACTOR, self._settings.most_backoff_s)
             raise CallError(StatusCode.UNAVAILABLE, self._failure) from error

@@ -68,6 +68,11 @@ class ClientConnection(Link):
         """Whether the server takes no more calls for now."""
         return len(self.streams) >= self._most
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether calls wait for room."""
+        return bool(self._places)
+
     async def place(self) -> None:
         """Returns when there may be room for another call, or the connection is no longer of use."""
         while self.is_full and self.is_open:
