@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 import shutil
 import socket
@@ -90,8 +92,8 @@ class Docker:
 
     def bridge_address(self) -> str | None:
         """Returns the address of this machine in the network of containers; None if that is another machine, or there is no such network."""
-        done = self.run('network', 'inspect', '--format', '{{range .IPAM.Config}}{{.Gateway}} {{end}}', 'bridge')
-        for address in done.stdout.split():
+        done = self.run('network', 'inspect', '--format', '{{json .IPAM.Config}}', 'bridge')
+        for address in _gateways(done.stdout):
             with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as probe:
                 try:
                     probe.bind((address, 0))
@@ -145,3 +147,19 @@ def last_lines(lines: Sequence[str]) -> str:
     """
     shown = ''.join(f'\n    {line}' for line in lines)
     return f'; its last output was:{shown}' if shown else ''
+
+
+def _gateways(configuration: str) -> list[str]:
+    """Returns the addresses that this machine may have in a network.
+
+    An engine that has just made its bridge tells the subnet only; its own address is the first one there.
+    """
+    try:
+        subnets = json.loads(configuration) or []
+    except ValueError:  # there is no such network
+        return []
+    return [
+        subnet.get('Gateway') or str(next(ipaddress.ip_network(subnet['Subnet'], strict=False).hosts()))
+        for subnet in subnets
+        if subnet.get('Gateway') or subnet.get('Subnet')
+    ]
