@@ -120,16 +120,16 @@ class Launcher:
             StartupError: The zygote is gone.
         """
         payload = pickling.dumps((target, arguments))
-        environ = {**os.environ, **(env or {}), 'JINA_DEPLOYMENT_NAME': name}
+        changed = self._changed({**os.environ, **(env or {}), 'JINA_DEPLOYMENT_NAME': name})
         context = {
             'name': name,
-            'environ': self._changed(environ),
+            'environ': changed,
             'path': list(sys.path),
             'cwd': _working_directory(),
             'argv': list(sys.argv),
             'main_file': getattr(sys.modules.get('__main__'), '__file__', None),
         }
-        fresh = self._needs_fresh_interpreter(environ)
+        fresh = start_method() == 'spawn' or any(name.startswith(_READ_AT_START) for name in changed)
         ours, theirs = socket.socketpair()
         process = Process(next(self._numbers), name, ours, listener, self.pid)
         request = {'op': 'start', 'id': process.number, 'name': name, 'fresh': fresh}
@@ -218,12 +218,6 @@ class Launcher:
         own = self._environ
         changed: dict[str, str | None] = {name: value for name, value in environ.items() if own.get(name) != value}
         return {**changed, **dict.fromkeys(own.keys() - environ.keys())}
-
-    def _needs_fresh_interpreter(self, environ: Mapping[str, str]) -> bool:
-        if start_method() == 'spawn':
-            return True
-        names = {*environ, *self._environ}
-        return any(environ.get(name) != self._environ.get(name) for name in names if name.startswith(_READ_AT_START))
 
     def _watch(self) -> None:
         selector = selectors.DefaultSelector()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from jina.core.calls import EOF, StatusCode
 from jina.core.payloads import Buffer, Payload, in_pieces
+from jina.runtime.http2.messages import too_long
 from jina.runtime.http2.served_stream import ServedStream
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ class Call(ServedStream):
         method: What answers; None if nothing does.
     """
 
-    __slots__ = ('_method', '_task', '_trailing', '_waiting')
+    __slots__ = ('_method', '_task', '_trailing')
 
     def __init__(self, connection: Connection, number: int, head: Head, method: AnyMethod | None) -> None:
         super().__init__(connection, number, head)
         self._method = method
         self._trailing: Sequence[tuple[str, str | bytes]] = ()
-        self._waiting: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -79,19 +79,6 @@ class Call(ServedStream):
         self.finish(code, details, trailing_metadata or self._trailing)
         raise Aborted(code, details)
 
-    async def read(self) -> Any:
-        """Returns the next message, ``EOF`` after the last one."""
-        while True:
-            reader = self._reader
-            if reader is not None and reader.messages:
-                message = reader.take()
-                self.grant()
-                return message
-            if self.is_heard or self.is_over:
-                return EOF
-            self._waiting = self.connection.loop.create_future()
-            await self._waiting
-
     def __aiter__(self) -> Call:
         return self
 
@@ -113,20 +100,11 @@ class Call(ServedStream):
         pieces = in_pieces(message)
         size = sum(map(len, pieces))
         if size > most:
-            await self.abort(StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({size} vs. {most})')
+            await self.abort(StatusCode.RESOURCE_EXHAUSTED, too_long(size, most))
         self.connection.outbox.send(self, pieces, size)
-        while self.pending and not self.is_over:
-            self.room = self.connection.loop.create_future()
-            await self.room
-        if self.is_over:
-            raise asyncio.InvalidStateError('the call is over')
+        await self.flushed()
 
     # What the connection calls.
-
-    def received(self) -> None:
-        """Wakes the reader."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
 
     def abandon(self) -> None:
         """Cancels the handler."""

@@ -15,7 +15,7 @@ from jina.core.calls import CallError, StatusCode
 from jina.core.payloads import Buffer, Payload
 from jina.core.version import __version__
 from jina.runtime.group import Metadata
-from jina.runtime.http2.client_call import ClientCall, too_long
+from jina.runtime.http2.client_call import ClientCall, check_size
 from jina.runtime.http2.client_connection import ClientConnection
 from jina.runtime.http2.client_settings import ClientSettings
 from jina.runtime.http2.head import encoded_metadata
@@ -25,6 +25,8 @@ __all__ = ['Http2Channel']
 
 _CONNECT_S: Final = 20.0
 _BACKOFF_FACTOR: Final = 1.6
+_FAILURES: Final = (OSError, CallError, asyncio.TimeoutError, ValueError, OverflowError)
+"""Why there may be no connection; the last two come from hosts and ports that can't be."""
 _KEPT: Final = 64
 """Different metadata that is remembered: what the client says of itself comes again and again, traces don't."""
 _BEFORE_PATH: Final = b'\x83\x86'
@@ -70,8 +72,7 @@ class Http2Channel:
         """Returns a coroutine function that sends a message and returns the answer, see ``GrpcChannel.unary``."""
 
         async def ask(raw: Payload, *, timeout: float | None = None, metadata: Metadata = ()) -> bytes:
-            if len(raw) > self._settings.send:
-                raise too_long(len(raw), self._settings.send)
+            check_size(len(raw), self._settings.send)
             call = self._begin_now(path, timeout, metadata) or await self._begin(path, timeout, metadata)
             try:
                 call.send(raw, last=True)
@@ -210,36 +211,22 @@ class Http2Channel:
 
     async def _connect(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
-        made: ClientConnection | None = None
+        connection = ClientConnection(self.address, self._settings, self._leave)
 
-        def make() -> ClientConnection:
-            nonlocal made
-            made = ClientConnection(self.address, self._settings, self._leave)
-            return made
-
-        async def connect() -> ClientConnection:
-            _, connection = await loop.create_connection(make, self._host, self._port)
+        async def connect() -> None:
+            await loop.create_connection(lambda: connection, self._host, self._port)
             self._connections.add(connection)
             await connection.ready
             if not connection.is_open:
                 raise CallError(StatusCode.UNAVAILABLE, 'it takes no calls')
-            return connection
 
         try:
-            connection = await asyncio.wait_for(connect(), _CONNECT_S)
-        except (
-            OSError,
-            CallError,
-            asyncio.TimeoutError,
-            ValueError,
-            OverflowError,
-        ) as error:  # the last ones by the name
-            if made is not None:
-                made.close()
+            await asyncio.wait_for(connect(), _CONNECT_S)
+        except _FAILURES as error:
+            connection.close()
             said = error.details() if isinstance(error, CallError) else str(error) or f'no answer in {_CONNECT_S:.0f} s'
-            self._failure = (
-                f'failed to connect to all addresses; last error: {self.address}: {said}'  # as grpcio says it
-            )
+            # The words of grpcio.
+            self._failure = f'failed to connect to all addresses; last error: {self.address}: {said}'
             self._again_at = loop.time() + self._backoff_s
             self._backoff_s = min(self._backoff_s * _BACKOFF_FACTOR, self._settings.most_backoff_s)
             raise CallError(StatusCode.UNAVAILABLE, self._failure) from error
@@ -249,8 +236,7 @@ class Http2Channel:
 
     def _connected(self, task: asyncio.Task[ClientConnection]) -> None:
         self._connecting = None
-        if not task.cancelled():
-            task.exception()  # whoever waits for it gets it
+        _retrieve(task)
 
     def _leave(self, connection: ClientConnection) -> None:
         """A connection is lost, or takes no more calls."""
@@ -323,7 +309,7 @@ def _send_only(call: ClientCall, raw: bytes) -> None:
         call.send(raw, last=True)
 
 
-def _retrieve(task: asyncio.Task[ClientCall]) -> None:
+def _retrieve(task: asyncio.Task[Any]) -> None:
     """Has nobody told of an exception that nobody waits for."""
     if not task.cancelled():
         task.exception()

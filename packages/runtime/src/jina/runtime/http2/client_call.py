@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jina.core.calls import EOF, CallError, StatusCode
 from jina.core.payloads import Buffer, Payload, in_pieces
 from jina.runtime.http2 import frame
+from jina.runtime.http2.messages import too_long
 from jina.runtime.http2.stream import Stream
 
 if TYPE_CHECKING:
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from jina.runtime.http2.client_connection import ClientConnection
     from jina.runtime.http2.outcome import ResponseHead
 
-__all__ = ['ClientCall', 'too_long']
+__all__ = ['ClientCall', 'check_size']
 
 
-def too_long(size: int, most: int) -> CallError:
-    """Returns the error for a request that is longer than it may be."""
-    return CallError(StatusCode.RESOURCE_EXHAUSTED, f'Sent message larger than max ({size} vs. {most})')
+def check_size(size: int, most: int) -> None:
+    """Check that a request may be sent.
+
+    Raises:
+        CallError: It is too long.
+    """
+    if size > most:
+        raise CallError(StatusCode.RESOURCE_EXHAUSTED, too_long(size, most))
 
 
 class ClientCall(Stream):
@@ -33,7 +39,7 @@ class ClientCall(Stream):
         timeout: Seconds until it fails with DEADLINE_EXCEEDED; None for any time.
     """
 
-    __slots__ = ('_begun', '_cancelled', '_outcome', '_waiting')
+    __slots__ = ('_begun', '_cancelled', '_outcome')
 
     connection: ClientConnection
     gathers = False
@@ -44,34 +50,24 @@ class ClientCall(Stream):
         self._begun = False
         self._cancelled = False
         self._outcome: tuple[StatusCode, str] | None = None
-        self._waiting: asyncio.Future[None] | None = None
         if timeout is not None:
             self._timer = connection.loop.call_later(timeout, self._expire)
 
     # What callers use.
 
-    async def read(self) -> Any:
-        """Returns the next message, ``EOF`` after the last one.
+    def read_out(self) -> Any:
+        """Says how the call ended.
 
         Raises:
-            CallError: The call failed.
+            CallError: It failed.
             asyncio.CancelledError: It was cancelled here.
         """
-        while True:
-            reader = self._reader
-            if reader is not None and reader.messages:
-                message = reader.take()
-                self.grant()
-                return message
-            if self._cancelled:
-                raise asyncio.CancelledError
-            if self._outcome is not None:
-                status, details = self._outcome
-                if status is StatusCode.OK:
-                    return EOF
-                raise CallError(status, details)
-            self._waiting = self.connection.loop.create_future()
-            await self._waiting
+        if self._cancelled:
+            raise asyncio.CancelledError
+        status, details = self._outcome or (StatusCode.OK, '')
+        if status is not StatusCode.OK:
+            raise CallError(status, details)
+        return EOF
 
     async def answer(self) -> bytes:
         """Returns the only message of a response.
@@ -82,8 +78,9 @@ class ClientCall(Stream):
         message = await self.read()
         if message is EOF or await self.read() is not EOF:
             what = 'none' if message is EOF else 'several'
-            self.fail(StatusCode.INTERNAL, f'the server answers with {what} instead of one message')
-            raise CallError(StatusCode.INTERNAL, f'the server answers with {what} instead of one message')
+            error = CallError(StatusCode.INTERNAL, f'the server answers with {what} instead of one message')
+            self.fail(error.status, error.details())
+            raise error
         return message  # type: ignore[no-any-return]
 
     async def write(self, message: Payload | Sequence[Buffer]) -> None:
@@ -94,11 +91,7 @@ class ClientCall(Stream):
             asyncio.InvalidStateError: The call is over.
         """
         self.send(message)
-        while self.pending and not self.is_over:
-            self.room = self.connection.loop.create_future()
-            await self.room
-        if self.is_over:
-            raise asyncio.InvalidStateError('the call is over')
+        await self.flushed()
 
     def send(self, message: Payload | Sequence[Buffer], *, last: bool = False) -> None:
         """Sends a message without waiting.
@@ -113,13 +106,13 @@ class ClientCall(Stream):
         """
         if self.is_over:
             raise asyncio.InvalidStateError('the call is over')
-        most = self.connection.settings.send
         pieces = in_pieces(message)
         size = sum(map(len, pieces))
-        if size > most:
-            error = too_long(size, most)
+        try:
+            check_size(size, self.connection.settings.send)
+        except CallError as error:
             self.fail(error.status, error.details())
-            raise error
+            raise
         self.ends = last
         self.connection.pings = 0
         self.connection.outbox.add(self, pieces, size)
@@ -155,11 +148,14 @@ class ClientCall(Stream):
         if not self._begun:
             self._begun = True
             self.encoding = head.encoding
-        if heard:
-            self.is_heard = True
-            reader = self._reader
-            broken = head.status is None or (reader is not None and not reader.is_between)
-            self._finish(*(head.status or (StatusCode.INTERNAL, ''))) if not broken else self._break_off()
+        if not heard:
+            return
+        self.is_heard = True
+        reader = self._reader
+        if head.status is None or (reader is not None and not reader.is_between):
+            self._break_off()
+        else:
+            self._finish(*head.status)
 
     def hear_out(self) -> None:
         """The stream ends without a status."""
@@ -178,11 +174,6 @@ class ClientCall(Stream):
             self._outcome = status, message
         self.leave()
         self.received()
-
-    def received(self) -> None:
-        """Wakes the reader."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
 
     def abandon(self) -> None:
         """The stream was reset, as its windows make no sense."""

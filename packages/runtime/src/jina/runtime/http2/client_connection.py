@@ -23,7 +23,6 @@ _HEADS: Final = 64
 """Different headers of responses that are remembered."""
 _HEAD_BYTES: Final = 1 << 9
 """Longer ones say what they say once."""
-_LARGEST_NUMBER: Final = frame.STREAM_MASK
 
 
 class ClientConnection(Link):
@@ -50,7 +49,7 @@ class ClientConnection(Link):
         self._left = left
         self._is_leaving = False
         self._next = 1
-        self._most = _LARGEST_NUMBER
+        self._most = frame.STREAM_MASK
         self._places: deque[asyncio.Future[None]] = deque()
         self._heads: dict[bytes, ResponseHead] = {}
         self._end = StatusCode.UNAVAILABLE, f'the connection to {address} is lost'
@@ -93,7 +92,7 @@ class ClientConnection(Link):
         """
         number = self._next
         self._next += 2
-        if self._next > _LARGEST_NUMBER:
+        if self._next > frame.STREAM_MASK:
             self._leave()
         call = self.streams[number] = ClientCall(self, number, timeout)
         self.outbox.headers(number, block, (), frame.END_HEADERS)
@@ -103,9 +102,9 @@ class ClientConnection(Link):
         """Ends the connection at once, and all calls."""
         if code != frame.NO_ERROR:
             self._end = StatusCode.UNAVAILABLE, f'{self._address} breaks the rules of HTTP/2: {message}'
-        elif self._transport is not None and not self._transport.is_closing():
+        elif self._is_connected:
             self._end = StatusCode.CANCELLED, 'the channel is closed'
-        if self._transport is not None and not self._transport.is_closing():
+        if self._is_connected:
             self.outbox.put(frame.goaway(0, code, message))
             self.outbox.flush()
             self._transport.close()
@@ -193,6 +192,10 @@ class ClientConnection(Link):
 
     # The end.
 
+    @property
+    def _is_connected(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def _give_place(self) -> None:
         while self._places:
             place = self._places.popleft()
@@ -211,7 +214,7 @@ class ClientConnection(Link):
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
-        if self._is_leaving and not self.streams and self._transport is not None and not self._transport.is_closing():
+        if self._is_leaving and not self.streams and self._is_connected:
             self.outbox.flush()
             self._transport.close()
 

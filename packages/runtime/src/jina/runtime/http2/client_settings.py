@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jina.core.errors import ConfigError
 from jina.core.wire import message_limits
+from jina.runtime.http2.options import check_numbers, seconds_of
 
-_NEVER: Final = (1 << 31) - 1
-"""Milliseconds that stand for no limit."""
 _NUMBERS: Final = frozenset(
     {
         'grpc.http2.max_pings_without_data',
@@ -71,22 +69,15 @@ class ClientSettings:
         """
         if not options.keys() <= _NUMBERS | _IGNORED or options.get('grpc.enable_http_proxy'):
             return None
-        for name in options.keys() & _NUMBERS:
-            if not isinstance(options[name], int):
-                raise ConfigError(f'grpc_channel_options: {name} is {options[name]!r}', hint='give a whole number')
+        check_numbers(options, _NUMBERS, 'grpc_channel_options')
         limits = message_limits(tuple(options.items()))
-
-        def time_of(name: str, default: float) -> float:
-            return float(options.get(f'grpc.{name}_ms', default * 1000)) / 1000
-
-        ping_ms = options.get('grpc.keepalive_time_ms', _NEVER)
         return cls(
             receive=limits.receive,
             send=limits.send,
-            ping_s=None if ping_ms < 0 or ping_ms >= _NEVER else ping_ms / 1000,
-            ping_timeout_s=time_of('keepalive_timeout', cls.ping_timeout_s),
+            ping_s=seconds_of(options, 'keepalive_time', cls.ping_s),
+            ping_timeout_s=seconds_of(options, 'keepalive_timeout', cls.ping_timeout_s) or cls.ping_timeout_s,
             pings_idle=bool(options.get('grpc.keepalive_permit_without_calls', cls.pings_idle)),
             most_pings=options.get('grpc.http2.max_pings_without_data', cls.most_pings),
-            backoff_s=time_of('initial_reconnect_backoff', cls.backoff_s),
-            most_backoff_s=time_of('max_reconnect_backoff', cls.most_backoff_s),
+            backoff_s=seconds_of(options, 'initial_reconnect_backoff', cls.backoff_s) or cls.backoff_s,
+            most_backoff_s=seconds_of(options, 'max_reconnect_backoff', cls.most_backoff_s) or cls.most_backoff_s,
         )

@@ -31,6 +31,11 @@ class CallFault(Exception):
         self.status = status
 
 
+def too_long(size: int, most: int) -> str:
+    """Returns what is said of a message that this side doesn't send, in the words of gRPC."""
+    return f'Sent message larger than max ({size} vs. {most})'
+
+
 class MessageReader:
     """Puts the messages of one stream together.
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jina.core.errors import ConfigError
 from jina.core.wire import message_limits
+from jina.runtime.http2.options import check_numbers, seconds_of
 
-_NEVER: Final = (1 << 31) - 1
-"""Milliseconds that stand for no limit."""
 _IGNORED: Final = frozenset(
     {
         # About other threads, proxies and pings of clients, of which this server takes any number.
@@ -86,28 +84,19 @@ class Settings:
         """
         if not options.keys() <= _IGNORED | _SERVED:
             return None
-        for name in options.keys() & _SERVED:
-            if not isinstance(options[name], int):
-                raise ConfigError(f'grpc_server_options: {name} is {options[name]!r}', hint='give a whole number')
+        check_numbers(options, _SERVED, 'grpc_server_options')
         limits = message_limits(tuple(options.items()))
-
-        def time_of(name: str, default: float | None) -> float | None:
-            value = options.get(f'grpc.{name}_ms')
-            if value is None:
-                return default
-            return None if value < 0 or value >= _NEVER else value / 1000
-
         streams = options.get('grpc.max_concurrent_streams')
         return cls(
             receive=limits.receive,
             send=limits.send,
             shares_port=bool(options.get('grpc.so_reuseport', 1)),
             most_streams=None if streams is None or streams < 0 else int(streams),
-            handshake_s=time_of('server_handshake_timeout', cls.handshake_s),
-            ping_s=time_of('keepalive_time', cls.ping_s),
-            ping_timeout_s=time_of('keepalive_timeout', cls.ping_timeout_s) or cls.ping_timeout_s,
+            handshake_s=seconds_of(options, 'server_handshake_timeout', cls.handshake_s),
+            ping_s=seconds_of(options, 'keepalive_time', cls.ping_s),
+            ping_timeout_s=seconds_of(options, 'keepalive_timeout', cls.ping_timeout_s) or cls.ping_timeout_s,
             pings_idle=bool(options.get('grpc.keepalive_permit_without_calls', cls.pings_idle)),
-            idle_s=time_of('max_connection_idle', cls.idle_s),
-            age_s=time_of('max_connection_age', cls.age_s),
-            age_grace_s=time_of('max_connection_age_grace', cls.age_grace_s),
+            idle_s=seconds_of(options, 'max_connection_idle', cls.idle_s),
+            age_s=seconds_of(options, 'max_connection_age', cls.age_s),
+            age_grace_s=seconds_of(options, 'max_connection_age_grace', cls.age_grace_s),
         )

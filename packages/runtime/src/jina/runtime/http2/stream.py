@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from jina.core.calls import StatusCode
+from jina.core.calls import EOF, StatusCode
 from jina.runtime.http2 import frame
 from jina.runtime.http2.messages import CallFault, MessageReader
-
-if TYPE_CHECKING:
-    import asyncio
 
 WINDOW: Final = 1 << 18
 """Bytes that the other side may send on a stream before somebody takes them."""
@@ -41,6 +39,7 @@ class Stream:
         '_reader',
         '_receive_window',
         '_timer',
+        '_waiting',
         'connection',
         'encoding',
         'ends',
@@ -69,6 +68,7 @@ class Stream:
         self._receive_window = WINDOW
         self._reader: MessageReader | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     def receive(self, data: bytes, start: int, end: int, *, heard: bool) -> None:
         """Takes the content of a DATA frame.
@@ -153,8 +153,39 @@ class Stream:
         """Ends the call with a status, and the work on it."""
         raise NotImplementedError
 
+    async def read(self) -> Any:
+        """Returns the next message, and what ``read_out`` does after the last one."""
+        while True:
+            reader = self._reader
+            if reader is not None and reader.messages:
+                message = reader.take()
+                self.grant()
+                return message
+            if self.is_heard or self.is_over:
+                return self.read_out()
+            self._waiting = self.connection.loop.create_future()
+            await self._waiting
+
+    def read_out(self) -> Any:
+        """Says that no message follows."""
+        return EOF
+
+    async def flushed(self) -> None:
+        """Returns when the windows of the other side had room for all that is pending.
+
+        Raises:
+            asyncio.InvalidStateError: The call is over.
+        """
+        while self.pending and not self.is_over:
+            self.room = self.connection.loop.create_future()
+            await self.room
+        if self.is_over:
+            raise asyncio.InvalidStateError('the call is over')
+
     def received(self) -> None:
-        """Called when something new was read, or the end."""
+        """Wakes the reader: something new came, or the end."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def abandon(self) -> None:
         """Called when nobody waits for the result any more."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jina.core.calls import StatusCode
 from jina.core.errors import JinaError
 from jina.core.payloads import Payload, pieces_of
-from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES, MessageReader
+from jina.runtime.http2.messages import PREFIX, PREFIX_BYTES, MessageReader, too_long
 from jina.runtime.http2.served_stream import ServedStream
 from jina.runtime.unary_method import code_of
 
@@ -91,7 +91,7 @@ class UnaryCall(ServedStream):
         if len(raw) > connection.settings.send:
             self.finish(
                 StatusCode.RESOURCE_EXHAUSTED,
-                f'Sent message larger than max ({len(raw)} vs. {connection.settings.send})',
+                too_long(len(raw), connection.settings.send),
             )
         elif metadata or not self.is_heard or not connection.outbox.answer(self, raw):
             connection.outbox.send(self, pieces_of(raw), len(raw))
